@@ -1,0 +1,336 @@
+//! Fused passes: a short register program over blocks of elements that fit the first-level cache.
+//!
+//! A group of elementwise operations, with the broadcasts they read and the sums they feed, is one pass:
+//! for each block, each instruction is one vectorised loop over the block. Dispatch costs once per block
+//! and instruction, never per element. Values that only the group needs live in registers, which are
+//! blocks of the plan's arena.
+
+use std::mem::MaybeUninit;
+
+use super::Task;
+use super::memory::Place;
+use super::program::Access as Memory;
+use super::sum;
+use crate::element::Element;
+use crate::rules::{Binary, BinaryOp, BinaryVisitor, CompareOp, Unary, UnaryOp, UnaryVisitor};
+use crate::shape::Axes;
+
+/// Elements of a block, where the shape does not ask for another number.
+pub(crate) const BLOCK: usize = 512;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Map<T> {
+    pub numel: usize,
+    /// Elements per block; every repeated leaf's period and every row sum's period divides it.
+    pub block: usize,
+    pub registers: usize,
+    pub leaves: Vec<Leaf<T>>,
+    pub code: Vec<Instruction>,
+    pub outputs: Vec<Place>,
+    pub sums: Vec<Sum>,
+    /// Registers, then stretched leaves, then running totals.
+    pub work: Place,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Leaf<T> {
+    pub value: LeafValue<T>,
+    pub reading: Reading,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum LeafValue<T> {
+    At(Place),
+    Literal(T),
+}
+
+/// Which element of a leaf belongs to element i of the group.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Reading {
+    /// i
+    InOrder,
+    /// i mod the leaf's length, which divides the block: stretched to a block once
+    Repeated,
+    /// Strides over the group's axes, some of them 0: stretched block by block
+    Strided { dims: Axes, strides: Axes },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Slot {
+    Leaf(u16),
+    Register(u16),
+    Output(u16),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Instruction {
+    pub op: MapOp,
+    pub target: Slot,
+    pub sources: [Slot; 3],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum MapOp {
+    Unary(UnaryOp),
+    Binary(BinaryOp),
+    Compare(CompareOp),
+    /// (mask, yes, no); a mask is 1 or 0
+    Select,
+    Copy,
+    /// Adds its source to these running totals; has no target.
+    Sum(u16),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Sum {
+    pub kind: SumKind,
+    pub y: Place,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum SumKind {
+    /// Each column of rows of this length.
+    Rows(usize),
+    /// Each row of this length, which divides the block.
+    Within(usize),
+    /// Everything.
+    All,
+}
+
+impl SumKind {
+    fn period(self, numel: usize) -> usize {
+        match self {
+            SumKind::Rows(period) => period,
+            SumKind::Within(_) => 0,
+            SumKind::All => numel.clamp(1, sum::LANES),
+        }
+    }
+}
+
+impl<T: Element> Map<T> {
+    /// Elements that `work` must have.
+    pub fn work_len(&self) -> usize {
+        let stretched = self.leaves.iter().filter(|l| l.reading != Reading::InOrder).count();
+        let totals: usize = self.sums.iter().map(|s| sum::work(s.kind.period(self.numel))).sum();
+        (self.registers + stretched) * self.block_len() + totals
+    }
+
+    fn block_len(&self) -> usize {
+        // Whole cache lines, so that every register starts on one.
+        self.block.min(self.numel).next_multiple_of(16)
+    }
+}
+
+/// The run of one [`Map`], for [`Isa::run`](super::Isa::run).
+pub(super) struct Run<'a, 'm, T: Element>(pub &'a Map<T>, pub &'a Memory<'m, T>);
+
+/// Where a slot's elements of the current block start.
+#[derive(Clone, Copy)]
+struct Cursor<T> {
+    base: *mut T,
+    /// 1 where the position moves with the blocks, 0 where each block sees the same elements.
+    moves: usize,
+}
+
+/// The most leaves, registers or outputs of one group.
+pub(crate) const MOST_SLOTS: usize = 96;
+
+impl<T: Element> Task for Run<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Run(map, memory) = self;
+        let len = map.block_len();
+        // SAFETY: `Program::new` has checked that `work` lies in its arena and overlaps nothing that this
+        // step reads or writes, and that it is `work_len` long.
+        let work = unsafe { memory.write(map.work) };
+        let (registers, rest) = work.split_at_mut(map.registers * len);
+        let stretched = map.leaves.iter().filter(|l| l.reading != Reading::InOrder).count();
+        let (stretch, totals) = rest.split_at_mut(stretched * len);
+
+        // Not initialised as a whole: that would take longer than a small pass.
+        let mut cursors = [const { MaybeUninit::<Cursor<T>>::uninit() }; 3 * MOST_SLOTS];
+        let (leaf_at, register_at, output_at) = (0, map.leaves.len(), map.leaves.len() + map.registers);
+        for r in 0..map.registers {
+            cursors[register_at + r].write(Cursor { base: registers[r * len..].as_mut_ptr(), moves: 0 });
+        }
+        for (i, &y) in map.outputs.iter().enumerate() {
+            // SAFETY: checked by `Program::new`: in bounds, disjoint from all else.
+            cursors[output_at + i].write(Cursor { base: unsafe { memory.write(y) }.as_mut_ptr(), moves: 1 });
+        }
+        let mut next = 0;
+        for (i, leaf) in map.leaves.iter().enumerate() {
+            let cursor = match (&leaf.value, &leaf.reading) {
+                (LeafValue::At(x), Reading::InOrder) => {
+                    // SAFETY: checked by `Program::new`; only ever read through this cursor.
+                    Cursor { base: unsafe { memory.read(*x) }.as_ptr().cast_mut(), moves: 1 }
+                }
+                (value, reading) => {
+                    let block = &mut stretch[next * len..(next + 1) * len];
+                    next += 1;
+                    match (value, reading) {
+                        (LeafValue::Literal(v), _) => block.fill(*v),
+                        (LeafValue::At(x), Reading::Repeated) => {
+                            // SAFETY: checked by `Program::new`.
+                            let x = unsafe { memory.read(*x) };
+                            if let [v] = x {
+                                block.fill(*v);
+                            } else {
+                                for part in block.chunks_mut(x.len()) {
+                                    part.copy_from_slice(&x[..part.len()]);
+                                }
+                            }
+                        }
+                        _ => {}
+                    }
+                    Cursor { base: block.as_mut_ptr(), moves: 0 }
+                }
+            };
+            cursors[leaf_at + i].write(cursor);
+        }
+        totals.fill(T::zero());
+
+        let cursor = |slot: Slot| {
+            let i = match slot {
+                Slot::Leaf(i) => leaf_at + usize::from(i),
+                Slot::Register(i) => register_at + usize::from(i),
+                Slot::Output(i) => output_at + usize::from(i),
+            };
+            // SAFETY: every slot that exists was written above, and `Program::new` checked that those of the
+            // code exist.
+            unsafe { cursors[i].assume_init() }
+        };
+        let mut start = 0;
+        while start < map.numel {
+            let n = map.block.min(map.numel - start);
+            for (i, leaf) in map.leaves.iter().enumerate() {
+                if let (LeafValue::At(x), Reading::Strided { dims, strides }) = (&leaf.value, &leaf.reading) {
+                    // SAFETY: the leaf is in bounds (`Program::new`); the cursor points at a block of `work`
+                    // that nothing else uses, at least `n` long.
+                    let (x, block) = unsafe {
+                        (memory.read(*x), std::slice::from_raw_parts_mut(cursor(Slot::Leaf(i as u16)).base, n))
+                    };
+                    stretch_strided(x, dims, strides, start, block);
+                }
+            }
+            for instruction in &map.code {
+                let source = |k: usize| {
+                    let cursor = cursor(instruction.sources[k]);
+                    // SAFETY: each cursor has at least `n` elements from the position of this block on
+                    // (`block_len` for work, `numel` for leaves in order and outputs, by `Program::new`), and
+                    // an instruction's target is none of its sources (`Program::new`).
+                    unsafe { std::slice::from_raw_parts(cursor.base.add(cursor.moves * start), n) }
+                };
+                if let MapOp::Sum(s) = instruction.op {
+                    accumulate(map, memory, totals, usize::from(s), start, source(0));
+                    continue;
+                }
+                let cursor = cursor(instruction.target);
+                // SAFETY: as for the sources; targets are registers or outputs, which are written only here.
+                let y = unsafe { std::slice::from_raw_parts_mut(cursor.base.add(cursor.moves * start), n) };
+                match instruction.op {
+                    MapOp::Unary(op) => op.visit(Apply1 { x: source(0), y }),
+                    MapOp::Binary(op) => op.visit(Apply2 { a: source(0), b: source(1), y }),
+                    MapOp::Compare(CompareOp::Less) => compare(source(0), source(1), y, |a, b| a < b),
+                    MapOp::Compare(CompareOp::LessEqual) => compare(source(0), source(1), y, |a, b| a <= b),
+                    MapOp::Select => {
+                        for (((y, &m), &a), &b) in y.iter_mut().zip(source(0)).zip(source(1)).zip(source(2)) {
+                            *y = if m != T::zero() { a } else { b };
+                        }
+                    }
+                    MapOp::Copy => y.copy_from_slice(source(0)),
+                    MapOp::Sum(_) => {}
+                }
+            }
+            start += n;
+        }
+
+        let mut at = 0;
+        for s in &map.sums {
+            let period = s.kind.period(map.numel);
+            let work = &mut totals[at..at + sum::work(period)];
+            at += work.len();
+            // SAFETY: checked by `Program::new`: in bounds, disjoint from all else.
+            let y = unsafe { memory.write(s.y) };
+            match s.kind {
+                SumKind::Rows(_) => sum::finish_rows(work, period, y),
+                SumKind::Within(_) => {}
+                SumKind::All => y[0] = sum::finish_lanes(work, period),
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn accumulate<T: Element>(map: &Map<T>, memory: &Memory<'_, T>, totals: &mut [T], s: usize, start: usize, x: &[T]) {
+    if let SumKind::Within(row) = map.sums[s].kind {
+        // SAFETY: checked by `Program::new`: in bounds, disjoint from all else.
+        let y = unsafe { memory.write(map.sums[s].y) };
+        for (y, row) in y[start / row..].iter_mut().zip(x.chunks_exact(row)) {
+            *y = sum::sum_vector(row);
+        }
+        return;
+    }
+    let at: usize = map.sums[..s].iter().map(|s| sum::work(s.kind.period(map.numel))).sum();
+    let period = map.sums[s].kind.period(map.numel);
+    sum::accumulate(&mut totals[at..at + sum::work(period)], period, start, x);
+}
+
+struct Apply1<'a, T> {
+    x: &'a [T],
+    y: &'a mut [T],
+}
+impl<T: Element> UnaryVisitor for Apply1<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn visit<U: Unary>(self, rule: U) {
+        for (y, &x) in self.y.iter_mut().zip(self.x) {
+            *y = rule.f(x);
+        }
+    }
+}
+
+struct Apply2<'a, T> {
+    a: &'a [T],
+    b: &'a [T],
+    y: &'a mut [T],
+}
+impl<T: Element> BinaryVisitor for Apply2<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn visit<B: Binary>(self, rule: B) {
+        for ((y, &a), &b) in self.y.iter_mut().zip(self.a).zip(self.b) {
+            *y = rule.f(a, b);
+        }
+    }
+}
+
+#[inline(always)]
+fn compare<T: Element>(a: &[T], b: &[T], y: &mut [T], holds: impl Fn(T, T) -> bool) {
+    for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
+        *y = if holds(a, b) { T::one() } else { T::zero() };
+    }
+}
+
+/// block[j] = the element of x that belongs to position `start + j` of a row-major walk over `dims`.
+#[inline(always)]
+fn stretch_strided<T: Element>(x: &[T], dims: &[usize], strides: &[usize], start: usize, block: &mut [T]) {
+    let inner = dims.len() - 1;
+    let mut done = 0;
+    while done < block.len() {
+        let (mut rest, mut at) = (start + done, 0);
+        for axis in (0..dims.len()).rev() {
+            at += rest % dims[axis] * strides[axis];
+            rest /= dims[axis];
+        }
+        let run = (dims[inner] - (start + done) % dims[inner]).min(block.len() - done);
+        let part = &mut block[done..done + run];
+        match strides[inner] {
+            0 => part.fill(x[at]),
+            1 => part.copy_from_slice(&x[at..at + run]),
+            step => part.iter_mut().enumerate().for_each(|(j, y)| *y = x[at + j * step]),
+        }
+        done += run;
+    }
+}

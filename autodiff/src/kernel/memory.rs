@@ -1,0 +1,117 @@
+//! Where a plan's values live, and the one place that turns offsets into slices.
+
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+
+use crate::element::Element;
+
+/// A run of elements somewhere in a plan's memory. Floats and indices have separate arenas; which one is
+/// meant follows from what the node holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub region: Region,
+    pub offset: usize,
+    pub len: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Region {
+    /// The slice bound to this input.
+    Input(u32),
+    /// The slice bound to this output of the stage.
+    Output(u32),
+    /// What this stage keeps for later ones.
+    Kept(u8),
+    /// Free for every stage.
+    Scratch,
+}
+
+impl Place {
+    pub fn slice(self, offset: usize, len: usize) -> Place {
+        debug_assert!(offset + len <= self.len);
+        Place { offset: self.offset + offset, len, ..self }
+    }
+
+    pub fn overlaps(self, other: Place) -> bool {
+        self.region == other.region && self.offset < other.offset + other.len && other.offset < self.offset + self.len
+    }
+}
+
+/// Elements in each arena.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Size {
+    pub floats: usize,
+    pub indices: usize,
+}
+
+/// One arena of each type.
+#[derive(Clone, Debug)]
+pub struct Block<T> {
+    pub(super) floats: Aligned<T>,
+    pub(super) indices: Aligned<u32>,
+}
+
+impl<T: Element> Block<T> {
+    pub(crate) fn new(size: Size) -> Self {
+        Block { floats: Aligned::zeroed(size.floats), indices: Aligned::zeroed(size.indices) }
+    }
+
+    pub(crate) fn size(&self) -> Size {
+        Size { floats: self.floats.len(), indices: self.indices.len() }
+    }
+
+    /// Bytes of both arenas.
+    pub fn bytes(&self) -> usize {
+        self.floats.len() * size_of::<T>() + self.indices.len() * size_of::<u32>()
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+struct Line([u8; 64]);
+
+/// A fixed-size slice of plain numbers that starts on a cache line.
+#[derive(Clone, Debug)]
+pub(super) struct Aligned<T> {
+    lines: Vec<Line>,
+    len: usize,
+    of: PhantomData<T>,
+}
+
+/// Types for which every bit pattern is a value.
+///
+/// # Safety
+/// Implementors have no padding, no invalid bit patterns, and an alignment of at most 64.
+pub unsafe trait Plain: Copy {}
+// SAFETY: primitive numbers.
+unsafe impl Plain for f32 {}
+// SAFETY: primitive numbers.
+unsafe impl Plain for f64 {}
+// SAFETY: primitive numbers.
+unsafe impl Plain for u32 {}
+
+impl<T: Plain> Aligned<T> {
+    fn zeroed(len: usize) -> Self {
+        Aligned { lines: vec![Line([0; 64]); (len * size_of::<T>()).div_ceil(64)], len, of: PhantomData }
+    }
+
+    fn len(&self) -> usize {
+        self.len
+    }
+}
+
+impl<T: Plain> Deref for Aligned<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        // SAFETY: `zeroed` allocated at least `len` of them, zeroed, on a 64-byte boundary, and any bits are
+        // a value of a `Plain` type.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+    }
+}
+
+impl<T: Plain> DerefMut for Aligned<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as above, and the borrow is exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+    }
+}

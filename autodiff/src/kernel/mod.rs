@@ -1,0 +1,24 @@
+//! Everything that touches memory: the kernels, their instruction sets, and the arena they run in.
+//!
+//! The only module with `unsafe`. Above it, a plan is steps on places; below, each step is a plain loop on
+//! slices, compiled for every instruction set by [`Isa::run`].
+
+mod isa;
+mod map;
+pub(crate) mod math;
+mod memory;
+mod movement;
+mod product;
+mod program;
+mod sum;
+
+pub use isa::Isa;
+pub(crate) use isa::Task;
+pub(crate) use map::{BLOCK, Instruction, Leaf, LeafValue, MOST_SLOTS, Map, MapOp, Reading, Slot, Sum, SumKind};
+pub use memory::Block;
+pub(crate) use memory::{Place, Plain, Region, Size};
+pub(crate) use movement::permuted_strides;
+pub use product::{Conv, ConvGeometry, MatMul, ProductElement};
+pub use program::Arg;
+pub(crate) use program::{Piece, Program, Sizes, Step};
+pub(crate) use sum::work as sum_work;

@@ -1,0 +1,257 @@
+//! Two-dimensional convolution of NHWC images in its three faces.
+//!
+//! ```text
+//! y[n, o, p, j]  = Σ_{k,l,c} x[n, o·s+k−pad, p·s+l−pad, c] · w[k, l, c, j]      forward
+//! dx[n, h, w, c] = Σ_{k,l,j} dy[n, o, p, j] · wᵀ[k, l, j, c]                    input gradient
+//! dw[k, l, c, j] = Σ_{n,o,p} x[n, o·s+k−pad, p·s+l−pad, c] · dy[n, o, p, j]     weight gradient
+//! ```
+//!
+//! The padding is never multiplied: a tap outside the image is not a term of the sum. (With infinite weights this
+//! differs from a multiplication by padded zeros, which gives NaN.) Forward and input gradient gather: the
+//! pixels that they write are grouped by the taps that reach them (module `axis`), and each group is a product whose
+//! rows are pixels of the whole batch. The weight gradient is in `weight_grad`.
+
+use super::axis::{Class, ConvAxis};
+use super::rows::{Axis, Rows, product};
+use super::simd::Simd;
+use super::tile::{Depth, Run};
+use super::weight_grad::{BLOCK, WeightGrad};
+use super::{ProductElement, VectorTask, dispatch, volume};
+use crate::kernel::isa::Isa;
+
+/// The shape of a convolution. Taps that fall outside the input read zero, on every side: `out_h` and `out_w` may
+/// be what `pad` gives or anything else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)] // the names say it
+pub struct ConvGeometry {
+    pub batch: usize,
+    pub in_h: usize,
+    pub in_w: usize,
+    pub in_c: usize,
+    pub out_h: usize,
+    pub out_w: usize,
+    pub out_c: usize,
+    pub kernel_h: usize,
+    pub kernel_w: usize,
+    pub stride_h: usize,
+    pub stride_w: usize,
+    pub pad_h: usize,
+    pub pad_w: usize,
+}
+
+impl ConvGeometry {
+    pub(super) fn height(&self) -> ConvAxis {
+        let (input, output, kernel) = (self.in_h, self.out_h, self.kernel_h);
+        ConvAxis { input, output, kernel, stride: self.stride_h, pad: self.pad_h }
+    }
+
+    pub(super) fn width(&self) -> ConvAxis {
+        let (input, output, kernel) = (self.in_w, self.out_w, self.kernel_w);
+        ConvAxis { input, output, kernel, stride: self.stride_w, pad: self.pad_w }
+    }
+
+    fn input_len(&self) -> usize {
+        volume(&[self.batch, self.in_h, self.in_w, self.in_c])
+    }
+
+    fn output_len(&self) -> usize {
+        volume(&[self.batch, self.out_h, self.out_w, self.out_c])
+    }
+
+    fn weight_len(&self) -> usize {
+        volume(&[self.kernel_h, self.kernel_w, self.in_c, self.out_c])
+    }
+}
+
+/// A convolution with its tables of offsets, made once for a geometry and shared by all calls.
+#[derive(Clone, Debug)]
+pub struct Conv {
+    geometry: ConvGeometry,
+    forward: Vec<Gather>,
+    input_grad: Vec<Gather>,
+    weight_grad: WeightGrad,
+    block_images: usize,
+}
+
+impl Conv {
+    /// Lays out the products.
+    ///
+    /// # Panics
+    /// If a stride is zero or a tensor would not fit in memory.
+    pub fn new(geometry: ConvGeometry) -> Conv {
+        let g = &geometry;
+        assert!(g.stride_h > 0 && g.stride_w > 0, "a stride is zero in {g:?}");
+        // Every offset is below one of these, so that the arithmetic on offsets cannot overflow.
+        let _ = (g.input_len(), g.output_len(), g.weight_len());
+        let input = Side { h: g.in_h, w: g.in_w, c: g.in_c };
+        let output = Side { h: g.out_h, w: g.out_w, c: g.out_c };
+        Conv {
+            geometry,
+            forward: gathers(g, input, output, g.height().outputs(), g.width().outputs()),
+            input_grad: gathers(g, output, input, g.height().inputs(), g.width().inputs()),
+            weight_grad: WeightGrad::new(g),
+            block_images: (BLOCK / (input.len() + output.len()).max(1)).max(1),
+        }
+    }
+
+    /// The shape.
+    pub fn geometry(&self) -> &ConvGeometry {
+        &self.geometry
+    }
+
+    /// `2·batch·out_h·out_w·out_c·kernel_h·kernel_w·in_c` for each face: taps in the padding count, though they are
+    /// not computed.
+    pub fn flops(&self) -> u64 {
+        let g = &self.geometry;
+        [g.batch, g.out_h, g.out_w, g.out_c, g.kernel_h, g.kernel_w, g.in_c].into_iter().fold(2, |f, x| f * x as u64)
+    }
+
+    /// y from x `[batch, in_h, in_w, in_c]` and w `[kernel_h, kernel_w, in_c, out_c]`; y is `[batch, out_h, out_w, out_c]`
+    /// and is overwritten.
+    ///
+    /// # Panics
+    /// If a slice does not have the length that the geometry says.
+    pub fn forward<T: ProductElement>(&self, isa: Isa, x: &[T], w: &[T], y: &mut [T]) {
+        let g = &self.geometry;
+        assert_eq!(x.len(), g.input_len(), "x of {g:?}");
+        assert_eq!(w.len(), g.weight_len(), "w of {g:?}");
+        assert_eq!(y.len(), g.output_len(), "y of {g:?}");
+        let (batch, block) = (g.batch, self.block_images);
+        dispatch(isa, g.out_c, GatherJob { gathers: &self.forward, columns: g.out_c, batch, block, a: x, b: w, c: y });
+    }
+
+    /// dx from wᵀ `[kernel_h, kernel_w, out_c, in_c]`, which is w with each tap transposed, and dy as y; dx is as x and
+    /// is overwritten.
+    ///
+    /// # Panics
+    /// If a slice does not have the length that the geometry says.
+    pub fn input_grad<T: ProductElement>(&self, isa: Isa, wt: &[T], dy: &[T], dx: &mut [T]) {
+        let g = &self.geometry;
+        assert_eq!(wt.len(), g.weight_len(), "w of {g:?}");
+        assert_eq!(dy.len(), g.output_len(), "dy of {g:?}");
+        assert_eq!(dx.len(), g.input_len(), "dx of {g:?}");
+        let (batch, block) = (g.batch, self.block_images);
+        dispatch(
+            isa,
+            g.in_c,
+            GatherJob { gathers: &self.input_grad, columns: g.in_c, batch, block, a: dy, b: wt, c: dx },
+        );
+    }
+
+    /// dw from x and dy; dw is as w and is overwritten.
+    ///
+    /// # Panics
+    /// If a slice does not have the length that the geometry says.
+    pub fn weight_grad<T: ProductElement>(&self, isa: Isa, x: &[T], dy: &[T], dw: &mut [T]) {
+        let g = &self.geometry;
+        assert_eq!(x.len(), g.input_len(), "x of {g:?}");
+        assert_eq!(dy.len(), g.output_len(), "dy of {g:?}");
+        assert_eq!(dw.len(), g.weight_len(), "dw of {g:?}");
+        dispatch(isa, g.out_c, WeightGradJob { plan: &self.weight_grad, x, dy, dw });
+    }
+}
+
+/// An image: what a gather reads from (source) or writes to (target).
+#[derive(Clone, Copy)]
+struct Side {
+    h: usize,
+    w: usize,
+    c: usize,
+}
+
+impl Side {
+    fn len(&self) -> usize {
+        self.h * self.w * self.c
+    }
+}
+
+/// The target pixels that the same taps reach, and those taps.
+#[derive(Clone, Debug)]
+struct Gather {
+    rows: Rows,
+    /// Straight pieces of (tap, channel), `len` numbers each.
+    runs: Vec<Run>,
+    len: usize,
+}
+
+/// Every pair of a class of rows and a class of columns.
+fn gathers(g: &ConvGeometry, source: Side, target: Side, h: Vec<Class>, w: Vec<Class>) -> Vec<Gather> {
+    if g.batch == 0 || source.c == 0 || target.c == 0 {
+        // Nothing to gather from or to; an empty source still has targets to overwrite with zeros.
+        let images = Axis { count: g.batch, a: 0, c: target.len() };
+        let pixels = Axis { count: target.h * target.w, a: 0, c: target.c };
+        let rows = Rows { a: 0, c: 0, axes: [images, Axis::ONE, pixels] };
+        return vec![Gather { rows, runs: Vec::new(), len: 0 }];
+    }
+    let pair = |(h, w): (&Class, &Class)| {
+        let images = Axis { count: g.batch, a: source.len(), c: target.len() };
+        let lines =
+            Axis { count: h.count, a: h.source_step * source.w * source.c, c: h.target_step * target.w * target.c };
+        let pixels = Axis { count: w.count, a: w.source_step * source.c, c: w.target_step * target.c };
+        // Side by side in the image as in the kernel (forward): the taps of a kernel row are one run.
+        let joined = w.taps.windows(2).all(|t| t[0].source + 1 == t[1].source && t[0].tap + 1 == t[1].tap);
+        let (starts, len) =
+            if joined { (w.taps.len().min(1), w.taps.len() * source.c) } else { (w.taps.len(), source.c) };
+        let mut runs = Vec::new();
+        for k in &h.taps {
+            for l in &w.taps[..starts] {
+                let a = (k.source * source.w + l.source) * source.c;
+                let b = (k.tap * g.kernel_w + l.tap) * source.c * target.c;
+                runs.push(Run { a, b });
+            }
+        }
+        let c = (h.first * target.w + w.first) * target.c;
+        Gather { rows: Rows { a: 0, c, axes: [images, lines, pixels] }, runs, len }
+    };
+    h.iter().flat_map(|h| w.iter().map(move |w| (h, w))).map(pair).collect()
+}
+
+/// `C[target pixels] = A[source pixels] · B[taps]`, channels innermost in all three.
+struct GatherJob<'a, T> {
+    gathers: &'a [Gather],
+    columns: usize,
+    batch: usize,
+    /// Images for which all groups are computed before the next: what a group reads and writes is near what the others do.
+    block: usize,
+    a: &'a [T],
+    b: &'a [T],
+    c: &'a mut [T],
+}
+
+impl<T: ProductElement> VectorTask<T> for GatherJob<'_, T> {
+    #[inline(always)]
+    unsafe fn run<V: Simd<Scalar = T>>(self) {
+        for image in (0..self.batch).step_by(self.block) {
+            for Gather { rows, runs, len } in self.gathers {
+                let depth =
+                    Depth { runs, len: *len, a_step: 1, b_step: self.columns, repeats: 1, a_repeat: 0, b_repeat: 0 };
+                let mut rows = *rows;
+                let images = &mut rows.axes[0];
+                images.count = self.block.min(self.batch - image);
+                rows.a += image * images.a;
+                rows.c += image * images.c;
+                // SAFETY: the classes hold only taps that are inside the image, and the caller has checked that the slices
+                // have the sizes from which the offsets were made.
+                unsafe {
+                    let (a, b, c) = (self.a.as_ptr(), self.b.as_ptr(), self.c.as_mut_ptr());
+                    product::<V>(&rows, depth, self.columns, false, a, b, c);
+                }
+            }
+        }
+    }
+}
+
+struct WeightGradJob<'a, T> {
+    plan: &'a WeightGrad,
+    x: &'a [T],
+    dy: &'a [T],
+    dw: &'a mut [T],
+}
+
+impl<T: ProductElement> VectorTask<T> for WeightGradJob<'_, T> {
+    #[inline(always)]
+    unsafe fn run<V: Simd<Scalar = T>>(self) {
+        // SAFETY: `Conv::weight_grad` has checked that the slices have the sizes for which the plan was made.
+        unsafe { self.plan.run::<V>(self.x.as_ptr(), self.dy.as_ptr(), self.dw) }
+    }
+}

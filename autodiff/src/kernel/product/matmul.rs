@@ -1,0 +1,92 @@
+//! Batched matrix products.
+
+use super::rows::{Axis, Rows, product};
+use super::simd::Simd;
+use super::tile::{Depth, Run};
+use super::{ProductElement, VectorTask, dispatch, volume};
+use crate::kernel::isa::Isa;
+
+/// `C = op(A)·B` for each of `batch` pairs. A is `[batch, m, k]`, or `[batch, k, m]` when `trans_a`; B is
+/// `[batch, k, n]`, C `[batch, m, n]`; all dense and row-major. C is overwritten.
+///
+/// Every number of C is summed in the order of k, except for `n = 1` with A not transposed and `k ≥ 4`: there
+/// the lanes of a vector run along k (lane i sums k ≡ i modulo their number, then they are added in halves).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MatMul {
+    pub batch: usize,
+    pub m: usize,
+    pub k: usize,
+    pub n: usize,
+    pub trans_a: bool,
+}
+
+impl MatMul {
+    /// `2·batch·m·k·n`.
+    pub fn flops(&self) -> u64 {
+        [self.batch, self.m, self.k, self.n].into_iter().fold(2, |product, x| product * x as u64)
+    }
+
+    /// Computes the product.
+    ///
+    /// # Panics
+    /// If a slice does not have the length that the shape says.
+    pub fn run<T: ProductElement>(&self, isa: Isa, a: &[T], b: &[T], c: &mut [T]) {
+        let MatMul { batch, m, k, n, trans_a } = *self;
+        assert_eq!(a.len(), volume(&[batch, m, k]), "A of {self:?}");
+        assert_eq!(b.len(), volume(&[batch, k, n]), "B of {self:?}");
+        assert_eq!(c.len(), volume(&[batch, m, n]), "C of {self:?}");
+        if trans_a && n == 1 {
+            // A column Aᵀb is the row bᵀA, whose columns fill the lanes.
+            let shape = MatMul { batch, m: 1, k, n: m, trans_a: false };
+            dispatch(isa, m, Job { shape, a: b, b: a, c });
+        } else {
+            dispatch(isa, n, Job { shape: *self, a, b, c });
+        }
+    }
+}
+
+struct Job<'a, T> {
+    shape: MatMul,
+    a: &'a [T],
+    b: &'a [T],
+    c: &'a mut [T],
+}
+
+impl<T: ProductElement> VectorTask<T> for Job<'_, T> {
+    #[inline(always)]
+    unsafe fn run<V: Simd<Scalar = T>>(self) {
+        let MatMul { batch, m, k, n, trans_a } = self.shape;
+        let (a, b, c) = (self.a.as_ptr(), self.b.as_ptr(), self.c.as_mut_ptr());
+        for i in 0..batch {
+            // SAFETY: `MatMul::run` has checked that A, B and C hold `batch` matrices of these shapes; the
+            // dispatcher has chosen a V that the CPU has.
+            unsafe {
+                let (a, b, c) = (a.add(i * m * k), b.add(i * k * n), c.add(i * m * n));
+                matrix::<V>([m, k, n], if trans_a { [1, m] } else { [k, 1] }, a, b, c);
+            }
+        }
+    }
+}
+
+/// `C[m, n] = A·B` where `A[i, d]` is at `i·steps[0] + d·steps[1]`.
+#[inline(always)]
+unsafe fn matrix<V: Simd>(
+    [m, k, n]: [usize; 3],
+    steps: [usize; 2],
+    a: *const V::Scalar,
+    b: *const V::Scalar,
+    c: *mut V::Scalar,
+) {
+    let rows = Rows { a: 0, c: 0, axes: [Axis::ONE, Axis::ONE, Axis { count: m, a: steps[0], c: n }] };
+    let depth = Depth {
+        runs: &[Run { a: 0, b: 0 }],
+        len: k,
+        a_step: steps[1],
+        b_step: n,
+        repeats: 1,
+        a_repeat: 0,
+        b_repeat: 0,
+    };
+    // SAFETY: the caller's.
+    unsafe { product::<V>(&rows, depth, n, false, a, b, c) }
+}

@@ -1,0 +1,50 @@
+//! One vector of lanes: the only arithmetic that the product kernels are written in.
+
+use crate::kernel::isa::Task;
+
+/// A vector of `LANES` numbers in a register of some instruction set.
+///
+/// # Safety
+/// Every function here may be called only on a CPU that has the instruction set of the implementing
+/// type, and only inlined into [`Simd::call`] (anywhere else it is correct but slow). Pointers need the
+/// alignment of a scalar only.
+pub trait Simd: Copy {
+    type Scalar: Copy + std::ops::Add<Output = Self::Scalar>;
+    /// Which lanes a partial load or store touches.
+    type Mask: Copy;
+
+    const LANES: usize;
+    /// Vector registers of the instruction set: decides how large a tile can be.
+    const REGISTERS: usize;
+    /// The most vectors side by side in a tile. Wide tiles load A seldom, tall tiles B: these have about as many of both.
+    const WIDTH: usize;
+
+    /// Runs `task` in a function compiled for this instruction set.
+    unsafe fn call<K: Task>(task: K) -> K::Output;
+
+    unsafe fn zero() -> Self;
+    unsafe fn splat(x: Self::Scalar) -> Self;
+
+    /// The lanes `0..count`, `count ≤ LANES`.
+    unsafe fn first(count: usize) -> Self::Mask;
+    unsafe fn load(from: *const Self::Scalar) -> Self;
+    /// Lanes outside the mask are zero and their memory is not touched.
+    unsafe fn load_masked(from: *const Self::Scalar, mask: Self::Mask) -> Self;
+    unsafe fn store(self, to: *mut Self::Scalar);
+    /// Memory of lanes outside the mask is not touched.
+    unsafe fn store_masked(self, to: *mut Self::Scalar, mask: Self::Mask);
+
+    unsafe fn add(self, other: Self) -> Self;
+    /// `self · b + c`, with one rounding where the instruction set has FMA and two where it does not.
+    unsafe fn mul_add(self, b: Self, c: Self) -> Self;
+
+    /// `offset`, of which the compiler cannot see that it is a loop's counter. Otherwise it replaces one offset shared by
+    /// many pointers by as many moving pointers, more than there are registers.
+    #[inline(always)]
+    fn opaque(offset: usize) -> usize {
+        offset
+    }
+
+    /// The sum of all lanes, in halves: lane i + lane i + LANES/2, and so on.
+    unsafe fn sum(self) -> Self::Scalar;
+}

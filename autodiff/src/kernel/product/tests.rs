@@ -1,0 +1,298 @@
+//! Every product against plain loops in f64, on every instruction set of this machine and for both number types.
+
+use super::{Conv, ConvGeometry, MatMul, ProductElement};
+use crate::kernel::isa::Isa;
+
+/// A number type with what the tests need of it.
+trait Number: ProductElement + PartialEq + std::fmt::Debug {
+    const EPSILON: f64;
+    fn from_f64(x: f64) -> Self;
+    fn to_f64(self) -> f64;
+}
+
+impl Number for f32 {
+    const EPSILON: f64 = f32::EPSILON as f64;
+    fn from_f64(x: f64) -> f32 {
+        x as f32
+    }
+    fn to_f64(self) -> f64 {
+        self as f64
+    }
+}
+
+impl Number for f64 {
+    const EPSILON: f64 = f64::EPSILON;
+    fn from_f64(x: f64) -> f64 {
+        x
+    }
+    fn to_f64(self) -> f64 {
+        self
+    }
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+    fn within(&mut self, range: std::ops::RangeInclusive<usize>) -> usize {
+        range.start() + (self.next() % (range.end() - range.start() + 1) as u64) as usize
+    }
+    /// One of `sizes`, which are those around vector and tile boundaries, or any up to the last.
+    fn size(&mut self, sizes: &[usize]) -> usize {
+        if self.next() % 2 == 0 {
+            sizes[self.within(0..=sizes.len() - 1)]
+        } else {
+            self.within(1..=sizes[sizes.len() - 1])
+        }
+    }
+    fn numbers<T: Number>(&mut self, len: usize) -> Vec<T> {
+        let mut number = || (self.next() >> 11) as f64 / (1u64 << 52) as f64 - 1.0;
+        (0..len).map(|_| T::from_f64(number())).collect()
+    }
+}
+
+/// A sum of products in f64, with what its rounding error can be measured against.
+#[derive(Clone, Copy, Default)]
+struct Sum {
+    value: f64,
+    magnitude: f64,
+    terms: usize,
+}
+
+impl Sum {
+    fn add<T: Number>(&mut self, a: T, b: T) {
+        let term = a.to_f64() * b.to_f64();
+        self.value += term;
+        self.magnitude += term.abs();
+        self.terms += 1;
+    }
+}
+
+/// A chain of k multiply-adds, rounded twice each at most, is within `k·ε·Σ|a||b|` of the exact sum to first order (Higham,
+/// Accuracy and Stability, 3.1, with unit roundoff u = ε/2); the reference is as wrong in f64, hence the 2. One more term
+/// covers the sum being cut into blocks.
+#[track_caller]
+fn assert_close<T: Number>(computed: &[T], exact: &[Sum], what: &dyn std::fmt::Debug) {
+    assert_eq!(computed.len(), exact.len());
+    for (i, (c, e)) in computed.iter().zip(exact).enumerate() {
+        let tolerance = 2.0 * (e.terms + 1) as f64 * T::EPSILON * e.magnitude;
+        let error = (c.to_f64() - e.value).abs();
+        assert!(error <= tolerance, "{what:?}: number {i} is {c:?}, not {} ({error:e} > {tolerance:e})", e.value);
+    }
+}
+
+fn check_matmul<T: Number>(shape: MatMul, random: &mut Random) {
+    let MatMul { batch, m, k, n, trans_a } = shape;
+    let (a, b): (Vec<T>, Vec<T>) = (random.numbers(batch * m * k), random.numbers(batch * k * n));
+    let mut exact = vec![Sum::default(); batch * m * n];
+    for s in 0..batch {
+        for i in 0..m {
+            for d in 0..k {
+                let x = a[s * m * k + if trans_a { d * m + i } else { i * k + d }];
+                for j in 0..n {
+                    exact[(s * m + i) * n + j].add(x, b[(s * k + d) * n + j]);
+                }
+            }
+        }
+    }
+    for isa in Isa::available() {
+        let mut c = vec![T::from_f64(f64::NAN); batch * m * n];
+        shape.run(isa, &a, &b, &mut c);
+        assert_close(&c, &exact, &(isa, shape));
+    }
+}
+
+#[test]
+fn matrix_products_match_plain_loops() {
+    let mut random = Random(1);
+    let sizes = [1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 15, 16, 17, 31, 32, 33, 40, 48, 63, 64, 65, 70];
+    for round in 0..400 {
+        let [m, k, n] = [0; 3].map(|_| random.size(&sizes));
+        let shape = MatMul { batch: 1 + round % 3, m, k, n, trans_a: round % 2 == 0 };
+        check_matmul::<f32>(shape, &mut random);
+        check_matmul::<f64>(shape, &mut random);
+    }
+}
+
+#[test]
+fn empty_matrix_products_are_empty_or_zero() {
+    for zero in 0..4 {
+        for n in [1, 3] {
+            for trans_a in [false, true] {
+                let mut sizes = [2, 3, 5, n];
+                sizes[zero] = 0;
+                let [batch, m, k, n] = sizes;
+                check_matmul::<f32>(MatMul { batch, m, k, n, trans_a }, &mut Random(2));
+            }
+        }
+    }
+}
+
+#[test]
+fn long_depths_and_wide_matrices_match_plain_loops() {
+    let mut random = Random(3);
+    for (m, k, n) in [(3, 2000, 5), (70, 600, 130), (1, 300, 300), (300, 300, 1), (7, 1, 200)] {
+        for trans_a in [false, true] {
+            check_matmul::<f32>(MatMul { batch: 1, m, k, n, trans_a }, &mut random);
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "B of")]
+fn a_slice_of_the_wrong_length_is_refused() {
+    let shape = MatMul { batch: 1, m: 2, k: 3, n: 4, trans_a: false };
+    shape.run(Isa::PORTABLE, &[0f32; 6], &[0.0; 11], &mut [0.0; 8]);
+}
+
+/// Calls `meet(x index, w index, y index)` for every term of the convolution.
+fn for_each_term(g: &ConvGeometry, mut meet: impl FnMut(usize, usize, usize)) {
+    for n in 0..g.batch {
+        for (o, p) in (0..g.out_h).flat_map(|o| (0..g.out_w).map(move |p| (o, p))) {
+            for (k, l) in (0..g.kernel_h).flat_map(|k| (0..g.kernel_w).map(move |l| (k, l))) {
+                let (h, w) = (o * g.stride_h + k, p * g.stride_w + l);
+                if h < g.pad_h || w < g.pad_w || h - g.pad_h >= g.in_h || w - g.pad_w >= g.in_w {
+                    continue;
+                }
+                let x = ((n * g.in_h + h - g.pad_h) * g.in_w + w - g.pad_w) * g.in_c;
+                let y = ((n * g.out_h + o) * g.out_w + p) * g.out_c;
+                for c in 0..g.in_c {
+                    let row = ((k * g.kernel_w + l) * g.in_c + c) * g.out_c;
+                    for j in 0..g.out_c {
+                        meet(x + c, row + j, y + j);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Each tap's `[in_c, out_c]` as `[out_c, in_c]`.
+fn transposed<T: Number>(g: &ConvGeometry, w: &[T]) -> Vec<T> {
+    let per_tap = (g.in_c * g.out_c).max(1);
+    let at = |i: usize| {
+        let (tap, j, c) = (i / per_tap, i % per_tap / g.in_c, i % g.in_c);
+        w[tap * per_tap + c * g.out_c + j]
+    };
+    (0..w.len()).map(at).collect()
+}
+
+fn inner<T: Number>(a: &[T], b: &[T]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a.to_f64() * b.to_f64()).sum()
+}
+
+fn check_conv<T: Number>(g: ConvGeometry, random: &mut Random) {
+    let conv = Conv::new(g);
+    let input = g.batch * g.in_h * g.in_w * g.in_c;
+    let output = g.batch * g.out_h * g.out_w * g.out_c;
+    let weights = g.kernel_h * g.kernel_w * g.in_c * g.out_c;
+    let (x, w, dy): (Vec<T>, Vec<T>, Vec<T>) = (random.numbers(input), random.numbers(weights), random.numbers(output));
+    let wt = transposed(&g, &w);
+    let (mut y, mut dx, mut dw) =
+        (vec![Sum::default(); output], vec![Sum::default(); input], vec![Sum::default(); weights]);
+    for_each_term(&g, |i, k, o| {
+        y[o].add(x[i], w[k]);
+        dx[i].add(dy[o], w[k]);
+        dw[k].add(x[i], dy[o]);
+    });
+    for isa in Isa::available() {
+        let nan = T::from_f64(f64::NAN);
+        let (mut y_isa, mut dx_isa, mut dw_isa) = (vec![nan; output], vec![nan; input], vec![nan; weights]);
+        conv.forward(isa, &x, &w, &mut y_isa);
+        assert_close(&y_isa, &y, &("forward", isa, g));
+        conv.input_grad(isa, &wt, &dy, &mut dx_isa);
+        assert_close(&dx_isa, &dx, &("input gradient", isa, g));
+        conv.weight_grad(isa, &x, &dy, &mut dw_isa);
+        assert_close(&dw_isa, &dw, &("weight gradient", isa, g));
+        // ⟨dy, conv(x, w)⟩ is one trilinear form: the three faces give the same number, up to the rounding of each,
+        // which is below (terms of one output number)·ε of the sum of magnitudes, plus that of the f64 sums.
+        let forms = [inner(&y_isa, &dy), inner(&dx_isa, &x), inner(&dw_isa, &w)];
+        let magnitude: f64 = y.iter().map(|s| s.magnitude).sum();
+        let terms = [&y, &dx, &dw].into_iter().flatten().map(|s| s.terms + 1).max().unwrap_or(0);
+        let tolerance = 4.0 * terms as f64 * T::EPSILON * magnitude + 1e-13 * magnitude;
+        for form in forms {
+            assert!((form - forms[0]).abs() <= tolerance, "{isa} {g:?}: {forms:?}");
+        }
+    }
+}
+
+#[test]
+fn convolutions_match_plain_loops_and_are_adjoint() {
+    let mut random = Random(4);
+    let channels = [1, 2, 3, 4, 5, 8, 15, 16, 17, 32, 33, 40, 64, 70];
+    for round in 0..150 {
+        let [kernel_h, kernel_w] = [0; 2].map(|_| random.within(1..=5));
+        let [stride_h, stride_w] = [0; 2].map(|_| random.within(1..=3));
+        let [pad_h, pad_w] = [0; 2].map(|_| random.within(0..=2));
+        let in_h = random.within(kernel_h.saturating_sub(2 * pad_h).max(1)..=12);
+        let in_w = random.within(kernel_w.saturating_sub(2 * pad_w).max(1)..=12);
+        let (in_c, out_c) = (random.size(&channels), random.size(&channels));
+        let out_h = (in_h + 2 * pad_h - kernel_h) / stride_h + 1;
+        let out_w = (in_w + 2 * pad_w - kernel_w) / stride_w + 1;
+        let batch = random.within(1..=7);
+        #[rustfmt::skip]
+        let g = ConvGeometry {
+            batch, in_h, in_w, in_c, out_h, out_w, out_c, kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w,
+        };
+        if round % 2 == 0 {
+            check_conv::<f32>(g, &mut random);
+        } else {
+            check_conv::<f64>(g, &mut random);
+        }
+    }
+}
+
+/// 3×3, stride 1, pad 1, except where a test says otherwise.
+fn same(batch: usize, h: usize, w: usize, in_c: usize, out_c: usize) -> ConvGeometry {
+    #[rustfmt::skip]
+    let g = ConvGeometry {
+        batch, in_h: h, in_w: w, in_c, out_h: h, out_w: w, out_c, kernel_h: 3, kernel_w: 3,
+        stride_h: 1, stride_w: 1, pad_h: 1, pad_w: 1,
+    };
+    g
+}
+
+#[test]
+fn large_images_and_batches_are_summed_in_blocks() {
+    let mut random = Random(5);
+    check_conv::<f32>(same(2, 50, 60, 16, 8), &mut random);
+    check_conv::<f32>(same(2, 90, 170, 2, 6), &mut random);
+    check_conv::<f32>(same(70, 4, 4, 33, 40), &mut random);
+}
+
+#[test]
+fn degenerate_convolutions_are_empty_or_zero() {
+    let mut random = Random(6);
+    let g = same(2, 4, 3, 6, 2);
+    for g in [
+        ConvGeometry { batch: 0, ..g },
+        ConvGeometry { in_c: 0, ..g },
+        ConvGeometry { out_c: 0, ..g },
+        ConvGeometry { in_h: 0, ..g },
+        ConvGeometry { out_w: 0, ..g },
+        ConvGeometry { kernel_h: 0, ..g },
+        ConvGeometry { kernel_w: 1, stride_w: 2, pad_w: 0, out_w: 2, ..g },
+        ConvGeometry { out_h: 9, out_w: 7, ..g },
+        ConvGeometry { pad_h: 9, pad_w: 9, ..g },
+    ] {
+        check_conv::<f32>(g, &mut random);
+        check_conv::<f32>(ConvGeometry { in_c: g.in_c.min(1), ..g }, &mut random);
+    }
+}
+
+#[test]
+fn padding_is_not_multiplied() {
+    let conv = Conv::new(same(1, 2, 2, 1, 1));
+    for isa in Isa::available() {
+        let mut y = [0f32; 4];
+        conv.forward(isa, &[1.0; 4], &[1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, f32::INFINITY], &mut y);
+        // Only the first output has an input under the last tap.
+        assert_eq!(y, [f32::INFINITY, 4.0, 4.0, 4.0]);
+    }
+}

@@ -1,0 +1,184 @@
+//! The weight gradient of a convolution: for each tap, pixels that the tap reads times gradients of what it wrote.
+//!
+//! ```text
+//! dw[k, l, c, j] = Σ_{n,o,p} x[n, o·s+k−pad, p·s+l−pad, c] · dy[n, o, p, j]
+//! ```
+//!
+//! Rows are weights (tap, input channel), the depth is output pixels. With many input channels the rows of one tap fill
+//! tiles, and the depth is all pixels for which that tap is inside the image. With few (the first layer of a
+//! network has 1 or 3) tiles take the rows of several taps; then the depth is the pixels of one class (module
+//! `axis`), for which all of those are inside, and the classes add up.
+//!
+//! The depth can be long (a batch of large images): it is cut into blocks that stay in the cache while all rows pass over
+//! them. The cuts depend on the geometry only, hence so does the rounding.
+
+use super::conv::ConvGeometry;
+use super::rows::{Axis, Rows, product};
+use super::simd::Simd;
+use super::tile::{Depth, Run};
+
+/// Numbers of the input and output of a block of images: 256 KiB of f32, well inside the L2 cache of the machines we know.
+pub const BLOCK: usize = 64 * 1024;
+
+/// Below this many input channels a tile takes rows of several taps.
+const FEW_CHANNELS: usize = 5;
+
+/// Rows that have the same depth.
+#[derive(Clone, Debug)]
+struct Group {
+    rows: Rows,
+    /// One run per output row `first_row..`, or per output pixel if [`WeightGrad::along_batch`].
+    runs: Vec<Run>,
+    first_row: usize,
+    /// Pixels of a run.
+    len: usize,
+}
+
+/// How the weight gradient of one geometry is laid out.
+#[derive(Clone, Debug)]
+pub struct WeightGrad {
+    groups: Vec<Group>,
+    /// The groups write to the same weights and add up.
+    overlapping: bool,
+    /// Images are so small that a run goes over the images of a block, at one pixel, rather than along an image row.
+    along_batch: bool,
+    columns: usize,
+    images: usize,
+    image_rows: usize,
+    block_images: usize,
+    block_rows: usize,
+    /// From a pixel, and from an image, to the next, in x and in dy.
+    pixel: (usize, usize),
+    image: (usize, usize),
+}
+
+impl WeightGrad {
+    pub fn new(g: &ConvGeometry) -> WeightGrad {
+        let image = (g.in_h * g.in_w * g.in_c, g.out_h * g.out_w * g.out_c);
+        let line = g.stride_h * g.in_w * g.in_c + g.out_w * g.out_c;
+        let block_images = (BLOCK / (image.0 + image.1).max(1)).clamp(1, g.batch.max(1));
+        let whole_images = image.0 + image.1 <= BLOCK;
+        let block_rows = if whole_images { g.out_h } else { BLOCK / line.max(1) }.max(1);
+        let overlapping = g.in_c < FEW_CHANNELS;
+        let along_batch = whole_images && !overlapping && g.out_w < 8 && block_images > g.out_w;
+        let mut groups = Vec::new();
+        if g.batch > 0 && g.in_c > 0 && g.out_c > 0 {
+            groups = if overlapping { groups_by_class(g) } else { groups_by_tap(g, along_batch) };
+        }
+        WeightGrad {
+            groups,
+            overlapping,
+            along_batch,
+            columns: g.out_c,
+            images: g.batch,
+            image_rows: g.out_h,
+            block_images,
+            block_rows,
+            pixel: (g.stride_w * g.in_c, g.out_c),
+            image,
+        }
+    }
+
+    /// # Safety
+    /// The CPU has V's instruction set, and x, dy and dw have the sizes of the geometry.
+    #[inline(always)]
+    pub unsafe fn run<V: Simd>(&self, x: *const V::Scalar, dy: *const V::Scalar, dw: &mut [V::Scalar]) {
+        let nothing_to_sum = self.groups.is_empty() || self.images == 0 || self.image_rows == 0;
+        if self.overlapping || nothing_to_sum {
+            // SAFETY: V's instruction set is there.
+            dw.fill(unsafe { V::zero().sum() });
+        }
+        if nothing_to_sum {
+            return;
+        }
+        let dw = dw.as_mut_ptr();
+        for image in (0..self.images).step_by(self.block_images) {
+            let images = self.block_images.min(self.images - image);
+            for row in (0..self.image_rows).step_by(self.block_rows) {
+                let add = self.overlapping || image > 0 || row > 0;
+                for group in &self.groups {
+                    let depth = self.depth(group, images, row);
+                    // SAFETY: every run is inside an image, for taps that are inside it, and `image + images` is
+                    // at most the batch.
+                    unsafe {
+                        let (x, dy) = (x.add(image * self.image.0), dy.add(image * self.image.1));
+                        product::<V>(&group.rows, depth, self.columns, add, x, dy, dw);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The pixels of `images` images and of the block of output rows from `row`.
+    #[inline(always)]
+    fn depth<'a>(&self, group: &'a Group, images: usize, row: usize) -> Depth<'a> {
+        if self.along_batch {
+            return Depth {
+                runs: &group.runs,
+                len: images,
+                a_step: self.image.0,
+                b_step: self.image.1,
+                repeats: 1,
+                a_repeat: 0,
+                b_repeat: 0,
+            };
+        }
+        let from = row.saturating_sub(group.first_row).min(group.runs.len());
+        let to = (row + self.block_rows).saturating_sub(group.first_row).min(group.runs.len());
+        Depth {
+            runs: &group.runs[from..to],
+            len: group.len,
+            a_step: self.pixel.0,
+            b_step: self.pixel.1,
+            repeats: images,
+            a_repeat: self.image.0,
+            b_repeat: self.image.1,
+        }
+    }
+}
+
+/// One group per tap: its rows are the input channels.
+fn groups_by_tap(g: &ConvGeometry, along_batch: bool) -> Vec<Group> {
+    let mut groups = Vec::new();
+    for k in 0..g.kernel_h {
+        for l in 0..g.kernel_w {
+            let (first_row, rows) = g.height().outputs_of(k);
+            let (first_column, columns) = g.width().outputs_of(l);
+            let mut runs = Vec::new();
+            for o in first_row..first_row + rows {
+                let in_row = o * g.stride_h + k - g.pad_h;
+                let starts = if along_batch { columns } else { columns.min(1) };
+                for p in first_column..first_column + starts {
+                    let in_column = p * g.stride_w + l - g.pad_w;
+                    runs.push(Run { a: (in_row * g.in_w + in_column) * g.in_c, b: (o * g.out_w + p) * g.out_c });
+                }
+            }
+            let channels = Axis { count: g.in_c, a: 1, c: g.out_c };
+            let c = (k * g.kernel_w + l) * g.in_c * g.out_c;
+            let rows = Rows { a: 0, c, axes: [Axis::ONE, Axis::ONE, channels] };
+            groups.push(Group { rows, runs, first_row, len: columns });
+        }
+    }
+    groups
+}
+
+/// One group per class of output pixels: its rows are the input channels of all taps that the class reads.
+fn groups_by_class(g: &ConvGeometry) -> Vec<Group> {
+    let mut groups = Vec::new();
+    for h in g.height().outputs() {
+        for w in g.width().outputs() {
+            let (Some(k), Some(l)) = (h.taps.first(), w.taps.first()) else { continue };
+            let run = |t: usize| Run {
+                a: ((k.source + t * g.stride_h) * g.in_w + l.source) * g.in_c,
+                b: ((h.first + t) * g.out_w + w.first) * g.out_c,
+            };
+            // Taps inside the image are consecutive, and so are their pixels.
+            let lines = Axis { count: h.taps.len(), a: g.in_w * g.in_c, c: g.kernel_w * g.in_c * g.out_c };
+            let weights = Axis { count: w.taps.len() * g.in_c, a: 1, c: g.out_c };
+            let c = (k.tap * g.kernel_w + l.tap) * g.in_c * g.out_c;
+            let rows = Rows { a: 0, c, axes: [Axis::ONE, lines, weights] };
+            groups.push(Group { rows, runs: (0..h.count).map(run).collect(), first_row: h.first, len: w.count });
+        }
+    }
+    groups
+}

@@ -1,0 +1,506 @@
+//! A checked list of steps over one memory.
+//!
+//! [`Program::new`] verifies every step once: each place lies in its arena, and what a step writes overlaps
+//! nothing else that the step touches. That is what lets [`Program::run`] hand out slices without checking,
+//! allocating or locking.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use super::map::{self, Map};
+use super::memory::{Block, Place, Region, Size};
+use super::{Conv, Isa, MatMul, Task, movement, sum};
+use crate::element::Element;
+use crate::shape::Axes;
+use crate::tape::{ConvFace, Stage, Windows};
+
+/// A slice bound to an input for one run.
+#[derive(Clone, Copy, Debug)]
+pub enum Arg<'a, T> {
+    /// Values of a float input.
+    Floats(&'a [T]),
+    /// Values of an index input.
+    Indices(&'a [u32]),
+}
+
+impl<'a, T> From<&'a [T]> for Arg<'a, T> {
+    fn from(values: &'a [T]) -> Self {
+        Arg::Floats(values)
+    }
+}
+
+impl<'a, T> From<&'a Vec<T>> for Arg<'a, T> {
+    fn from(values: &'a Vec<T>) -> Self {
+        Arg::Floats(values)
+    }
+}
+
+/// One operation on places.
+#[derive(Clone, Debug)]
+pub(crate) enum Step<T> {
+    Map(Map<T>),
+    MatMul {
+        shape: Arc<MatMul>,
+        a: Place,
+        b: Place,
+        c: Place,
+    },
+    Conv {
+        conv: Arc<Conv>,
+        face: ConvFace,
+        a: Place,
+        b: Place,
+        c: Place,
+    },
+    /// [outer, summed, inner] → [outer, inner]
+    Sum {
+        summed: usize,
+        inner: usize,
+        x: Place,
+        y: Place,
+        work: Place,
+    },
+    /// y, row-major over `dims`, reads x with `strides` from `start`.
+    Read {
+        dims: Axes,
+        strides: Axes,
+        start: usize,
+        x: Place,
+        y: Place,
+    },
+    /// The operands into their boxes; `zeros` are the runs of y that no box covers.
+    Assemble {
+        pieces: Vec<Piece>,
+        zeros: Vec<(usize, usize)>,
+        y: Place,
+    },
+    Gather {
+        inner: usize,
+        bound: usize,
+        table: Place,
+        indices: Place,
+        y: Place,
+    },
+    ScatterAdd {
+        inner: usize,
+        bound: usize,
+        rows: Place,
+        indices: Place,
+        y: Place,
+    },
+    OneHot {
+        depth: usize,
+        indices: Place,
+        y: Place,
+    },
+    ArgMax {
+        windows: Windows,
+        x: Place,
+        y: Place,
+    },
+}
+
+/// A box of an [`Step::Assemble`] that is copied; those that were computed in place need no step.
+#[derive(Clone, Debug)]
+pub(crate) struct Piece {
+    pub x: Place,
+    pub dims: Axes,
+    pub strides: Axes,
+    pub start: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Arena {
+    Floats,
+    Indices,
+}
+
+/// What a step touches.
+#[derive(Default)]
+struct Touches {
+    reads: Vec<(Arena, Place)>,
+    writes: Vec<(Arena, Place)>,
+}
+
+impl<T: Element> Step<T> {
+    fn touches(&self) -> Touches {
+        let mut t = Touches::default();
+        let floats = Arena::Floats;
+        let indices = Arena::Indices;
+        match self {
+            Step::Map(m) => {
+                for leaf in &m.leaves {
+                    if let map::LeafValue::At(x) = leaf.value {
+                        t.reads.push((floats, x));
+                    }
+                }
+                t.writes.extend(m.outputs.iter().map(|&y| (floats, y)));
+                t.writes.extend(m.sums.iter().map(|s| (floats, s.y)));
+                t.writes.push((floats, m.work));
+            }
+            Step::MatMul { a, b, c, .. } | Step::Conv { a, b, c, .. } => {
+                t.reads.extend([(floats, *a), (floats, *b)]);
+                t.writes.push((floats, *c));
+            }
+            Step::Sum { x, y, work, .. } => {
+                t.reads.push((floats, *x));
+                t.writes.extend([(floats, *y), (floats, *work)]);
+            }
+            Step::Read { x, y, .. } => {
+                t.reads.push((floats, *x));
+                t.writes.push((floats, *y));
+            }
+            Step::Assemble { pieces, y, .. } => {
+                t.reads.extend(pieces.iter().map(|p| (floats, p.x)));
+                t.writes.push((floats, *y));
+            }
+            Step::Gather { table: x, indices: i, y, .. } | Step::ScatterAdd { rows: x, indices: i, y, .. } => {
+                t.reads.extend([(floats, *x), (indices, *i)]);
+                t.writes.push((floats, *y));
+            }
+            Step::OneHot { indices: i, y, .. } => {
+                t.reads.push((indices, *i));
+                t.writes.push((floats, *y));
+            }
+            Step::ArgMax { x, y, .. } => {
+                t.reads.push((floats, *x));
+                t.writes.push((indices, *y));
+            }
+        }
+        t
+    }
+}
+
+/// Lengths of everything a program may touch.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sizes {
+    pub inputs: Vec<Size>,
+    pub outputs: Vec<usize>,
+    pub kept: [Size; Stage::COUNT],
+    pub scratch: Size,
+}
+
+impl Sizes {
+    fn of(&self, region: Region) -> Size {
+        match region {
+            Region::Input(i) => self.inputs[i as usize],
+            Region::Output(i) => Size { floats: self.outputs[i as usize], indices: 0 },
+            Region::Kept(stage) => self.kept[usize::from(stage)],
+            Region::Scratch => self.scratch,
+        }
+    }
+}
+
+/// Steps that have been checked against the sizes they will run in.
+#[derive(Clone, Debug)]
+pub(crate) struct Program<T> {
+    steps: Vec<Step<T>>,
+    sizes: Sizes,
+    /// Inputs that a step reads.
+    inputs: Vec<usize>,
+}
+
+impl<T: Element> Program<T> {
+    /// # Panics
+    /// Where a step would touch what it must not: a defect of the compiler that made it.
+    pub fn new(steps: Vec<Step<T>>, stage: Stage, sizes: Sizes) -> Self {
+        let mut inputs = Vec::new();
+        for step in &steps {
+            let Touches { reads, writes } = step.touches();
+            for &(arena, place) in reads.iter().chain(&writes) {
+                let size = sizes.of(place.region);
+                let len = if arena == Arena::Floats { size.floats } else { size.indices };
+                assert!(place.offset + place.len <= len, "{place:?} is out of bounds ({len}) in {step:?}");
+                if let Region::Input(i) = place.region {
+                    inputs.push(i as usize);
+                }
+            }
+            for (i, &(arena, w)) in writes.iter().enumerate() {
+                assert!(!matches!(w.region, Region::Input(_)), "{step:?} writes to an input");
+                assert!(
+                    !matches!(w.region, Region::Kept(s) if s != stage.0),
+                    "{step:?} writes what another stage keeps"
+                );
+                let others = reads.iter().chain(&writes[i + 1..]);
+                for &(other, place) in others {
+                    assert!(arena != other || !w.overlaps(place), "{w:?} overlaps {place:?} in {step:?}");
+                }
+            }
+            if let Step::Map(m) = step {
+                check_map(m);
+            }
+        }
+        inputs.sort_unstable();
+        inputs.dedup();
+        Program { steps, sizes, inputs }
+    }
+
+    pub fn steps(&self) -> &[Step<T>] {
+        &self.steps
+    }
+
+    /// Which inputs are read.
+    pub fn inputs(&self) -> &[usize] {
+        &self.inputs
+    }
+
+    /// Runs every step. The caller has checked that each input that is read and each output has the length
+    /// in `sizes`; the blocks are checked here.
+    pub fn run(
+        &self,
+        isa: Isa,
+        inputs: &[Arg<'_, T>],
+        outputs: &mut [&mut [T]],
+        kept: &mut [Block<T>; Stage::COUNT],
+        scratch: &mut Block<T>,
+    ) {
+        for (stage, block) in kept.iter().enumerate() {
+            assert!(block.size() == self.sizes.kept[stage], "the workspace belongs to another plan");
+        }
+        assert!(scratch.size() == self.sizes.scratch, "the workspace belongs to another plan");
+        assert!(outputs.len() == self.sizes.outputs.len(), "as many outputs as declared");
+        for (output, &len) in outputs.iter().zip(&self.sizes.outputs) {
+            assert!(output.len() == len, "outputs have their declared lengths");
+        }
+        for &i in &self.inputs {
+            let size = self.sizes.inputs[i];
+            let fits = match inputs[i] {
+                Arg::Floats(x) => x.len() == size.floats && size.indices == 0,
+                Arg::Indices(x) => x.len() == size.indices && size.floats == 0,
+            };
+            assert!(fits, "inputs have their declared lengths");
+        }
+        let mut kept_base = [(std::ptr::null_mut(), std::ptr::null_mut()); Stage::COUNT];
+        for (base, block) in kept_base.iter_mut().zip(kept.iter_mut()) {
+            *base = (block.floats.as_mut_ptr(), block.indices.as_mut_ptr());
+        }
+        let access = Access {
+            inputs,
+            outputs: outputs.as_mut_ptr().cast_const(),
+            kept: kept_base,
+            scratch: (scratch.floats.as_mut_ptr(), scratch.indices.as_mut_ptr()),
+            borrow: PhantomData,
+        };
+        for step in &self.steps {
+            run_step(step, isa, &access);
+        }
+    }
+}
+
+/// What the unchecked accesses of [`map`] rely on beyond bounds.
+fn check_map<T: Element>(m: &Map<T>) {
+    use map::{LeafValue, MapOp, Reading, Slot, SumKind};
+    assert!(m.leaves.len() <= map::MOST_SLOTS && m.registers <= map::MOST_SLOTS && m.outputs.len() <= map::MOST_SLOTS);
+    assert!(m.work.len == m.work_len() && m.block > 0);
+    let block = m.block.min(m.numel);
+    for leaf in &m.leaves {
+        if let LeafValue::At(x) = leaf.value {
+            match &leaf.reading {
+                Reading::InOrder => assert_eq!(x.len, m.numel),
+                Reading::Repeated => assert!(x.len > 0 && (block % x.len == 0 || m.numel == 0)),
+                Reading::Strided { dims, strides } => {
+                    assert_eq!(dims.iter().product::<usize>(), m.numel);
+                    let last: usize = dims.iter().zip(strides).map(|(d, s)| (d - 1) * s).sum();
+                    assert!(!dims.is_empty() && last < x.len);
+                }
+            }
+        }
+    }
+    for y in &m.outputs {
+        assert_eq!(y.len, m.numel);
+    }
+    for s in &m.sums {
+        let fits = match s.kind {
+            SumKind::Rows(period) => s.y.len == period && m.numel % period == 0,
+            SumKind::Within(row) => row > 0 && s.y.len * row == m.numel && block % row == 0,
+            SumKind::All => s.y.len == 1,
+        };
+        assert!(fits, "a fused sum has the shape of its group");
+    }
+    let exists = |slot: Slot| match slot {
+        Slot::Leaf(i) => usize::from(i) < m.leaves.len(),
+        Slot::Register(i) => usize::from(i) < m.registers,
+        Slot::Output(i) => usize::from(i) < m.outputs.len(),
+    };
+    for i in &m.code {
+        assert!(i.sources.iter().all(|&s| exists(s)), "sources exist");
+        if let MapOp::Sum(s) = i.op {
+            assert!(usize::from(s) < m.sums.len());
+            continue;
+        }
+        assert!(exists(i.target) && !matches!(i.target, Slot::Leaf(_)), "a leaf is never written");
+        assert!(!i.sources.contains(&i.target), "an instruction does not read what it writes");
+    }
+}
+
+/// Memory during a run.
+pub(super) struct Access<'a, T> {
+    inputs: &'a [Arg<'a, T>],
+    outputs: *const &'a mut [T],
+    kept: [(*mut T, *mut u32); Stage::COUNT],
+    scratch: (*mut T, *mut u32),
+    borrow: PhantomData<&'a mut T>,
+}
+
+impl<'a, T: Element> Access<'a, T> {
+    fn floats(&self, place: Place) -> *mut T {
+        match place.region {
+            Region::Input(i) => match self.inputs[i as usize] {
+                Arg::Floats(x) => x.as_ptr().cast_mut(),
+                Arg::Indices(_) => unreachable!("checked when the run began"),
+            },
+            // SAFETY: `run` checked that there are as many outputs as declared, and `Program::new` that the
+            // index is one of them; the pointee is read through a raw pointer, without a second borrow.
+            Region::Output(i) => unsafe { std::ptr::read(self.outputs.add(i as usize).cast::<*mut [T]>()).cast() },
+            Region::Kept(stage) => self.kept[usize::from(stage)].0,
+            Region::Scratch => self.scratch.0,
+        }
+    }
+
+    /// # Safety
+    /// `place` has passed [`Program::new`] as a float place of the step now running, and no slice that
+    /// overlaps it is being written.
+    #[inline(always)]
+    pub(super) unsafe fn read(&self, place: Place) -> &'a [T] {
+        // SAFETY: in bounds and not written, by the contract.
+        unsafe { std::slice::from_raw_parts(self.floats(place).add(place.offset), place.len) }
+    }
+
+    /// # Safety
+    /// As for [`read`](Access::read), and no other slice overlaps it.
+    #[inline(always)]
+    #[allow(clippy::mut_from_ref)] // The contract makes the slices disjoint.
+    pub(super) unsafe fn write(&self, place: Place) -> &'a mut [T] {
+        // SAFETY: in bounds and disjoint from all else, by the contract.
+        unsafe { std::slice::from_raw_parts_mut(self.floats(place).add(place.offset), place.len) }
+    }
+
+    fn index_base(&self, place: Place) -> *mut u32 {
+        match place.region {
+            Region::Input(i) => match self.inputs[i as usize] {
+                Arg::Indices(x) => x.as_ptr().cast_mut(),
+                Arg::Floats(_) => unreachable!("checked when the run began"),
+            },
+            Region::Kept(stage) => self.kept[usize::from(stage)].1,
+            Region::Scratch => self.scratch.1,
+            Region::Output(_) => unreachable!("outputs hold floats"),
+        }
+    }
+
+    /// # Safety
+    /// As for [`read`](Access::read), for an index place.
+    unsafe fn read_indices(&self, place: Place) -> &'a [u32] {
+        // SAFETY: in bounds and not written, by the contract.
+        unsafe { std::slice::from_raw_parts(self.index_base(place).add(place.offset), place.len) }
+    }
+
+    /// # Safety
+    /// As for [`write`](Access::write), for an index place.
+    #[allow(clippy::mut_from_ref)] // The contract makes the slices disjoint.
+    unsafe fn write_indices(&self, place: Place) -> &'a mut [u32] {
+        // SAFETY: in bounds and disjoint from all else, by the contract.
+        unsafe { std::slice::from_raw_parts_mut(self.index_base(place).add(place.offset), place.len) }
+    }
+}
+
+#[track_caller]
+fn check_indices(indices: &[u32], bound: usize) {
+    if let Some(i) = indices.iter().find(|&&i| i as usize >= bound) {
+        panic!("index {i} is not below its bound {bound}");
+    }
+}
+
+struct SumRun<'a, T: Element> {
+    x: &'a [T],
+    y: &'a mut [T],
+    summed: usize,
+    inner: usize,
+    work: &'a mut [T],
+}
+impl<T: Element> Task for SumRun<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        sum::sum_middle(self.x, self.y, self.summed, self.inner, self.work);
+    }
+}
+
+struct ArgMaxRun<'a, T: Element> {
+    x: &'a [T],
+    y: &'a mut [u32],
+    windows: &'a Windows,
+}
+impl<T: Element> Task for ArgMaxRun<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        movement::arg_max(self.x, self.y, self.windows);
+    }
+}
+
+fn run_step<T: Element>(step: &Step<T>, isa: Isa, m: &Access<'_, T>) {
+    // SAFETY (of every access below): `Program::new` has checked this step: its places are in bounds of the
+    // arena of their type, and what it writes overlaps nothing else that it touches.
+    match step {
+        Step::Map(map) => isa.run(map::Run(map, m)),
+        Step::MatMul { shape, a, b, c } => {
+            // SAFETY: see above.
+            let (a, b, c) = unsafe { (m.read(*a), m.read(*b), m.write(*c)) };
+            shape.run(isa, a, b, c);
+        }
+        Step::Conv { conv, face, a, b, c } => {
+            // SAFETY: see above.
+            let (a, b, c) = unsafe { (m.read(*a), m.read(*b), m.write(*c)) };
+            match face {
+                ConvFace::Forward => conv.forward(isa, a, b, c),
+                ConvFace::InputGrad => conv.input_grad(isa, a, b, c),
+                ConvFace::WeightGrad => conv.weight_grad(isa, a, b, c),
+            }
+        }
+        Step::Sum { summed, inner, x, y, work } => {
+            // SAFETY: see above.
+            let (x, y, work) = unsafe { (m.read(*x), m.write(*y), m.write(*work)) };
+            isa.run(SumRun { x, y, summed: *summed, inner: *inner, work });
+        }
+        Step::Read { dims, strides, start, x, y } => {
+            // SAFETY: see above.
+            let (x, y) = unsafe { (m.read(*x), m.write(*y)) };
+            movement::read_strided(x, y, dims, strides, *start);
+        }
+        Step::Assemble { pieces, zeros, y } => {
+            // SAFETY: see above; pieces computed in place are part of y and only not written here.
+            let y = unsafe { m.write(*y) };
+            for &(start, len) in zeros {
+                y[start..start + len].fill(T::zero());
+            }
+            for piece in pieces {
+                // SAFETY: see above.
+                let x = unsafe { m.read(piece.x) };
+                movement::write_strided(x, y, &piece.dims, &piece.strides, piece.start);
+            }
+        }
+        Step::Gather { inner, bound, table, indices, y } => {
+            // SAFETY: see above.
+            let (table, indices, y) = unsafe { (m.read(*table), m.read_indices(*indices), m.write(*y)) };
+            check_indices(indices, *bound);
+            movement::gather(table, indices, y, *inner);
+        }
+        Step::ScatterAdd { inner, bound, rows, indices, y } => {
+            // SAFETY: see above.
+            let (rows, indices, y) = unsafe { (m.read(*rows), m.read_indices(*indices), m.write(*y)) };
+            check_indices(indices, *bound);
+            movement::scatter_add(rows, indices, y, *inner);
+        }
+        Step::OneHot { depth, indices, y } => {
+            // SAFETY: see above.
+            let (indices, y) = unsafe { (m.read_indices(*indices), m.write(*y)) };
+            check_indices(indices, *depth);
+            movement::one_hot(indices, y, *depth);
+        }
+        Step::ArgMax { windows, x, y } => {
+            // SAFETY: see above.
+            let (x, y) = unsafe { (m.read(*x), m.write_indices(*y)) };
+            isa.run(ArgMaxRun { x, y, windows });
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Where values live: kept blocks for what crosses stages, output slices for what is delivered, and one
+//! scratch arena in which values that are not alive at the same time share memory.
+
+use rustc_hash::FxHashMap;
+
+use super::graph::{Graph, View, contiguous};
+use super::lower::{Job, Schedule};
+use crate::kernel::{Place, Region, Size};
+use crate::shape::Shape;
+use crate::tape::{NodeId, Prim, Stage};
+
+/// Places start on cache lines: 64 bytes of the smallest element.
+const ALIGN: usize = 16;
+
+/// The address of every stored node.
+#[derive(Default)]
+pub(super) struct Layout {
+    places: FxHashMap<NodeId, Place>,
+    work: FxHashMap<(Stage, usize), Place>,
+    pub kept: [Size; Stage::COUNT],
+    pub scratch: Size,
+}
+
+/// A request for scratch memory while items `first..=last` of a stage run.
+struct Request {
+    whose: Whose,
+    len: usize,
+    first: usize,
+    last: usize,
+}
+
+enum Whose {
+    Node(NodeId),
+    Work(usize),
+}
+
+impl Layout {
+    pub fn new(
+        graph: &Graph<'_>,
+        schedule: &Schedule<'_>,
+        outputs: &[NodeId],
+        declared: &[(Stage, usize, Shape)],
+    ) -> Self {
+        let mut layout = Layout::default();
+        for id in graph.roots() {
+            if let Prim::Input(i) = graph.prim(id) {
+                let place = Place { region: Region::Input(*i), offset: 0, len: graph.shape(id).numel() };
+                layout.places.insert(id, place);
+            }
+        }
+        for stage in [Stage::DATA, Stage::POINT, Stage::DIRECTION] {
+            layout.place_outputs(graph, schedule, stage, outputs, declared);
+            layout.place_stage(graph, schedule, stage);
+        }
+        layout
+    }
+
+    /// Values computed straight into an output.
+    fn place_outputs(
+        &mut self,
+        graph: &Graph<'_>,
+        schedule: &Schedule<'_>,
+        stage: Stage,
+        outputs: &[NodeId],
+        declared: &[(Stage, usize, Shape)],
+    ) {
+        let delivered = |output: usize| {
+            let items = &schedule.stages[stage.index()];
+            items.iter().any(|item| matches!(item.job, Job::Deliver { output: o, .. } if o == output))
+        };
+        for (&id, (of, output, shape)) in outputs.iter().zip(declared) {
+            if *of == stage && !delivered(*output) {
+                self.places.insert(graph.view(id).root, self.output(*output, shape.numel()));
+            }
+        }
+    }
+
+    fn place_stage(&mut self, graph: &Graph<'_>, schedule: &Schedule<'_>, stage: Stage) {
+        let items = &schedule.stages[stage.index()];
+        let inside = self.pieces_in_place(graph, schedule, stage);
+
+        // When each value is written first and read last; a piece's life is part of its tensor's.
+        let mut life: FxHashMap<NodeId, (usize, usize)> = FxHashMap::default();
+        for (i, item) in items.iter().enumerate() {
+            for &id in item.writes.iter().chain(&item.reads) {
+                if graph.stage(id) != stage || matches!(graph.prim(id), Prim::Input(_)) {
+                    continue;
+                }
+                let mut holder = id;
+                loop {
+                    let span = life.entry(holder).or_insert((i, i));
+                    span.1 = i;
+                    match inside.get(&holder) {
+                        Some(&(tensor, _)) => holder = tensor,
+                        None => break,
+                    }
+                }
+            }
+        }
+
+        let mut kept = Size::default();
+        let mut floats = Vec::new();
+        let mut indices = Vec::new();
+        let mut nodes: Vec<_> = life.into_iter().collect();
+        nodes.sort_unstable();
+        for (id, (first, last)) in nodes {
+            if inside.contains_key(&id) || self.places.contains_key(&id) {
+                continue;
+            }
+            let len = graph.shape(id).numel();
+            if schedule.read_after(id, stage) {
+                let arena = if graph.is_index(id) { &mut kept.indices } else { &mut kept.floats };
+                let place = Place { region: Region::Kept(stage.0), offset: *arena, len };
+                *arena += len.next_multiple_of(ALIGN);
+                self.places.insert(id, place);
+                continue;
+            }
+            let arena = if graph.is_index(id) { &mut indices } else { &mut floats };
+            arena.push(Request { whose: Whose::Node(id), len, first, last });
+        }
+        self.kept[stage.index()] = kept;
+        for (i, item) in items.iter().enumerate() {
+            let len = schedule.work_len(graph, &item.job);
+            if len > 0 {
+                floats.push(Request { whose: Whose::Work(i), len, first: i, last: i });
+            }
+        }
+        let floats = self.pack(floats, stage);
+        let indices = self.pack(indices, stage);
+        self.scratch.floats = self.scratch.floats.max(floats);
+        self.scratch.indices = self.scratch.indices.max(indices);
+
+        // Tensors first, then what lies inside them.
+        let mut inside: Vec<_> = inside.into_iter().collect();
+        inside.sort_unstable_by_key(|&(piece, _)| std::cmp::Reverse(piece));
+        for (piece, (tensor, offset)) in inside {
+            let place = self.place(tensor).slice(offset, graph.shape(piece).numel());
+            self.places.insert(piece, place);
+        }
+    }
+
+    /// Operands of an assemble that can be computed where they belong: piece ↦ (tensor, offset).
+    fn pieces_in_place(
+        &self,
+        graph: &Graph<'_>,
+        schedule: &Schedule<'_>,
+        stage: Stage,
+    ) -> FxHashMap<NodeId, (NodeId, usize)> {
+        let mut inside = FxHashMap::default();
+        for item in &schedule.stages[stage.index()] {
+            let Job::Node(id) = item.job else { continue };
+            let Prim::Assemble(offsets) = graph.prim(id) else { continue };
+            let shape = graph.shape(id);
+            let operands = &graph.node(id).operands;
+            let runs: Vec<Option<usize>> =
+                operands.iter().zip(offsets).map(|(&o, at)| contiguous(at, graph.shape(o), shape)).collect();
+            // Gaps are zeroed before copying; that is only sound in place where boxes are runs.
+            let covered: usize = operands.iter().map(|&o| graph.shape(o).numel()).sum();
+            if covered < shape.numel() && runs.contains(&None) {
+                continue;
+            }
+            for (&operand, run) in operands.iter().zip(runs) {
+                let View { root, offset, len } = graph.view(operand);
+                let own = graph.stage(root) == stage && !matches!(graph.prim(root), Prim::Input(_));
+                let whole = offset == 0 && len == graph.shape(root).numel();
+                let once = operands.iter().filter(|&&o| graph.view(o).root == root).count() == 1;
+                let outlives = schedule.read_after(root, stage) && !schedule.read_after(id, stage);
+                if let (true, true, false, false, Some(start)) =
+                    (own && once, whole, outlives, self.places.contains_key(&root), run)
+                {
+                    inside.entry(root).or_insert((id, start));
+                }
+            }
+        }
+        inside
+    }
+
+    /// First fit, largest first, among requests alive at the same time. Returns the size of the arena.
+    fn pack(&mut self, mut requests: Vec<Request>, stage: Stage) -> usize {
+        requests.sort_by_key(|r| (std::cmp::Reverse(r.len), r.first));
+        let mut placed: Vec<(usize, usize, usize, usize)> = Vec::with_capacity(requests.len());
+        let mut size = 0;
+        for Request { whose, len, first, last } in requests {
+            let mut neighbours: Vec<(usize, usize)> =
+                placed.iter().filter(|p| p.2 <= last && first <= p.3).map(|p| (p.0, p.1)).collect();
+            neighbours.sort_unstable();
+            let mut offset = 0;
+            for (start, end) in neighbours {
+                if offset + len <= start {
+                    break;
+                }
+                offset = offset.max(end);
+            }
+            let end = (offset + len).next_multiple_of(ALIGN);
+            placed.push((offset, end, first, last));
+            size = size.max(end);
+            let place = Place { region: Region::Scratch, offset, len };
+            match whose {
+                Whose::Node(id) => self.places.insert(id, place),
+                Whose::Work(i) => self.work.insert((stage, i), place),
+            };
+        }
+        size
+    }
+
+    pub fn output(&self, output: usize, len: usize) -> Place {
+        Place { region: Region::Output(output as u32), offset: 0, len }
+    }
+
+    pub fn place(&self, id: NodeId) -> Place {
+        self.places[&id]
+    }
+
+    pub fn view(&self, view: View) -> Place {
+        self.place(view.root).slice(view.offset, view.len)
+    }
+
+    /// For sizing a pass before anything has a place.
+    pub fn place_or_empty(&self, id: NodeId, len: usize) -> Place {
+        let empty = Place { region: Region::Scratch, offset: 0, len };
+        self.places.get(&id).copied().unwrap_or(empty)
+    }
+
+    pub fn view_or_empty(&self, view: View) -> Place {
+        let empty = Place { region: Region::Scratch, offset: 0, len: view.len };
+        self.places.get(&view.root).map_or(empty, |p| p.slice(view.offset, view.len))
+    }
+
+    pub fn work(&self, stage: Stage, item: usize) -> Place {
+        self.work_if_any(stage, item).unwrap_or(Place { region: Region::Scratch, offset: 0, len: 0 })
+    }
+
+    pub fn work_if_any(&self, stage: Stage, item: usize) -> Option<Place> {
+        self.work.get(&(stage, item)).copied()
+    }
+}

@@ -1,0 +1,128 @@
+//! `{plan}`: its steps, shapes and addresses, stage by stage.
+
+use std::fmt;
+
+use super::{Plan, bytes};
+use crate::element::Element;
+use crate::kernel::{LeafValue, Map, MapOp, Place, Reading, Region, Slot, Step, SumKind};
+use crate::tape::Stage;
+
+impl<T: Element> fmt::Display for Plan<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "plan in {}, {} bytes: scratch {}", T::NAME, self.bytes(), bytes::<T>(self.scratch))?;
+        for (i, input) in self.inputs.iter().enumerate() {
+            writeln!(f, "  input {i} {} {} ({})", input.name, input.shape, input.stage)?;
+        }
+        for stage in [Stage::DATA, Stage::POINT, Stage::DIRECTION] {
+            let program = &self.programs[stage.index()];
+            let (kept, flops) = (self.kept_bytes(stage), self.flops(stage));
+            writeln!(f, "{stage} stage: {} steps, keeps {kept} bytes, {flops} flops", program.steps().len())?;
+            for step in program.steps() {
+                write_step(f, step)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+struct At(Place);
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Place { region, offset, len } = self.0;
+        match region {
+            Region::Input(i) => write!(f, "in{i}")?,
+            Region::Output(i) => write!(f, "out{i}")?,
+            Region::Kept(s) => write!(f, "kept{s}")?,
+            Region::Scratch => write!(f, "s")?,
+        }
+        write!(f, "[{offset}..{}]", offset + len)
+    }
+}
+
+fn write_step<T: Element>(f: &mut fmt::Formatter<'_>, step: &Step<T>) -> fmt::Result {
+    match step {
+        Step::Map(map) => write_map(f, map),
+        Step::MatMul { shape, a, b, c } => {
+            let t = if shape.trans_a { "ᵀ" } else { "" };
+            let (m, k, n, batch) = (shape.m, shape.k, shape.n, shape.batch);
+            writeln!(f, "  {} = {}{t} · {}    {batch} × [{m}, {k}]·[{k}, {n}]", At(*c), At(*a), At(*b))
+        }
+        Step::Conv { conv, face, a, b, c } => {
+            let g = conv.geometry();
+            writeln!(
+                f,
+                "  {} = conv {face:?} {}, {}    {}×{}×{}×{} ↔ {}×{}×{}, kernel {}×{}",
+                At(*c),
+                At(*a),
+                At(*b),
+                g.batch,
+                g.in_h,
+                g.in_w,
+                g.in_c,
+                g.out_h,
+                g.out_w,
+                g.out_c,
+                g.kernel_h,
+                g.kernel_w
+            )
+        }
+        Step::Sum { summed, inner, x, y, .. } => {
+            writeln!(f, "  {} = sum {} over [{}, {summed}, {inner}]", At(*y), At(*x), y.len / inner.max(&1))
+        }
+        Step::Read { dims, strides, start, x, y } => {
+            writeln!(f, "  {} = {} as {dims:?}, strides {strides:?} from {start}", At(*y), At(*x))
+        }
+        Step::Assemble { pieces, zeros, y } => {
+            write!(f, "  {} = assemble", At(*y))?;
+            for piece in pieces {
+                write!(f, " {}", At(piece.x))?;
+            }
+            writeln!(f, ", {} runs of zeros", zeros.len())
+        }
+        Step::Gather { table, indices, y, .. } => writeln!(f, "  {} = {} at {}", At(*y), At(*table), At(*indices)),
+        Step::ScatterAdd { rows, indices, y, .. } => {
+            writeln!(f, "  {} += {} at {}", At(*y), At(*rows), At(*indices))
+        }
+        Step::OneHot { depth, indices, y } => writeln!(f, "  {} = one hot {} below {depth}", At(*y), At(*indices)),
+        Step::ArgMax { windows, x, y } => {
+            writeln!(f, "  {} = arg max of {} over windows {:?}", At(*y), At(*x), windows.inner)
+        }
+    }
+}
+
+fn write_map<T: Element>(f: &mut fmt::Formatter<'_>, map: &Map<T>) -> fmt::Result {
+    writeln!(f, "  pass over {} in blocks of {}, {} registers:", map.numel, map.block, map.registers)?;
+    let name = |slot: Slot| match slot {
+        Slot::Register(r) => format!("r{r}"),
+        Slot::Output(i) => At(map.outputs[usize::from(i)]).to_string(),
+        Slot::Leaf(i) => {
+            let leaf = &map.leaves[usize::from(i)];
+            match (&leaf.value, &leaf.reading) {
+                (LeafValue::Literal(v), _) => format!("{v}"),
+                (LeafValue::At(x), Reading::InOrder) => At(*x).to_string(),
+                (LeafValue::At(x), Reading::Repeated) => format!("{} repeated", At(*x)),
+                (LeafValue::At(x), Reading::Strided { strides, .. }) => format!("{} strides {strides:?}", At(*x)),
+            }
+        }
+    };
+    for instruction in &map.code {
+        let (target, [a, b, c]) = (instruction.target, instruction.sources.map(name));
+        match instruction.op {
+            MapOp::Unary(op) => writeln!(f, "    {} = {} {a}", name(target), op.name())?,
+            MapOp::Binary(op) => writeln!(f, "    {} = {} {a}, {b}", name(target), op.name())?,
+            MapOp::Compare(op) => writeln!(f, "    {} = {a} {op:?} {b}", name(target))?,
+            MapOp::Select => writeln!(f, "    {} = {a} ? {b} : {c}", name(target))?,
+            MapOp::Copy => writeln!(f, "    {} = {a}", name(target))?,
+            MapOp::Sum(s) => {
+                let sum = &map.sums[usize::from(s)];
+                let over = match sum.kind {
+                    SumKind::All => "everything".into(),
+                    SumKind::Rows(n) => format!("rows of {n}"),
+                    SumKind::Within(n) => format!("each row of {n}"),
+                };
+                writeln!(f, "    {} = sum {a} over {over}", At(sum.y))?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,251 @@
+//! Fusion: which elementwise nodes and sums form one pass, and which values touch memory.
+//!
+//! Nodes are fused when they run over the same elements (number, innermost extent) at the same *level*. A
+//! node's level is the number of passes, products or other steps that must have finished before it can run;
+//! an edge between different groups always goes up, so grouping by level makes no cycles.
+//!
+//! A value touches memory only if something needs it there: a product, a broadcast, an output, another kind
+//! of group. A value that other groups of its own kind read is either stored or *recomputed* in each of them,
+//! and it is recomputed where that costs no more traffic than reading it back: where it depends on at most
+//! one full-size stored value and a handful of operations.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::graph::{Graph, View};
+use crate::kernel::MOST_SLOTS;
+use crate::rules::{BinaryOp, UnaryOp};
+use crate::tape::{NodeId, Prim, Stage};
+
+/// Innermost extents beyond this are walked without regard to rows.
+pub(super) const LONGEST_ROW: usize = 4096;
+/// The most that recomputing a value may cost, in additions per element.
+const RECOMPUTE: usize = 10;
+
+/// Nodes with equal keys run in one pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    stage: Stage,
+    level: usize,
+    numel: usize,
+    row: usize,
+    /// Tells groups apart where fusion is off.
+    only: Option<NodeId>,
+}
+
+/// One pass: the nodes it stores and the sums it feeds, operands first.
+#[derive(Clone, Debug)]
+pub(super) struct Group {
+    pub stage: Stage,
+    pub sinks: Vec<NodeId>,
+}
+
+pub(super) struct Fusion {
+    pub groups: Vec<Group>,
+    stored: Vec<bool>,
+    fused_sum: Vec<bool>,
+}
+
+impl Fusion {
+    pub fn new(graph: &Graph<'_>, outputs: &[NodeId], fuse: bool) -> Self {
+        let mut fusion =
+            Fusion { groups: Vec::new(), stored: vec![false; graph.len()], fused_sum: vec![false; graph.len()] };
+        for id in graph.roots() {
+            fusion.fused_sum[id.index()] = fuse && sum_fuses(graph, id);
+        }
+        let keys = fusion.keys(graph, fuse);
+        fusion.choose_stored(graph, outputs, &keys);
+        fusion.form_groups(graph, &keys);
+        fusion
+    }
+
+    /// Whether the node's value is in memory; a virtual one exists in registers only.
+    pub fn is_stored(&self, id: NodeId) -> bool {
+        self.stored[id.index()]
+    }
+
+    /// Whether the node is computed by a [`Group`].
+    pub fn in_group(&self, graph: &Graph<'_>, id: NodeId) -> bool {
+        is_virtual_kind(graph.prim(id)) || self.fused_sum[id.index()]
+    }
+
+    fn keys(&self, graph: &Graph<'_>, fuse: bool) -> Vec<Option<Key>> {
+        let mut keys: Vec<Option<Key>> = vec![None; graph.len()];
+        let mut level = vec![0; graph.len()];
+        for id in graph.roots() {
+            let stage = graph.stage(id);
+            let prim = graph.prim(id);
+            if matches!(prim, Prim::Input(_)) {
+                continue;
+            }
+            // Sums run over their operand's elements.
+            let space = if self.fused_sum[id.index()] { graph.node(id).operands[0] } else { id };
+            let dims = graph.shape(space).dims();
+            let row = dims.last().copied().unwrap_or(1);
+            let mut key = Key {
+                stage,
+                level: 0,
+                numel: dims.iter().product(),
+                row: if row > LONGEST_ROW { 0 } else { row },
+                only: (!fuse).then_some(id),
+            };
+            let grouped = self.in_group(graph, id);
+            for View { root, .. } in graph.operands(id) {
+                if graph.stage(root) < stage || matches!(graph.prim(root), Prim::Input(_) | Prim::Literal(_)) {
+                    continue;
+                }
+                // A virtual broadcast is a way to read its operand, whose level it carries.
+                let kind = graph.prim(root);
+                let same_pass = grouped
+                    && !is_broadcast(prim)
+                    && (is_broadcast(kind) || (fuse && kind.is_elementwise()))
+                    && keys[root.index()].is_some_and(|of| (of.numel, of.row) == (key.numel, key.row));
+                key.level = key.level.max(level[root.index()] + usize::from(!same_pass));
+            }
+            level[id.index()] = key.level;
+            keys[id.index()] = Some(key);
+        }
+        keys
+    }
+
+    fn choose_stored(&mut self, graph: &Graph<'_>, outputs: &[NodeId], keys: &[Option<Key>]) {
+        // Who reads what: groups of the same elements read values wherever they are; all others need them stored.
+        let mut readers: FxHashMap<NodeId, Vec<Key>> = FxHashMap::default();
+        let mut needed_in_memory: FxHashSet<NodeId> = FxHashSet::default();
+        for id in graph.roots() {
+            for View { root, offset, len } in graph.operands(id) {
+                let reader = keys[id.index()];
+                let whole = offset == 0 && len == graph.shape(root).numel();
+                let same_elements = whole
+                    && self.in_group(graph, id)
+                    && !is_broadcast(graph.prim(id))
+                    && match (reader, keys[root.index()]) {
+                        (Some(r), Some(k)) => (r.numel, r.row) == (k.numel, k.row),
+                        _ => false,
+                    };
+                // A literal has no place and needs none where a pass or a broadcast reads it.
+                let literal = matches!(graph.prim(root), Prim::Literal(_)) && self.in_group(graph, id);
+                if same_elements {
+                    readers.entry(root).or_default().push(reader.expect("in a group"));
+                } else if !literal {
+                    needed_in_memory.insert(root);
+                }
+            }
+        }
+        needed_in_memory.extend(outputs.iter().map(|&id| graph.view(id).root));
+
+        // What recomputing a virtual node would read and cost.
+        let mut reads: Vec<FxHashSet<NodeId>> = vec![FxHashSet::default(); graph.len()];
+        let mut cost = vec![0; graph.len()];
+        for id in graph.roots() {
+            let i = id.index();
+            let prim = graph.prim(id);
+            if !is_virtual_kind(prim) {
+                self.stored[i] = true;
+                reads[i].insert(id);
+                continue;
+            }
+            if prim.is_elementwise() {
+                cost[i] = cost_of(prim);
+                for View { root, .. } in graph.operands(id) {
+                    let from = reads[root.index()].clone();
+                    reads[i].extend(from);
+                    cost[i] += cost[root.index()];
+                }
+            }
+            let own = keys[i].expect("virtual kinds have keys");
+            let own_pass = |k: &Key| k == &own;
+            let recompute = reads[i].len() <= 1 && cost[i] <= RECOMPUTE && own.only.is_none();
+            let virtual_elsewhere = !prim.is_elementwise() || recompute;
+            let all_read_here = readers.get(&id).is_none_or(|r| r.iter().all(own_pass));
+            self.stored[i] = needed_in_memory.contains(&id) || !(all_read_here || virtual_elsewhere);
+            if self.stored[i] {
+                reads[i] = std::iter::once(id).collect();
+                cost[i] = 0;
+            }
+        }
+    }
+
+    fn form_groups(&mut self, graph: &Graph<'_>, keys: &[Option<Key>]) {
+        let mut of_key: FxHashMap<Key, usize> = FxHashMap::default();
+        let mut touched: Vec<FxHashSet<NodeId>> = Vec::new();
+        for id in graph.roots() {
+            let i = id.index();
+            if !(self.fused_sum[i] || (self.stored[i] && is_virtual_kind(graph.prim(id)))) {
+                continue;
+            }
+            let key = keys[i].expect("grouped nodes have keys");
+            let mut adds = FxHashSet::default();
+            self.closure(graph, id, &mut adds);
+            if let Some(&g) = of_key.get(&key) {
+                // Each node touched takes at most one slot; a pass that would overflow is cut in two.
+                if touched[g].union(&adds).count() <= MOST_SLOTS {
+                    self.groups[g].sinks.push(id);
+                    touched[g].extend(adds);
+                    continue;
+                }
+            }
+            of_key.insert(key, self.groups.len());
+            self.groups.push(Group { stage: key.stage, sinks: vec![id] });
+            touched.push(adds);
+        }
+    }
+
+    /// Nodes that computing `id` touches: itself, virtual ones, and the stored ones they read.
+    fn closure(&self, graph: &Graph<'_>, id: NodeId, seen: &mut FxHashSet<NodeId>) {
+        let mut stack = vec![id];
+        while let Some(id) = stack.pop() {
+            seen.insert(id);
+            for View { root, .. } in graph.operands(id) {
+                if !seen.contains(&root) {
+                    seen.insert(root);
+                    if !self.stored[root.index()] && graph.prim(root).is_elementwise() {
+                        stack.push(root);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn is_broadcast(prim: &Prim) -> bool {
+    matches!(prim, Prim::Broadcast(_))
+}
+
+/// Kinds that need no memory of their own unless something asks for it.
+fn is_virtual_kind(prim: &Prim) -> bool {
+    prim.is_elementwise() || matches!(prim, Prim::Broadcast(_) | Prim::Literal(_))
+}
+
+/// Whether the sum can be accumulated while its operand is computed: over everything, over all rows, or
+/// within each row.
+fn sum_fuses(graph: &Graph<'_>, id: NodeId) -> bool {
+    if !matches!(graph.prim(id), Prim::Sum(_)) {
+        return false;
+    }
+    let row = graph.shape(graph.node(id).operands[0]).dims().last().copied().unwrap_or(1);
+    match graph.sum_extents(id) {
+        (1, _, 1) => true,
+        (1, _, inner) => inner == row && row <= LONGEST_ROW,
+        (_, summed, 1) => summed == row && row <= LONGEST_ROW,
+        _ => false,
+    }
+}
+
+fn cost_of(prim: &Prim) -> usize {
+    match prim {
+        Prim::Unary(UnaryOp::Neg | UnaryOp::Abs) => 1,
+        Prim::Unary(UnaryOp::Powi(n)) => n.unsigned_abs().ilog2_or_zero() + 1,
+        Prim::Unary(UnaryOp::Recip | UnaryOp::Sqrt) | Prim::Binary(BinaryOp::Div) => 8,
+        Prim::Unary(_) | Prim::Binary(BinaryOp::Powf) => 20,
+        _ => 1,
+    }
+}
+
+trait Log2 {
+    fn ilog2_or_zero(self) -> usize;
+}
+impl Log2 for u32 {
+    fn ilog2_or_zero(self) -> usize {
+        self.checked_ilog2().unwrap_or(0) as usize
+    }
+}

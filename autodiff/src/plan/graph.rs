@@ -1,0 +1,126 @@
+//! The part of a tape that a plan needs: live nodes, their stages, and views.
+
+use crate::shape::Shape;
+use crate::tape::{Graph as TapeGraph, Kind, Node, NodeId, Prim, Stage};
+
+pub(super) struct Graph<'a> {
+    tape: &'a TapeGraph,
+    live: Vec<bool>,
+    stage: Vec<Stage>,
+    view: Vec<View>,
+}
+
+/// A node's elements are `len` elements of `root`, from `offset` on; `root` is not itself a view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct View {
+    pub root: NodeId,
+    pub offset: usize,
+    pub len: usize,
+}
+
+impl<'a> Graph<'a> {
+    pub fn new(tape: &'a TapeGraph, outputs: &[NodeId]) -> Self {
+        let len = outputs.iter().map(|id| id.index() + 1).max().unwrap_or(0);
+        let mut live = vec![false; len];
+        for id in outputs {
+            live[id.index()] = true;
+        }
+        for i in (0..len).rev() {
+            if live[i] {
+                for operand in &tape.nodes[i].operands {
+                    live[operand.index()] = true;
+                }
+            }
+        }
+        let mut graph = Graph { tape, live, stage: Vec::with_capacity(len), view: Vec::with_capacity(len) };
+        for i in 0..len {
+            let node = &tape.nodes[i];
+            graph.stage.push(match node.prim {
+                Prim::Input(k) => tape.inputs[k as usize].stage,
+                _ => node.operands.iter().map(|o| graph.stage[o.index()]).max().unwrap_or(Stage::DATA),
+            });
+            let view = graph.view_of(NodeId(i as u32), node);
+            graph.view.push(view);
+        }
+        graph
+    }
+
+    fn view_of(&self, id: NodeId, node: &Node) -> View {
+        let of = |offset| {
+            let operand = self.view[node.operands[0].index()];
+            View { root: operand.root, offset: operand.offset + offset, len: node.shape.numel() }
+        };
+        match &node.prim {
+            Prim::Reshape | Prim::StopGradient => of(0),
+            Prim::Slice(starts) => match contiguous(starts, &node.shape, self.shape(node.operands[0])) {
+                Some(offset) => of(offset),
+                None => View { root: id, offset: 0, len: node.shape.numel() },
+            },
+            _ => View { root: id, offset: 0, len: node.shape.numel() },
+        }
+    }
+
+    /// Live nodes that are not views, operands before results.
+    pub fn roots(&self) -> impl Iterator<Item = NodeId> + '_ {
+        (0..self.live.len()).map(|i| NodeId(i as u32)).filter(|&id| self.live[id.index()] && self.view(id).root == id)
+    }
+
+    pub fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    pub fn node(&self, id: NodeId) -> &'a Node {
+        &self.tape.nodes[id.index()]
+    }
+
+    pub fn prim(&self, id: NodeId) -> &'a Prim {
+        &self.node(id).prim
+    }
+
+    pub fn shape(&self, id: NodeId) -> &'a Shape {
+        &self.node(id).shape
+    }
+
+    pub fn stage(&self, id: NodeId) -> Stage {
+        self.stage[id.index()]
+    }
+
+    pub fn view(&self, id: NodeId) -> View {
+        self.view[id.index()]
+    }
+
+    pub fn is_index(&self, id: NodeId) -> bool {
+        matches!(self.node(id).kind, Kind::Index { .. })
+    }
+
+    pub fn index_bound(&self, id: NodeId) -> usize {
+        match self.node(id).kind {
+            Kind::Index { bound } => bound,
+            _ => unreachable!("asked of index nodes only"),
+        }
+    }
+
+    /// The views that the node's operands are.
+    pub fn operands(&self, id: NodeId) -> impl Iterator<Item = View> + '_ {
+        self.node(id).operands.iter().map(|&o| self.view(o))
+    }
+
+    /// [outer, summed, inner] of a sum, whose axes are one run of neighbours.
+    pub fn sum_extents(&self, id: NodeId) -> (usize, usize, usize) {
+        let Prim::Sum(axes) = self.prim(id) else { unreachable!("asked of sums only") };
+        let dims = self.shape(self.node(id).operands[0]).dims();
+        let (first, last) = (axes[0], axes[axes.len() - 1]);
+        let product = |d: &[usize]| d.iter().product();
+        (product(&dims[..first]), product(&dims[first..=last]), product(&dims[last + 1..]))
+    }
+}
+
+/// Offset of a box whose elements lie in one run of the tensor around it, if they do.
+pub(super) fn contiguous(starts: &[usize], extent: &Shape, around: &Shape) -> Option<usize> {
+    let lead = extent.dims().iter().take_while(|&&d| d == 1).count();
+    let tail = (lead + 1).min(extent.rank());
+    if extent.dims()[tail..] != around.dims()[tail..] {
+        return None;
+    }
+    Some(starts.iter().zip(around.strides()).map(|(&s, stride)| s * stride).sum())
+}

@@ -1,0 +1,283 @@
+//! Plans: a tape compiled once, run many times without allocating.
+//!
+//! Compiling goes one way, a file a step:
+//!
+//! | file | what it decides |
+//! |---|---|
+//! | [`graph`] | which nodes are live, their stage, which are views of others |
+//! | [`fuse`] | which elementwise nodes and sums form one pass, and which values touch memory at all |
+//! | [`lower`] | the steps of each stage in order, with nodes still in place of addresses |
+//! | [`arena`] | where each value lives, by liveness |
+//! | [`display`] | what it looks like |
+//!
+//! None of them changes rounding: a fused plan and an unfused one give the same bits.
+
+mod arena;
+mod display;
+mod fuse;
+mod graph;
+mod lower;
+
+use crate::element::Element;
+use crate::kernel::{Arg, Block, Isa, Program, Size, Sizes, Step};
+use crate::shape::Shape;
+use crate::tape::{Kind, Stage, Tape, Var};
+
+/// A compiled program of up to three stages, in `T` precision.
+///
+/// It is immutable and can be shared by threads; each needs a [`Workspace`] of its own.
+///
+/// # Example
+/// ```
+/// use autodiff::{grad, Plan, Real, Stage, Tape};
+/// let tape = Tape::new();
+/// let x = tape.input("x", [2], Stage::POINT);
+/// let f = x.exp().sum_all();
+/// let plan: Plan<f64> = Plan::compile(&tape, &[f, grad(f, &[x])[0]]);
+/// let mut workspace = plan.workspace();
+/// let (mut value, mut gradient) = ([0.0], [0.0; 2]);
+/// plan.run(Stage::POINT, &mut workspace, &[[0.0, 0.0][..].into()], &mut [&mut value, &mut gradient]);
+/// assert_eq!((value, gradient), ([2.0], [1.0, 1.0]));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Plan<T> {
+    inputs: Vec<Input>,
+    /// For each requested output: its stage, its position there, its shape.
+    outputs: Vec<(Stage, usize, Shape)>,
+    programs: [Program<T>; Stage::COUNT],
+    flops: [u64; Stage::COUNT],
+    kept: [Size; Stage::COUNT],
+    scratch: Size,
+    isa: Isa,
+}
+
+#[derive(Clone, Debug)]
+struct Input {
+    name: String,
+    shape: Shape,
+    stage: Stage,
+    kind: Kind,
+}
+
+/// A thread's memory for one plan: what each stage keeps for later ones, and scratch.
+#[derive(Clone, Debug)]
+pub struct Workspace<T> {
+    kept: [Block<T>; Stage::COUNT],
+    scratch: Block<T>,
+}
+
+impl<T: Element> Workspace<T> {
+    /// Exchanges what `stage` has kept with `block`: to keep a point is to keep its block.
+    ///
+    /// # Panics
+    /// Where the block is of another size than [`Plan::block`] makes for that stage.
+    #[track_caller]
+    pub fn swap(&mut self, stage: Stage, block: &mut Block<T>) {
+        let own = &mut self.kept[stage.index()];
+        assert!(own.size() == block.size(), "swap: the block belongs to another plan or stage");
+        std::mem::swap(own, block);
+    }
+}
+
+/// Choices that never change a result.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Whether elementwise operations and sums share passes over memory.
+    pub fuse: bool,
+    /// The instruction set; `None` for the best there is.
+    pub isa: Option<Isa>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { fuse: true, isa: None }
+    }
+}
+
+impl<T: Element> Plan<T> {
+    /// Compiles what the outputs need. Each output is delivered by the stage it belongs to.
+    ///
+    /// # Panics
+    /// Where `AUTODIFF_ISA` names an instruction set that this CPU lacks, or an output is on another tape.
+    #[track_caller]
+    pub fn compile(tape: &Tape, outputs: &[Var<'_>]) -> Self {
+        let requests: Vec<_> = outputs.iter().map(|&y| (None, y)).collect();
+        Self::build(tape, &requests, Options::default())
+    }
+
+    /// Compiles outputs that the named stages deliver, each the earliest of which it could be or a later one.
+    ///
+    /// # Panics
+    /// As [`compile`](Plan::compile), and where an output needs more than its stage has.
+    #[track_caller]
+    pub fn staged(tape: &Tape, outputs: &[(Stage, Var<'_>)], options: Options) -> Self {
+        let requests: Vec<_> = outputs.iter().map(|&(stage, y)| (Some(stage), y)).collect();
+        Self::build(tape, &requests, options)
+    }
+
+    #[track_caller]
+    fn build(tape: &Tape, requests: &[(Option<Stage>, Var<'_>)], options: Options) -> Self {
+        let isa = options.isa.unwrap_or_else(|| match Isa::detect() {
+            Ok(isa) => isa,
+            Err(message) => panic!("{message}"),
+        });
+        let ids: Vec<_> = requests.iter().map(|(_, y)| y.id_on(tape)).collect();
+        tape.read(|tape_graph| {
+            let graph = graph::Graph::new(tape_graph, &ids);
+            let stages: Vec<Stage> = requests
+                .iter()
+                .zip(&ids)
+                .map(|((asked, _), &id)| {
+                    let natural = graph.stage(id);
+                    let stage = asked.unwrap_or(natural);
+                    assert!(natural <= stage, "an output of the {stage} stage needs inputs of the {natural} stage");
+                    stage
+                })
+                .collect();
+            let mut counts = [0; Stage::COUNT];
+            let outputs: Vec<(Stage, usize, Shape)> = stages
+                .iter()
+                .zip(&ids)
+                .map(|(&stage, &id)| {
+                    counts[stage.index()] += 1;
+                    (stage, counts[stage.index()] - 1, graph.shape(id).clone())
+                })
+                .collect();
+            let fusion = fuse::Fusion::new(&graph, &ids, options.fuse);
+            let schedule = lower::Schedule::new(&graph, &fusion, &ids, &stages);
+            let layout = arena::Layout::new(&graph, &schedule, &ids, &outputs);
+            let inputs: Vec<Input> = tape_graph
+                .inputs
+                .iter()
+                .map(|i| Input { name: i.name.clone(), shape: i.shape.clone(), stage: i.stage, kind: i.kind })
+                .collect();
+            let sizes = |stage: Stage| Sizes {
+                inputs: inputs.iter().map(Input::size).collect(),
+                outputs: outputs.iter().filter(|o| o.0 == stage).map(|o| o.2.numel()).collect(),
+                kept: layout.kept,
+                scratch: layout.scratch,
+            };
+            let programs = [Stage::DATA, Stage::POINT, Stage::DIRECTION].map(|stage| {
+                let steps: Vec<Step<T>> = lower::steps(&graph, &schedule, &layout, stage);
+                Program::new(steps, stage, sizes(stage))
+            });
+            let flops = [0, 1, 2].map(|s| programs[s].steps().iter().map(flops).sum());
+            Plan { inputs, outputs, programs, flops, kept: layout.kept, scratch: layout.scratch, isa }
+        })
+    }
+
+    /// Memory for one thread.
+    pub fn workspace(&self) -> Workspace<T> {
+        Workspace { kept: self.kept.map(Block::new), scratch: Block::new(self.scratch) }
+    }
+
+    /// Another block for what `stage` keeps, to [`swap`](Workspace::swap) in.
+    pub fn block(&self, stage: Stage) -> Block<T> {
+        Block::new(self.kept[stage.index()])
+    }
+
+    /// Bytes of a [`Workspace`]: all the memory that running needs, inputs and outputs apart.
+    pub fn bytes(&self) -> usize {
+        self.kept.iter().chain([&self.scratch]).map(|&s| bytes::<T>(s)).sum()
+    }
+
+    /// Bytes that `stage` keeps for later stages: what a kept point costs.
+    pub fn kept_bytes(&self, stage: Stage) -> usize {
+        bytes::<T>(self.kept[stage.index()])
+    }
+
+    /// Multiply-adds × 2 of the matrix and convolution products of a stage.
+    pub fn flops(&self, stage: Stage) -> u64 {
+        self.flops[stage.index()]
+    }
+
+    /// The instruction set it runs on.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// Shape of output number `i`.
+    pub fn output_shape(&self, i: usize) -> &Shape {
+        &self.outputs[i].2
+    }
+
+    /// Runs one stage. Earlier stages must have run with this workspace since their inputs changed.
+    ///
+    /// `inputs` are all declared inputs in order; those the stage does not need may be empty. `outputs` are
+    /// the outputs that this stage delivers, in order.
+    ///
+    /// # Panics
+    /// Where a length is not the declared one, naming the input or output, or an index is not below its bound.
+    #[track_caller]
+    pub fn run(&self, stage: Stage, workspace: &mut Workspace<T>, inputs: &[Arg<'_, T>], outputs: &mut [&mut [T]]) {
+        let program = &self.programs[stage.index()];
+        assert_eq!(inputs.len(), self.inputs.len(), "run: as many inputs as declared");
+        for &i in program.inputs() {
+            let Input { name, shape, kind, .. } = &self.inputs[i];
+            let len = match (inputs[i], kind) {
+                (Arg::Floats(x), Kind::Float) => x.len(),
+                (Arg::Indices(x), Kind::Index { .. }) => x.len(),
+                _ => panic!("run: input {name} is of another type (floats, indices) than declared"),
+            };
+            assert_eq!(len, shape.numel(), "run: input {name} has {len} elements, its shape is {shape}");
+        }
+        let declared = self.outputs.iter().filter(|o| o.0 == stage);
+        assert_eq!(outputs.len(), declared.clone().count(), "run: outputs of the {stage} stage");
+        for (i, (output, (_, _, shape))) in outputs.iter().zip(declared).enumerate() {
+            let len = output.len();
+            assert_eq!(
+                len,
+                shape.numel(),
+                "run: output {i} of the {stage} stage has {len} elements, its shape is {shape}"
+            );
+        }
+        program.run(self.isa, inputs, outputs, &mut workspace.kept, &mut workspace.scratch);
+    }
+
+    /// Runs every stage once in a fresh workspace: for tests and small things. Float inputs only.
+    ///
+    /// # Panics
+    /// As [`run`](Plan::run).
+    #[track_caller]
+    pub fn evaluate(&self, inputs: &[&[T]]) -> Vec<Vec<T>> {
+        let args: Vec<Arg<'_, T>> = inputs.iter().map(|&x| x.into()).collect();
+        self.evaluate_args(&args)
+    }
+
+    /// [`evaluate`](Plan::evaluate) with inputs of any type.
+    ///
+    /// # Panics
+    /// As [`run`](Plan::run).
+    #[track_caller]
+    pub fn evaluate_args(&self, inputs: &[Arg<'_, T>]) -> Vec<Vec<T>> {
+        let mut workspace = self.workspace();
+        let mut values: Vec<Vec<T>> = self.outputs.iter().map(|o| vec![T::zero(); o.2.numel()]).collect();
+        for stage in [Stage::DATA, Stage::POINT, Stage::DIRECTION] {
+            let mut outputs: Vec<&mut [T]> =
+                values.iter_mut().zip(&self.outputs).filter(|(_, o)| o.0 == stage).map(|(v, _)| &mut v[..]).collect();
+            self.run(stage, &mut workspace, inputs, &mut outputs);
+        }
+        values
+    }
+}
+
+impl Input {
+    fn size(&self) -> Size {
+        match self.kind {
+            Kind::Index { .. } => Size { floats: 0, indices: self.shape.numel() },
+            _ => Size { floats: self.shape.numel(), indices: 0 },
+        }
+    }
+}
+
+fn bytes<T>(size: Size) -> usize {
+    size.floats * size_of::<T>() + size.indices * size_of::<u32>()
+}
+
+fn flops<T>(step: &Step<T>) -> u64 {
+    match step {
+        Step::MatMul { shape, .. } => shape.flops(),
+        Step::Conv { conv, .. } => conv.flops(),
+        _ => 0,
+    }
+}

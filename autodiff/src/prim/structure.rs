@@ -1,0 +1,463 @@
+//! Primitives that move, repeat or add elements: all linear, in pairs that are each other's transpose.
+//!
+//! ```text
+//! broadcast ↔ sum        slice ↔ assemble (pad, concat)        reshape, permute ↔ their inverses
+//! ```
+
+use smallvec::{SmallVec, smallvec};
+
+use super::Cotangents;
+use crate::real::Real;
+use crate::rules::{BinaryOp, UnaryOp};
+use crate::shape::{Axes, Shape};
+use crate::tape::{Kind, Node, NodeId, Operands, Prim, Repr, Tape, Var};
+
+fn intern(tape: &Tape, prim: Prim, operand: NodeId, shape: Shape) -> NodeId {
+    let kind = tape.read(|g| g.nodes[operand.index()].kind);
+    tape.intern(Node { prim, operands: smallvec![operand], shape, kind })
+}
+
+fn shape_of(tape: &Tape, id: NodeId) -> Shape {
+    tape.read(|g| g.nodes[id.index()].shape.clone())
+}
+
+// ---- broadcast and sum ----
+
+/// NumPy broadcasting; the caller has checked that the shapes fit.
+pub(super) fn broadcast_to(tape: &Tape, id: NodeId, shape: &Shape) -> NodeId {
+    let own = shape_of(tape, id);
+    if own == *shape {
+        return id;
+    }
+    let lead = shape.rank() - own.rank();
+    let stretched = |i: usize| i < lead || own[i - lead] != shape[i];
+    let axes: Axes = (0..shape.rank()).filter(|&i| stretched(i)).collect();
+    let kept: Shape = (0..shape.rank()).filter(|&i| !stretched(i)).map(|i| shape[i]).collect();
+    let id = reshape(tape, id, kept);
+    broadcast_axes(tape, id, axes, shape.clone())
+}
+
+/// Inserts `axes` (ascending positions in `shape`).
+pub(super) fn broadcast_axes(tape: &Tape, id: NodeId, axes: Axes, shape: Shape) -> NodeId {
+    if axes.is_empty() {
+        return id;
+    }
+    let node = tape.get(id);
+    let Prim::Broadcast(inner) = &node.prim else {
+        return intern(tape, Prim::Broadcast(axes), id, shape);
+    };
+    // Broadcast of a broadcast: one insertion of both sets of axes.
+    let kept: Axes = (0..shape.rank()).filter(|i| !axes.contains(i)).collect();
+    let mut all: Axes = inner.iter().map(|&i| kept[i]).chain(axes).collect();
+    all.sort_unstable();
+    intern(tape, Prim::Broadcast(all), node.operands[0], shape)
+}
+
+/// Axes along which the node repeats one value by construction.
+pub(super) fn constant_axes(tape: &Tape, id: NodeId) -> Axes {
+    tape.read(|g| match &g.nodes[id.index()].prim {
+        Prim::Broadcast(axes) => axes.clone(),
+        _ => Axes::new(),
+    })
+}
+
+/// The node with some of its constant axes dropped.
+pub(super) fn without_constant_axes(tape: &Tape, id: NodeId, axes: &[usize]) -> NodeId {
+    let node = tape.get(id);
+    let Prim::Broadcast(own) = &node.prim else { unreachable!("only a broadcast is constant along an axis") };
+    let renumber = |axis: usize| axis - axes.iter().filter(|&&a| a < axis).count();
+    let rest: Axes = own.iter().filter(|a| !axes.contains(a)).map(|&a| renumber(a)).collect();
+    broadcast_axes(tape, node.operands[0], rest, node.shape.without(axes))
+}
+
+/// Whether a sum over `axes` can be taken out of a factor of this node, so that distributing a sum over it pays.
+fn has_constant_factor(tape: &Tape, id: NodeId, axes: &[usize]) -> bool {
+    let node = tape.get(id);
+    let constant = |id| {
+        let own = constant_axes(tape, id);
+        axes.iter().all(|a| own.contains(a))
+    };
+    constant(id)
+        || match node.prim {
+            Prim::Unary(UnaryOp::Neg) => has_constant_factor(tape, node.operands[0], axes),
+            Prim::Binary(BinaryOp::Mul) => node.operands.iter().any(|&o| constant(o)),
+            Prim::Binary(BinaryOp::Div) => constant(node.operands[1]),
+            _ => false,
+        }
+}
+
+/// Σ over `axes`, with factors that are constant along them taken out:
+///
+/// ```text
+/// Σ (u · broadcast v) = v · Σ u        Σ broadcast v = n v        Σ (a ± b) = Σ a ± Σ b  where that helps
+/// ```
+///
+/// This is what keeps batch normalisation at two passes over memory in every order of derivative: the
+/// sums that its adjoints need are all sums of plain products, which one fused pass computes.
+fn sum<'t>(tape: &'t Tape, id: NodeId, axes: &[usize]) -> Var<'t> {
+    if axes.is_empty() {
+        return Var::node(tape, id);
+    }
+    let node = tape.get(id);
+    let constant = |id| {
+        let own = constant_axes(tape, id);
+        axes.iter().all(|a| own.contains(a))
+    };
+    let reduced = |id| Var::node(tape, without_constant_axes(tape, id, axes));
+    let operands = &node.operands;
+    match &node.prim {
+        Prim::Unary(UnaryOp::Neg) => return -sum(tape, operands[0], axes),
+        Prim::Binary(BinaryOp::Mul) if constant(operands[0]) => {
+            return reduced(operands[0]) * sum(tape, operands[1], axes);
+        }
+        Prim::Binary(BinaryOp::Mul) if constant(operands[1]) => {
+            return sum(tape, operands[0], axes) * reduced(operands[1]);
+        }
+        Prim::Binary(BinaryOp::Div) if constant(operands[1]) => {
+            return sum(tape, operands[0], axes) / reduced(operands[1]);
+        }
+        Prim::Binary(op @ (BinaryOp::Add | BinaryOp::Sub))
+            if operands.iter().any(|&o| has_constant_factor(tape, o, axes)) =>
+        {
+            let (a, b) = (sum(tape, operands[0], axes), sum(tape, operands[1], axes));
+            return if *op == BinaryOp::Add { a + b } else { a - b };
+        }
+        Prim::Broadcast(own) => {
+            let shared: Axes = axes.iter().copied().filter(|a| own.contains(a)).collect();
+            if !shared.is_empty() {
+                let count: usize = shared.iter().map(|&a| node.shape[a]).product();
+                let inner = without_constant_axes(tape, id, &shared);
+                let renumber = |axis: usize| axis - shared.iter().filter(|&&a| a < axis).count();
+                let rest: Axes = axes.iter().filter(|a| !own.contains(a)).map(|&a| renumber(a)).collect();
+                return sum(tape, inner, &rest) * count as f64;
+            }
+        }
+        _ => {}
+    }
+    // One run of neighbouring axes at a time, innermost first: the kernels know [outer, summed, inner].
+    let last = *axes.last().expect("not empty");
+    let start = axes.iter().enumerate().rev().take_while(|&(i, &a)| a + axes.len() - 1 - i == last).last();
+    let split = start.map_or(0, |(i, _)| i);
+    let (rest, run) = axes.split_at(split);
+    if run.iter().all(|&a| node.shape[a] == 1) {
+        let squeezed = reshape(tape, id, node.shape.without(run));
+        return sum(tape, squeezed, rest);
+    }
+    let summed = intern(tape, Prim::Sum(run.into()), id, node.shape.without(run));
+    sum(tape, summed, rest)
+}
+
+// ---- reshape, permute ----
+
+fn reshape(tape: &Tape, id: NodeId, shape: Shape) -> NodeId {
+    let node = tape.get(id);
+    if node.shape == shape {
+        return id;
+    }
+    match &node.prim {
+        Prim::Reshape => reshape(tape, node.operands[0], shape),
+        // A repeated number is the same under every shape.
+        Prim::Broadcast(axes) if axes.len() == node.shape.rank() => {
+            broadcast_axes(tape, node.operands[0], (0..shape.rank()).collect(), shape)
+        }
+        _ => intern(tape, Prim::Reshape, id, shape),
+    }
+}
+
+fn permute(tape: &Tape, id: NodeId, perm: Axes) -> NodeId {
+    let node = tape.get(id);
+    let shape: Shape = perm.iter().map(|&axis| node.shape[axis]).collect();
+    if let Prim::Permute(inner) = &node.prim {
+        return permute(tape, node.operands[0], perm.iter().map(|&axis| inner[axis]).collect());
+    }
+    // Only axes of extent 1 move: the elements stay where they are.
+    let moving: Axes = perm.iter().copied().filter(|&axis| node.shape[axis] != 1).collect();
+    if moving.is_sorted() {
+        return reshape(tape, id, shape);
+    }
+    intern(tape, Prim::Permute(perm), id, shape)
+}
+
+fn inverse(perm: &[usize]) -> Axes {
+    let mut inverse: Axes = smallvec![0; perm.len()];
+    for (i, &axis) in perm.iter().enumerate() {
+        inverse[axis] = i;
+    }
+    inverse
+}
+
+// ---- slice, assemble ----
+
+fn slice(tape: &Tape, id: NodeId, starts: Axes, shape: Shape) -> NodeId {
+    let node = tape.get(id);
+    if node.shape == shape {
+        return id;
+    }
+    let shifted = |by: &Axes, sign: isize| -> Axes {
+        starts.iter().zip(by).map(|(&s, &b)| s.wrapping_add_signed(sign * b as isize)).collect()
+    };
+    match &node.prim {
+        Prim::Slice(outer) => return slice(tape, node.operands[0], shifted(outer, 1), shape),
+        Prim::Assemble(offsets) => {
+            for (&piece, offset) in node.operands.iter().zip(offsets) {
+                let extent = shape_of(tape, piece);
+                let inside =
+                    (0..shape.rank()).all(|i| offset[i] <= starts[i] && starts[i] + shape[i] <= offset[i] + extent[i]);
+                if inside {
+                    return slice(tape, piece, shifted(offset, -1), shape);
+                }
+            }
+        }
+        _ => {}
+    }
+    intern(tape, Prim::Slice(starts), id, shape)
+}
+
+fn assemble(tape: &Tape, operands: Operands, offsets: SmallVec<[Axes; 2]>, shape: Shape) -> NodeId {
+    if operands.len() == 1 && shape_of(tape, operands[0]) == shape {
+        return operands[0];
+    }
+    tape.intern(Node { prim: Prim::Assemble(offsets), operands, shape, kind: Kind::Float })
+}
+
+/// Two sums of disjoint boxes with no box in common are one: so the gradient with respect to a flat
+/// vector of parameters, which arrives as a sum of pads, becomes writes into views of it.
+pub(super) fn merge_disjoint<'t>(x: Var<'t>, y: Var<'t>) -> Option<Var<'t>> {
+    let ((tape, _, a), (_, _, b)) = (x.parts()?, y.parts()?);
+    let (Prim::Assemble(a_at), Prim::Assemble(b_at)) = (&a.prim, &b.prim) else { return None };
+    if a.shape != b.shape {
+        return None;
+    }
+    let disjoint = |p: NodeId, p_at: &Axes, q: NodeId, q_at: &Axes| {
+        let (p, q) = (shape_of(tape, p), shape_of(tape, q));
+        (0..a.shape.rank()).any(|i| p_at[i] + p[i] <= q_at[i] || q_at[i] + q[i] <= p_at[i])
+    };
+    for (&p, p_at) in a.operands.iter().zip(a_at) {
+        for (&q, q_at) in b.operands.iter().zip(b_at) {
+            if !disjoint(p, p_at, q, q_at) {
+                return None;
+            }
+        }
+    }
+    let mut pieces: Vec<(Axes, NodeId)> =
+        a_at.iter().chain(b_at).cloned().zip(a.operands.iter().chain(&b.operands).copied()).collect();
+    pieces.sort();
+    let (offsets, operands): (SmallVec<[Axes; 2]>, Operands) = pieces.into_iter().unzip();
+    Some(Var::node(tape, assemble(tape, operands, offsets, a.shape)))
+}
+
+/// Concatenation along an existing axis.
+///
+/// # Panics
+/// Where `parts` is empty or holds a literal, or extents differ on another axis.
+#[track_caller]
+fn concat<'t>(parts: &[Var<'t>], axis: usize) -> Var<'t> {
+    let tape = parts.iter().find_map(|v| v.tape()).expect("concat: needs at least one recorded operand");
+    let first = parts[0].shape();
+    assert!(axis < first.rank(), "concat: axis {axis} of shape {first}");
+    let mut at = 0;
+    let (mut operands, mut offsets) = (Operands::new(), SmallVec::new());
+    for part in parts {
+        let shape = part.shape();
+        assert!(
+            shape.rank() == first.rank() && (0..first.rank()).all(|i| i == axis || shape[i] == first[i]),
+            "concat along axis {axis}: shapes {first} and {shape} differ on another axis"
+        );
+        let mut offset: Axes = smallvec![0; first.rank()];
+        offset[axis] = at;
+        at += shape[axis];
+        operands.push(part.id_on(tape));
+        offsets.push(offset);
+    }
+    let shape = (0..first.rank()).map(|i| if i == axis { at } else { first[i] }).collect();
+    Var::node(tape, assemble(tape, operands, offsets, shape))
+}
+
+// ---- derivatives ----
+
+/// Linear: the primitive, applied to the tangents.
+pub(super) fn tangent<'t>(node: &Node, tangents: &[Option<Var<'t>>]) -> Option<Var<'t>> {
+    if let Prim::Assemble(offsets) = &node.prim {
+        let given = tangents.iter().zip(offsets).filter_map(|(t, at)| Some(((*t)?, at.clone())));
+        let (vars, offsets): (SmallVec<[Var<'t>; 3]>, SmallVec<[Axes; 2]>) = given.unzip();
+        let tape = vars.iter().find_map(|v| v.tape()).expect("a tangent of a piece is recorded");
+        let operands = vars.iter().map(|v| v.id_on(tape)).collect();
+        return Some(Var::node(tape, assemble(tape, operands, offsets, node.shape.clone())));
+    }
+    let (tape, id, _) = tangents[0]?.parts().expect("tangents of tensors are recorded");
+    Some(match &node.prim {
+        Prim::Sum(axes) => sum(tape, id, axes),
+        Prim::Broadcast(axes) => Var::node(tape, broadcast_axes(tape, id, axes.clone(), node.shape.clone())),
+        Prim::Reshape => Var::node(tape, reshape(tape, id, node.shape.clone())),
+        Prim::Permute(perm) => Var::node(tape, permute(tape, id, perm.clone())),
+        Prim::Slice(starts) => Var::node(tape, slice(tape, id, starts.clone(), node.shape.clone())),
+        other => unreachable!("{} is not structural", other.name()),
+    })
+}
+
+pub(super) fn transpose<'t>(tape: &'t Tape, node: &Node, linear: &[bool], ct: Var<'t>) -> Cotangents<'t> {
+    let id = ct.id_on(tape);
+    let operand = shape_of(tape, node.operands[0]);
+    let to_operand = match &node.prim {
+        Prim::Broadcast(axes) => sum(tape, id, axes).id_on(tape),
+        Prim::Sum(axes) => broadcast_axes(tape, id, axes.clone(), operand),
+        Prim::Reshape => reshape(tape, id, operand),
+        Prim::Permute(perm) => permute(tape, id, inverse(perm)),
+        Prim::Slice(starts) => assemble(tape, smallvec![id], smallvec![starts.clone()], operand),
+        Prim::Assemble(offsets) => {
+            return (0..offsets.len())
+                .filter(|&i| linear[i])
+                .map(|i| {
+                    let piece = shape_of(tape, node.operands[i]);
+                    (i, Var::node(tape, slice(tape, id, offsets[i].clone(), piece)))
+                })
+                .collect();
+        }
+        other => unreachable!("{} is not structural", other.name()),
+    };
+    smallvec![(0, Var::node(tape, to_operand))]
+}
+
+// ---- what a user writes ----
+
+impl<'t> Var<'t> {
+    fn mapped(self, f: impl FnOnce(&'t Tape, NodeId) -> NodeId) -> Var<'t> {
+        match self.0 {
+            Repr::Node(tape, id) => Var::node(tape, f(tape, id)),
+            Repr::Literal(_) => self,
+        }
+    }
+
+    /// Stretches to `shape` as NumPy does. A literal stays one: it fits every shape.
+    ///
+    /// # Panics
+    /// Where the shapes do not fit.
+    #[track_caller]
+    pub fn broadcast_to(self, shape: impl Into<Shape>) -> Var<'t> {
+        let (own, shape) = (self.shape(), shape.into());
+        assert!(own.broadcast(&shape).as_ref() == Some(&shape), "broadcast_to: {own} does not stretch to {shape}");
+        self.mapped(|tape, id| broadcast_to(tape, id, &shape))
+    }
+
+    /// Σ over `axes`, which are dropped.
+    ///
+    /// # Panics
+    /// Where an axis does not exist or is named twice.
+    #[track_caller]
+    pub fn sum(self, axes: &[usize]) -> Var<'t> {
+        let shape = self.shape();
+        let mut sorted = Axes::from_slice(axes);
+        sorted.sort_unstable();
+        assert!(sorted.windows(2).all(|w| w[0] < w[1]), "sum: axes {axes:?} name one twice");
+        assert!(sorted.last().is_none_or(|&a| a < shape.rank()), "sum: axes {axes:?} of shape {shape}");
+        match self.0 {
+            Repr::Node(tape, id) => sum(tape, id, &sorted),
+            Repr::Literal(_) => self,
+        }
+    }
+
+    /// Σ over everything.
+    #[track_caller]
+    pub fn sum_all(self) -> Var<'t> {
+        self.sum(&(0..self.shape().rank()).collect::<Axes>())
+    }
+
+    /// The mean over `axes`, which are dropped.
+    #[track_caller]
+    pub fn mean(self, axes: &[usize]) -> Var<'t> {
+        let shape = self.shape();
+        let total = self.sum(axes);
+        total / axes.iter().map(|&a| shape[a]).product::<usize>() as f64
+    }
+
+    /// The mean over everything.
+    #[track_caller]
+    pub fn mean_all(self) -> Var<'t> {
+        self.sum_all() / self.shape().numel() as f64
+    }
+
+    /// Σ xᵢ yᵢ
+    #[track_caller]
+    pub fn dot(self, other: Var<'t>) -> Var<'t> {
+        (self * other).sum_all()
+    }
+
+    /// The same elements in row-major order under another shape.
+    ///
+    /// # Panics
+    /// Where the number of elements differs.
+    #[track_caller]
+    pub fn reshape(self, shape: impl Into<Shape>) -> Var<'t> {
+        let (own, shape) = (self.shape(), shape.into());
+        assert_eq!(own.numel(), shape.numel(), "reshape: {own} has not as many elements as {shape}");
+        self.mapped(|tape, id| reshape(tape, id, shape))
+    }
+
+    /// Axis i of the result is axis `perm[i]`.
+    ///
+    /// # Panics
+    /// Where `perm` is not a permutation of the axes.
+    #[track_caller]
+    pub fn permute(self, perm: &[usize]) -> Var<'t> {
+        let shape = self.shape();
+        let mut sorted = Axes::from_slice(perm);
+        sorted.sort_unstable();
+        assert!(
+            sorted.iter().copied().eq(0..shape.rank()),
+            "permute: {perm:?} is no permutation of the axes of {shape}"
+        );
+        self.mapped(|tape, id| permute(tape, id, perm.into()))
+    }
+
+    /// The last two axes exchanged.
+    #[track_caller]
+    pub fn t(self) -> Var<'t> {
+        let rank = self.shape().rank();
+        assert!(rank >= 2, "t: shape {} has no two axes", self.shape());
+        let mut perm: Axes = (0..rank).collect();
+        perm.swap(rank - 2, rank - 1);
+        self.permute(&perm)
+    }
+
+    /// The box `starts..ends`.
+    ///
+    /// # Panics
+    /// Where it does not lie inside the shape.
+    #[track_caller]
+    pub fn slice(self, starts: &[usize], ends: &[usize]) -> Var<'t> {
+        let shape = self.shape();
+        let fits = starts.len() == shape.rank()
+            && ends.len() == shape.rank()
+            && (0..shape.rank()).all(|i| starts[i] <= ends[i] && ends[i] <= shape[i]);
+        assert!(fits, "slice: {starts:?}..{ends:?} does not lie in {shape}");
+        let extent = starts.iter().zip(ends).map(|(s, e)| e - s).collect();
+        self.mapped(|tape, id| slice(tape, id, starts.into(), extent))
+    }
+
+    /// `self` as a box that starts at `starts` in a tensor of zeros.
+    ///
+    /// # Panics
+    /// Where it does not lie inside `shape`, or is a literal.
+    #[track_caller]
+    pub fn pad(self, starts: &[usize], shape: impl Into<Shape>) -> Var<'t> {
+        let (own, shape) = (self.shape(), shape.into());
+        let fits = own.rank() == shape.rank()
+            && starts.len() == shape.rank()
+            && (0..shape.rank()).all(|i| starts[i] + own[i] <= shape[i]);
+        assert!(fits, "pad: {own} at {starts:?} does not lie in {shape}");
+        self.mapped(|tape, id| assemble(tape, smallvec![id], smallvec![Axes::from_slice(starts)], shape))
+    }
+
+    /// Concatenation along an existing axis.
+    #[track_caller]
+    pub fn concat(parts: &[Var<'t>], axis: usize) -> Var<'t> {
+        concat(parts, axis)
+    }
+
+    /// A number repeated to `shape`.
+    #[track_caller]
+    pub fn full(tape: &'t Tape, value: f64, shape: impl Into<Shape>) -> Var<'t> {
+        let id = Var::lit(value).id_on(tape);
+        Var::node(tape, broadcast_to(tape, id, &shape.into()))
+    }
+}

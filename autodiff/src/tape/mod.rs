@@ -1,0 +1,111 @@
+//! The tape: a Wengert list of primitives, recorded once and transformed as often as wanted.
+//!
+//! A tape holds no numbers but literals; values exist only when a [`Plan`](crate::Plan) compiled from
+//! it runs, in `f32` or `f64`. Recording *hash-conses*: an operation recorded twice is one node, so a
+//! derivative that needs a primal value finds it instead of computing it again.
+
+mod node;
+mod var;
+
+use std::cell::RefCell;
+use std::fmt;
+use std::hash::BuildHasherDefault;
+
+use rustc_hash::FxHasher;
+
+pub use node::{ConvFace, Stage, Windows};
+pub(crate) use node::{InputSpec, Kind, Node, NodeId, Operands, Prim};
+pub use var::{Indices, Mask, Var};
+pub(crate) use var::{MaskRepr, Repr};
+
+use crate::shape::Shape;
+
+type Interned = std::collections::HashMap<Node, NodeId, BuildHasherDefault<FxHasher>>;
+
+/// A growing list of primitives. See the [crate documentation](crate) for how it is used.
+#[derive(Default)]
+pub struct Tape {
+    graph: RefCell<Graph>,
+}
+
+#[derive(Default)]
+pub(crate) struct Graph {
+    pub nodes: Vec<Node>,
+    pub inputs: Vec<InputSpec>,
+    interned: Interned,
+}
+
+impl Tape {
+    /// An empty tape.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Declares an input of floats. `stage` says how often it changes; `name` is for messages.
+    pub fn input(&self, name: &str, shape: impl Into<Shape>, stage: Stage) -> Var<'_> {
+        Var::node(self, self.declare(name, shape.into(), stage, Kind::Float))
+    }
+
+    /// Declares an input of indices, each below `bound`, which running checks.
+    pub fn indices(&self, name: &str, shape: impl Into<Shape>, bound: usize, stage: Stage) -> Indices<'_> {
+        Indices { tape: self, id: self.declare(name, shape.into(), stage, Kind::Index { bound }) }
+    }
+
+    /// Number of nodes recorded so far.
+    pub fn len(&self) -> usize {
+        self.graph.borrow().nodes.len()
+    }
+
+    /// Whether nothing has been recorded.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn declare(&self, name: &str, shape: Shape, stage: Stage, kind: Kind) -> NodeId {
+        let index = {
+            let inputs = &mut self.graph.borrow_mut().inputs;
+            inputs.push(InputSpec { name: name.into(), shape: shape.clone(), stage, kind });
+            inputs.len() - 1
+        };
+        self.intern(Node { prim: Prim::Input(index as u32), operands: Operands::new(), shape, kind })
+    }
+
+    /// A leaf that stands for "some tangent" while a program is linearised; it is never run.
+    pub(crate) fn seed(&self, shape: Shape) -> Var<'_> {
+        let serial = self.len() as u32;
+        Var::node(
+            self,
+            self.intern(Node { prim: Prim::Seed(serial), operands: Operands::new(), shape, kind: Kind::Float }),
+        )
+    }
+
+    /// The id of `node`, recording it if it is new.
+    pub(crate) fn intern(&self, node: Node) -> NodeId {
+        let graph = &mut *self.graph.borrow_mut();
+        if let Some(&id) = graph.interned.get(&node) {
+            return id;
+        }
+        let id = NodeId(u32::try_from(graph.nodes.len()).expect("a tape holds at most 2³² nodes"));
+        graph.nodes.push(node.clone());
+        graph.interned.insert(node, id);
+        id
+    }
+
+    pub(crate) fn get(&self, id: NodeId) -> Node {
+        self.graph.borrow().nodes[id.index()].clone()
+    }
+
+    pub(crate) fn read<R>(&self, f: impl FnOnce(&Graph) -> R) -> R {
+        f(&self.graph.borrow())
+    }
+}
+
+impl fmt::Debug for Tape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let graph = self.graph.borrow();
+        for (i, node) in graph.nodes.iter().enumerate() {
+            writeln!(f, "%{i} = {:?} {:?} {}", node.prim, node.operands, node.shape)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,78 @@
+//! Forward mode: propagate tangents through the nodes between the variables and the outputs.
+
+use crate::prim;
+use crate::tape::{Node, NodeId, Tape, Var};
+
+/// ẏ = Σⱼ ∂y/∂xⱼ ẋⱼ for each output y: the Jacobian times a direction.
+///
+/// `along` pairs variables with their tangents. An output that does not depend on them has a tangent of
+/// zeros.
+///
+/// # Panics
+/// Where a tangent has another shape than its variable.
+#[track_caller]
+pub fn jvp<'t>(outputs: &[Var<'t>], along: &[(Var<'t>, Var<'t>)]) -> Vec<Var<'t>> {
+    for (x, dx) in along {
+        assert_eq!(x.shape(), dx.shape(), "jvp: variable and tangent differ in shape");
+    }
+    let tangents = tangents(outputs, along);
+    outputs.iter().zip(tangents).map(|(y, t)| t.unwrap_or_else(|| zeros(*y, along[0].0))).collect()
+}
+
+/// A tensor of zeros shaped like `like`, on the tape of either.
+pub(super) fn zeros<'t>(like: Var<'t>, other: Var<'t>) -> Var<'t> {
+    let tape = like.tape().or(other.tape()).expect("one differentiates with respect to recorded variables");
+    Var::full(tape, 0.0, like.shape())
+}
+
+/// The tangents of `outputs`, structural zeros as `None`.
+pub(super) fn tangents<'t>(outputs: &[Var<'t>], along: &[(Var<'t>, Var<'t>)]) -> Vec<Option<Var<'t>>> {
+    let Some(tape) = along.iter().find_map(|(x, _)| x.tape()) else { return vec![None; outputs.len()] };
+    let ids: Vec<Option<NodeId>> = outputs.iter().map(|y| y.parts().map(|(_, id, _)| id)).collect();
+    let Some(last) = ids.iter().flatten().max() else { return vec![None; outputs.len()] };
+
+    let mut tangent: Vec<Option<Var<'t>>> = vec![None; last.index() + 1];
+    let mut cut = vec![false; last.index() + 1];
+    let mut first = last.index() + 1;
+    for (x, dx) in along {
+        let id = x.id_on(tape).index();
+        first = first.min(id);
+        if let Some(slot) = tangent.get_mut(id) {
+            *slot = Some(*dx);
+            cut[id] = true;
+        }
+    }
+    let needed = ancestors(tape, ids.iter().flatten().copied(), last.index() + 1);
+    for i in first..=last.index() {
+        if !needed[i] || cut[i] {
+            continue;
+        }
+        let id = NodeId(i as u32);
+        // Most nodes are not active: look before cloning.
+        if !tape.read(|g| g.nodes[i].operands.iter().any(|o| tangent[o.index()].is_some())) {
+            continue;
+        }
+        let node: Node = tape.get(id);
+        let operands: Vec<_> = node.operands.iter().map(|o| tangent[o.index()]).collect();
+        tangent[i] = prim::tangent(tape, Var::node(tape, id), &node, &operands);
+    }
+    ids.into_iter().map(|id| tangent[id?.index()]).collect()
+}
+
+/// Which of the first `len` nodes the given ones depend on, themselves included.
+pub(crate) fn ancestors(tape: &Tape, of: impl Iterator<Item = NodeId>, len: usize) -> Vec<bool> {
+    let mut needed = vec![false; len];
+    for id in of {
+        needed[id.index()] = true;
+    }
+    tape.read(|g| {
+        for i in (0..len).rev() {
+            if needed[i] {
+                for operand in &g.nodes[i].operands {
+                    needed[operand.index()] = true;
+                }
+            }
+        }
+    });
+    needed
+}

@@ -1,0 +1,40 @@
+//! Transforms of recorded programs. Each appends to the same tape, so primal values are shared.
+//!
+//! ```text
+//! forward mode     jvp     evaluate on duals
+//! reverse mode     vjp     evaluate on duals, transpose the linear part
+//! Hessian-vector   hvp     evaluate the gradient on duals
+//! ```
+//!
+//! The variables differentiated with respect to may be any nodes, not only inputs: the program is cut
+//! there, and whatever lies before them is constant.
+
+mod jvp;
+mod vjp;
+
+pub use jvp::jvp;
+pub use vjp::{grad, vjp};
+
+use crate::tape::Var;
+
+/// ∇²f v: the tangent of the gradient, forward over reverse.
+///
+/// `along` pairs variables with directions (shapes agree); the result is, for each of `wrt`,
+/// Σⱼ ∂²f/∂wrtᵢ∂alongⱼ · vⱼ, so mixed second derivatives are the same call.
+///
+/// # Panics
+/// Where f is not a single number, or a direction has another shape than its variable.
+///
+/// ```
+/// use autodiff::{hvp, Plan, Real, Stage, Tape};
+/// let tape = Tape::new();
+/// let (x, v) = (tape.input("x", [2], Stage::POINT), tape.input("v", [2], Stage::DIRECTION));
+/// let f = x.powi(3).sum_all();
+/// let product = hvp(f, &[x], &[(x, v)])[0];
+/// let plan: Plan<f64> = Plan::compile(&tape, &[product]);
+/// assert_eq!(plan.evaluate(&[&[2.0, 3.0], &[1.0, 1.0]])[0], [12.0, 18.0]);
+/// ```
+#[track_caller]
+pub fn hvp<'t>(f: Var<'t>, wrt: &[Var<'t>], along: &[(Var<'t>, Var<'t>)]) -> Vec<Var<'t>> {
+    jvp(&grad(f, wrt), along)
+}
