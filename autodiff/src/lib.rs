@@ -54,4 +54,4 @@ pub use plan::{Options, Plan, Workspace};
 pub use real::Real;
 pub use shape::Shape;
 pub use tape::{Indices, Mask, Stage, Tape, Var};
-pub use transform::{grad, hvp, jvp, vjp};
+pub use transform::{grad, hvp, jvp, jvp_structural, vjp, vjp_structural};

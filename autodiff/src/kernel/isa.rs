@@ -99,10 +99,10 @@ impl Isa {
         match self.0 {
             // SAFETY: an `Isa` exists only for a CPU that has its features.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => unsafe { avx512(task) },
+            Level::Avx512 => unsafe { avx512::<K, K>(task) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => unsafe { avx2(task) },
+            Level::Avx2 => unsafe { avx2::<K, K>(task) },
             _ => task.run(),
         }
     }
@@ -142,27 +142,25 @@ pub trait Task {
     fn run(self) -> Self::Output;
 }
 
-/// Runs `task` compiled for AVX-512. Not inlined, so that a large kernel is a function of its own with
-/// all the registers to itself.
+/// Makes a task of the argument and runs it, compiled for AVX-512. Tasks made of the same argument have functions
+/// of the same type here, so that kernels can choose among them by pointer.
 ///
 /// # Safety
 /// The CPU has the features of [`Level::Avx512`].
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")]
-#[inline(never)]
-pub(super) unsafe fn avx512<K: Task>(task: K) -> K::Output {
-    task.run()
+pub(super) unsafe fn avx512<A, K: Task + From<A>>(argument: A) -> K::Output {
+    K::from(argument).run()
 }
 
-/// Runs `task` compiled for AVX2 and FMA. Not inlined, as for [`avx512`].
+/// Makes a task of the argument and runs it, compiled for AVX2 and FMA.
 ///
 /// # Safety
 /// The CPU has the features of [`Level::Avx2`].
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-#[inline(never)]
-pub(super) unsafe fn avx2<K: Task>(task: K) -> K::Output {
-    task.run()
+pub(super) unsafe fn avx2<A, K: Task + From<A>>(argument: A) -> K::Output {
+    K::from(argument).run()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod movement;
 mod product;
 mod program;
 mod sum;
+mod vector;
 
 pub use isa::Isa;
 pub(crate) use isa::Task;

@@ -48,7 +48,7 @@ impl Layout {
                 layout.places.insert(id, place);
             }
         }
-        for stage in [Stage::DATA, Stage::POINT, Stage::DIRECTION] {
+        for stage in Stage::ALL {
             layout.place_outputs(graph, schedule, stage, outputs, declared);
             layout.place_stage(graph, schedule, stage);
         }

@@ -13,7 +13,7 @@ impl<T: Element> fmt::Display for Plan<T> {
         for (i, input) in self.inputs.iter().enumerate() {
             writeln!(f, "  input {i} {} {} ({})", input.name, input.shape, input.stage)?;
         }
-        for stage in [Stage::DATA, Stage::POINT, Stage::DIRECTION] {
+        for stage in Stage::ALL {
             let program = &self.programs[stage.index()];
             let (kept, flops) = (self.kept_bytes(stage), self.flops(stage));
             writeln!(f, "{stage} stage: {} steps, keeps {kept} bytes, {flops} flops", program.steps().len())?;

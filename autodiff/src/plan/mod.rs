@@ -23,7 +23,7 @@ use crate::kernel::{Arg, Block, Isa, Program, Size, Sizes, Step};
 use crate::shape::Shape;
 use crate::tape::{Kind, Stage, Tape, Var};
 
-/// A compiled program of up to three stages, in `T` precision.
+/// A compiled program of up to four stages, in `T` precision.
 ///
 /// It is immutable and can be shared by threads; each needs a [`Workspace`] of its own.
 ///
@@ -157,11 +157,11 @@ impl<T: Element> Plan<T> {
                 kept: layout.kept,
                 scratch: layout.scratch,
             };
-            let programs = [Stage::DATA, Stage::POINT, Stage::DIRECTION].map(|stage| {
+            let programs = Stage::ALL.map(|stage| {
                 let steps: Vec<Step<T>> = lower::steps(&graph, &schedule, &layout, stage);
                 Program::new(steps, stage, sizes(stage))
             });
-            let flops = [0, 1, 2].map(|s| programs[s].steps().iter().map(flops).sum());
+            let flops = [0, 1, 2, 3].map(|s: usize| programs[s].steps().iter().map(flops).sum());
             Plan { inputs, outputs, programs, flops, kept: layout.kept, scratch: layout.scratch, isa }
         })
     }
@@ -252,7 +252,7 @@ impl<T: Element> Plan<T> {
     pub fn evaluate_args(&self, inputs: &[Arg<'_, T>]) -> Vec<Vec<T>> {
         let mut workspace = self.workspace();
         let mut values: Vec<Vec<T>> = self.outputs.iter().map(|o| vec![T::zero(); o.2.numel()]).collect();
-        for stage in [Stage::DATA, Stage::POINT, Stage::DIRECTION] {
+        for stage in Stage::ALL {
             let mut outputs: Vec<&mut [T]> =
                 values.iter_mut().zip(&self.outputs).filter(|(_, o)| o.0 == stage).map(|(v, _)| &mut v[..]).collect();
             self.run(stage, &mut workspace, inputs, &mut outputs);

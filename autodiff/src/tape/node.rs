@@ -23,10 +23,15 @@ impl Stage {
     pub const POINT: Stage = Stage(1);
     /// The direction v of a derivative at that point.
     pub const DIRECTION: Stage = Stage(2);
+    /// The solution of a linear system at that point, asked for once: what is wanted of it need not be
+    /// computed for every direction that the solver tries.
+    pub const ADJOINT: Stage = Stage(3);
+    /// All, in order.
+    pub const ALL: [Stage; Self::COUNT] = [Stage::DATA, Stage::POINT, Stage::DIRECTION, Stage::ADJOINT];
     /// How many there are.
-    pub const COUNT: usize = 3;
+    pub const COUNT: usize = 4;
 
-    /// 0, 1, 2
+    /// Its position in [`ALL`](Stage::ALL).
     pub fn index(self) -> usize {
         usize::from(self.0)
     }
@@ -37,7 +42,8 @@ impl fmt::Display for Stage {
         f.write_str(match *self {
             Stage::DATA => "data",
             Stage::POINT => "point",
-            _ => "direction",
+            Stage::DIRECTION => "direction",
+            _ => "adjoint",
         })
     }
 }

@@ -111,6 +111,12 @@ impl Indices<'_> {
     }
 }
 
+impl fmt::Debug for Indices<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}{} below {}", self.id, self.shape(), self.bound())
+    }
+}
+
 impl fmt::Debug for Var<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {

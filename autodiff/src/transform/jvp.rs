@@ -12,11 +12,20 @@ use crate::tape::{Node, NodeId, Tape, Var};
 /// Where a tangent has another shape than its variable.
 #[track_caller]
 pub fn jvp<'t>(outputs: &[Var<'t>], along: &[(Var<'t>, Var<'t>)]) -> Vec<Var<'t>> {
+    let tangents = jvp_structural(outputs, along);
+    outputs.iter().zip(tangents).map(|(y, t)| t.unwrap_or_else(|| zeros(*y, along[0].0))).collect()
+}
+
+/// [`jvp`] that tells structural zeros: `None` where an output does not depend on the variables at all.
+///
+/// # Panics
+/// As [`jvp`].
+#[track_caller]
+pub fn jvp_structural<'t>(outputs: &[Var<'t>], along: &[(Var<'t>, Var<'t>)]) -> Vec<Option<Var<'t>>> {
     for (x, dx) in along {
         assert_eq!(x.shape(), dx.shape(), "jvp: variable and tangent differ in shape");
     }
-    let tangents = tangents(outputs, along);
-    outputs.iter().zip(tangents).map(|(y, t)| t.unwrap_or_else(|| zeros(*y, along[0].0))).collect()
+    tangents(outputs, along)
 }
 
 /// A tensor of zeros shaped like `like`, on the tape of either.

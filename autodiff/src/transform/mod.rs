@@ -12,8 +12,8 @@
 mod jvp;
 mod vjp;
 
-pub use jvp::jvp;
-pub use vjp::{grad, vjp};
+pub use jvp::{jvp, jvp_structural};
+pub use vjp::{grad, vjp, vjp_structural};
 
 use crate::tape::Var;
 

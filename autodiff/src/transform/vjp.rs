@@ -13,7 +13,17 @@ use crate::tape::{NodeId, Var};
 /// Where a cotangent has another shape than its output.
 #[track_caller]
 pub fn vjp<'t>(outputs: &[(Var<'t>, Var<'t>)], wrt: &[Var<'t>]) -> Vec<Var<'t>> {
-    let Some(tape) = wrt.iter().find_map(|x| x.tape()) else { return wrt.to_vec() };
+    let cotangents = vjp_structural(outputs, wrt);
+    wrt.iter().zip(cotangents).map(|(x, ct)| ct.unwrap_or_else(|| zeros(*x, *x))).collect()
+}
+
+/// [`vjp`] that tells structural zeros: `None` for a variable that no output depends on.
+///
+/// # Panics
+/// As [`vjp`].
+#[track_caller]
+pub fn vjp_structural<'t>(outputs: &[(Var<'t>, Var<'t>)], wrt: &[Var<'t>]) -> Vec<Option<Var<'t>>> {
+    let Some(tape) = wrt.iter().find_map(|x| x.tape()) else { return vec![None; wrt.len()] };
     for (y, ct) in outputs {
         assert_eq!(y.shape(), ct.shape(), "vjp: output and cotangent differ in shape");
     }
@@ -58,7 +68,7 @@ pub fn vjp<'t>(outputs: &[(Var<'t>, Var<'t>)], wrt: &[Var<'t>]) -> Vec<Var<'t>> 
         }
     }
     let of_seed = |seed: &Var<'t>| cotangent[seed.parts_id().expect("a seed is a node").index() - start];
-    wrt.iter().zip(&seeds).map(|(x, seed)| of_seed(seed).unwrap_or_else(|| zeros(*x, *x))).collect()
+    seeds.iter().map(of_seed).collect()
 }
 
 fn accumulate<'t>(cotangents: &mut [Option<Var<'t>>], at: usize, value: Var<'t>) {

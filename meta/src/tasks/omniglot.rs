@@ -108,8 +108,8 @@ impl Omniglot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CharacterSplit {
     /// A random permutation of all 1623 characters: 1100 for training, 100 for validation, 423 for
-    /// test. The usual protocol of the MAML line of papers (Santoro et al., 2016). The seed is not
-    /// the stream's, so that other tasks may be drawn from the same characters.
+    /// test. As in the MAML paper (Finn et al., 2017: 1200 random characters for training), with 100
+    /// of the 1200 held back. The seed is not the stream's: other tasks, the same characters.
     Permuted {
         /// Seed of the permutation.
         seed: u64,
@@ -146,12 +146,13 @@ impl CharacterSplit {
     }
 }
 
-/// Where a character turned by 90°, 180° and 270° counts as three more classes.
+/// Where a character turned by 90°, 180° and 270° counts as three more classes (as in
+/// the MAML paper, after Santoro et al., 2016).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Rotations {
     /// Nowhere.
     Never,
-    /// In training tasks only (Santoro et al., 2016): 4400 classes for 1100 characters.
+    /// In training tasks only: 4400 classes for 1100 characters.
     #[default]
     Training,
     /// In all splits.

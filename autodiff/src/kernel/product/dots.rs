@@ -63,9 +63,11 @@ impl<V: Simd> Task for Dots<'_, V> {
                         }
                     }
                 }
-                for r in 0..count {
+                for r in 0..ROWS {
                     let sum = sums[r].sum();
-                    *to[r] = if add { *to[r] + sum } else { sum };
+                    if r < count {
+                        *to[r] = if add { *to[r] + sum } else { sum };
+                    }
                 }
             }
         }

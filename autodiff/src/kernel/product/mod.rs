@@ -102,19 +102,26 @@ fn dispatch<T: ProductElement, K: VectorTask<T>>(isa: Isa, columns: usize, task:
         match isa.level() {
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 if columns <= <T::HalfAvx512 as Simd>::LANES => {
-                <T::HalfAvx512 as Simd>::call(With::<T, T::HalfAvx512, K>(task, PhantomData))
+                T::HalfAvx512::compiled::<K, With<T, T::HalfAvx512, K>>()(task)
             }
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => <T::Avx512 as Simd>::call(With::<T, T::Avx512, K>(task, PhantomData)),
+            Level::Avx512 => T::Avx512::compiled::<K, With<T, T::Avx512, K>>()(task),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => <T::Avx2 as Simd>::call(With::<T, T::Avx2, K>(task, PhantomData)),
-            _ => <T::Portable as Simd>::call(With::<T, T::Portable, K>(task, PhantomData)),
+            Level::Avx2 => T::Avx2::compiled::<K, With<T, T::Avx2, K>>()(task),
+            _ => T::Portable::compiled::<K, With<T, T::Portable, K>>()(task),
         }
     }
 }
 
 /// A vector task with its vector chosen.
 struct With<T, V, K>(K, PhantomData<(T, V)>);
+
+impl<T, V, K> From<K> for With<T, V, K> {
+    #[inline(always)]
+    fn from(task: K) -> Self {
+        With(task, PhantomData)
+    }
+}
 
 impl<T, V: Simd<Scalar = T>, K: VectorTask<T>> Task for With<T, V, K> {
     type Output = ();

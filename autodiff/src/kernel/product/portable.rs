@@ -18,9 +18,9 @@ macro_rules! lanes {
             const REGISTERS: usize = 16;
             const WIDTH: usize = 2;
 
-            #[inline(never)]
-            unsafe fn call<K: Task>(task: K) -> K::Output {
-                task.run()
+            #[inline(always)]
+            fn compiled<A, K: Task + From<A>>() -> unsafe fn(A) -> K::Output {
+                |argument| K::from(argument).run()
             }
             #[inline(always)]
             unsafe fn zero() -> Self {

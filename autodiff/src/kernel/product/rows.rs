@@ -56,7 +56,7 @@ pub unsafe fn product<V: Simd>(
     }
     if columns == 1 && depth.a_step == 1 && depth.b_step == 1 && depth.len >= LONG {
         // SAFETY: the caller's promises.
-        return unsafe { V::call(Dots::<V> { rows, depth, add, a, b, c }) };
+        return unsafe { V::compiled::<_, Dots<V>>()(Dots { rows, depth, add, a, b, c }) };
     }
     let vectors = columns.div_ceil(V::LANES);
     let panels = vectors.div_ceil(V::WIDTH);
@@ -103,7 +103,8 @@ pub unsafe fn product<V: Simd>(
 /// The size of part `i` when `total` is cut into `parts` that differ by one at most.
 #[inline(always)]
 fn share(total: usize, parts: usize, i: usize) -> usize {
-    total / parts + usize::from(i < total % parts)
+    // Small products have one part, and a division costs as much as some hundred multiply-adds.
+    if parts == 1 { total } else { total / parts + usize::from(i < total % parts) }
 }
 
 /// A position in the box of rows, with its offsets.

@@ -5,8 +5,8 @@ use crate::kernel::isa::Task;
 /// A vector of `LANES` numbers in a register of some instruction set.
 ///
 /// # Safety
-/// Every function here may be called only on a CPU that has the instruction set of the implementing
-/// type, and only inlined into [`Simd::call`] (anywhere else it is correct but slow). Pointers need the
+/// Every unsafe function here, and what `compiled` returns, may be called only on a CPU that has the instruction set of the implementing
+/// type, and only inlined into what [`Simd::compiled`] returns (anywhere else it is correct but slow). Pointers need the
 /// alignment of a scalar only.
 pub trait Simd: Copy {
     type Scalar: Copy + std::ops::Add<Output = Self::Scalar>;
@@ -19,8 +19,9 @@ pub trait Simd: Copy {
     /// The most vectors side by side in a tile. Wide tiles load A seldom, tall tiles B: these have about as many of both.
     const WIDTH: usize;
 
-    /// Runs `task` in a function compiled for this instruction set.
-    unsafe fn call<K: Task>(task: K) -> K::Output;
+    /// The function that makes a task of its argument and runs it, compiled for this instruction set. Micro-kernels are
+    /// called through this pointer: the compiler would inline direct calls, and they need all the registers.
+    fn compiled<A, K: Task + From<A>>() -> unsafe fn(A) -> K::Output;
 
     unsafe fn zero() -> Self;
     unsafe fn splat(x: Self::Scalar) -> Self;
@@ -33,6 +34,10 @@ pub trait Simd: Copy {
     unsafe fn store(self, to: *mut Self::Scalar);
     /// Memory of lanes outside the mask is not touched.
     unsafe fn store_masked(self, to: *mut Self::Scalar, mask: Self::Mask);
+
+    /// Asks for the cache line at an address that is going to be written.
+    #[inline(always)]
+    fn prefetch(_at: *const Self::Scalar) {}
 
     unsafe fn add(self, other: Self) -> Self;
     /// `self · b + c`, with one rounding where the instruction set has FMA and two where it does not.

@@ -76,14 +76,18 @@ impl<T> Tile<'_, T> {
     /// that `depth` reaches from `rows` and `b` and all columns of `outs` are inside their buffers.
     #[inline(always)]
     pub unsafe fn compute<V: Simd<Scalar = T>>(&self) {
+        let partial = self.last < V::LANES;
         /// One arm per number of rows for which there is a micro-kernel.
         macro_rules! rows {
             ($vectors:literal: $($rows:literal)*) => {
-                // SAFETY: the micro-kernel has at least `count` rows and exactly `vectors` vectors.
-                match self.count { $(..=$rows => unsafe { self.run::<V, $rows, $vectors>() },)* _ => unreachable!() }
+                match (self.count, partial) {
+                    $((..=$rows, false) => V::compiled::<&Tile<T>, MicroKernel<V, $rows, $vectors, false>>(),
+                      (..=$rows, true) => V::compiled::<&Tile<T>, MicroKernel<V, $rows, $vectors, true>>(),)*
+                    _ => unreachable!(),
+                }
             };
         }
-        match V::WIDTH {
+        let kernel = match V::WIDTH {
             4 => match self.vectors {
                 1 => rows!(1: 1 2 4 6 8 10 12 16),
                 2 => rows!(2: 1 2 3 4 5 6 8 10 12),
@@ -95,19 +99,9 @@ impl<T> Tile<'_, T> {
                 _ => rows!(2: 1 2 3 4 5 6),
             },
             _ => rows!(1: 1 2 4 6 8 10 12 16),
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn run<V: Simd<Scalar = T>, const MR: usize, const NV: usize>(&self) {
-        // SAFETY: the caller's promises are those of the micro-kernel.
-        unsafe {
-            if self.last == V::LANES {
-                V::call(MicroKernel::<V, MR, NV, false>(self, PhantomData));
-            } else {
-                V::call(MicroKernel::<V, MR, NV, true>(self, PhantomData));
-            }
-        }
+        };
+        // SAFETY: the micro-kernel has at least `count` rows and exactly `vectors` vectors, and the caller promises the rest.
+        unsafe { kernel(self) }
     }
 }
 
@@ -116,6 +110,15 @@ struct MicroKernel<'t, V: Simd, const MR: usize, const NV: usize, const PARTIAL:
     &'t Tile<'t, V::Scalar>,
     PhantomData<V>,
 );
+
+impl<'t, V: Simd, const MR: usize, const NV: usize, const PARTIAL: bool> From<&'t Tile<'t, V::Scalar>>
+    for MicroKernel<'t, V, MR, NV, PARTIAL>
+{
+    #[inline(always)]
+    fn from(tile: &'t Tile<'t, V::Scalar>) -> Self {
+        MicroKernel(tile, PhantomData)
+    }
+}
 
 impl<V: Simd, const MR: usize, const NV: usize, const PARTIAL: bool> Task for MicroKernel<'_, V, MR, NV, PARTIAL> {
     type Output = ();
@@ -129,6 +132,12 @@ impl<V: Simd, const MR: usize, const NV: usize, const PARTIAL: bool> Task for Mi
         unsafe {
             let mask = V::first(last);
             let mut sums = [[V::zero(); NV]; MR];
+            // C arrives while the depth is computed: it matters where the depth is short and C is large.
+            for r in 0..MR {
+                for j in 0..NV {
+                    V::prefetch(self.0.outs[r].wrapping_add(j * V::LANES));
+                }
+            }
             for repeat in 0..depth.repeats {
                 for run in depth.runs {
                     let mut a = run.a + repeat * depth.a_repeat;

@@ -27,7 +27,7 @@ pub struct F64x4(__m256d);
 /// Writes the functions, which differ in the names of the intrinsics only.
 macro_rules! vector {
     (
-        $vector:ident: $lanes:literal of $scalar:ty, $registers:literal registers, $width:literal wide, in $call:path;
+        $vector:ident: $lanes:literal of $scalar:ty, $registers:literal registers, $width:literal wide, in isa::$call:ident;
         $zero:ident $splat:ident $load:ident $store:ident $add:ident $fma:ident;
         first($count:ident) -> $mask:ty { $first:expr }
         load_masked($from:ident, $load_mask:ident) { $load_masked:expr }
@@ -41,13 +41,12 @@ macro_rules! vector {
             const WIDTH: usize = $width;
 
             #[inline(always)]
-            unsafe fn call<K: Task>(task: K) -> K::Output {
-                // SAFETY: the caller promises the features, as for every function below.
-                unsafe { $call(task) }
+            fn compiled<A, K: Task + From<A>>() -> unsafe fn(A) -> K::Output {
+                isa::$call::<A, K>
             }
             #[inline(always)]
             unsafe fn zero() -> Self {
-                // SAFETY: features.
+                // SAFETY: the caller promises the features, as for every function below.
                 Self(unsafe { $zero() })
             }
             #[inline(always)]
@@ -57,8 +56,7 @@ macro_rules! vector {
             }
             #[inline(always)]
             unsafe fn first($count: usize) -> $mask {
-                // SAFETY: features.
-                unsafe { $first }
+                $first
             }
             #[inline(always)]
             unsafe fn load(from: *const $scalar) -> Self {
@@ -80,6 +78,11 @@ macro_rules! vector {
                 let $value = self.0;
                 // SAFETY: features; the caller's pointer is valid for the lanes of the mask.
                 unsafe { $store_masked }
+            }
+            #[inline(always)]
+            fn prefetch(at: *const $scalar) {
+                // SAFETY: a hint, for any address and on any x86-64.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
             }
             #[inline(always)]
             unsafe fn add(self, other: Self) -> Self {
@@ -146,14 +149,20 @@ vector! {
 vector! {
     F32x8: 8 of f32, 16 registers, 2 wide, in isa::avx2;
     _mm256_setzero_ps _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_add_ps _mm256_fmadd_ps;
-    first(count) -> __m256i { _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)) }
+    first(count) -> __m256i {
+        // SAFETY: features.
+        unsafe { _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)) }
+    }
     load_masked(from, mask) { _mm256_maskload_ps(from, mask) }
     store_masked(to, mask, value) { _mm256_maskstore_ps(to, mask, value) }
 }
 vector! {
     F64x4: 4 of f64, 16 registers, 2 wide, in isa::avx2;
     _mm256_setzero_pd _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_add_pd _mm256_fmadd_pd;
-    first(count) -> __m256i { _mm256_cmpgt_epi64(_mm256_set1_epi64x(count as i64), _mm256_setr_epi64x(0, 1, 2, 3)) }
+    first(count) -> __m256i {
+        // SAFETY: features.
+        unsafe { _mm256_cmpgt_epi64(_mm256_set1_epi64x(count as i64), _mm256_setr_epi64x(0, 1, 2, 3)) }
+    }
     load_masked(from, mask) { _mm256_maskload_pd(from, mask) }
     store_masked(to, mask, value) { _mm256_maskstore_pd(to, mask, value) }
 }

@@ -1,0 +1,183 @@
+//! Layers: each adds its parameters to a [`Layout`] when made, and records itself on a tape.
+
+use autodiff::{Real, Var};
+
+use crate::activation::Activation;
+use crate::layout::{Fill, Layout};
+use crate::statistics::{Moments, Statistics};
+
+/// What normalisation layers add to a variance before they divide by its root.
+const EPSILON: f64 = 1e-5;
+
+/// y = x W + b, x [n, in], W [in, out]
+#[derive(Clone, Debug)]
+pub struct Linear {
+    weight: usize,
+    bias: usize,
+}
+
+impl Linear {
+    /// Parameters `{name}.weight` [out, in] and `{name}.bias` [out].
+    pub fn new(layout: &mut Layout, name: &str, inputs: usize, outputs: usize) -> Self {
+        Self::behind_flatten(layout, name, [inputs, 1, 1], outputs)
+    }
+
+    /// The same behind a flatten of [h, w, c] images, whose columns files order as (c, h, w).
+    pub fn behind_flatten(layout: &mut Layout, name: &str, [c, h, w]: [usize; 3], outputs: usize) -> Self {
+        let inputs = c * h * w;
+        let fill = Fill::Weight { fan_in: inputs, fan_out: outputs };
+        let axes = [outputs, c, h, w];
+        let weight = layout.add(format!("{name}.weight"), &[outputs, inputs], &axes, &[2, 3, 1, 0], fill);
+        let bias = layout.add_vector(format!("{name}.bias"), outputs, Fill::Bias { fan_in: inputs });
+        Linear { weight, bias }
+    }
+
+    fn record<'t>(&self, layout: &Layout, parameters: Var<'t>, x: Var<'t>) -> Var<'t> {
+        let weight = layout.view(parameters, self.weight);
+        let s = weight.shape();
+        let weight = weight.reshape([s[0] * s[1] * s[2], s[3]]);
+        x.matmul(weight) + layout.view(parameters, self.bias)
+    }
+}
+
+/// y = conv(x, w) + b, x [n, h, w, in]
+#[derive(Clone, Debug)]
+pub struct Conv2d {
+    weight: usize,
+    bias: usize,
+    stride: [usize; 2],
+    pad: [usize; 2],
+}
+
+impl Conv2d {
+    /// Parameters `{name}.weight` [out, in, k, k] and `{name}.bias` [out].
+    pub fn new(
+        layout: &mut Layout,
+        name: &str,
+        [inputs, outputs]: [usize; 2],
+        kernel: usize,
+        stride: usize,
+        pad: usize,
+    ) -> Self {
+        let (fan_in, fan_out) = (inputs * kernel * kernel, outputs * kernel * kernel);
+        let shape = [outputs, inputs, kernel, kernel];
+        let fill = Fill::Weight { fan_in, fan_out };
+        let weight = layout.add(format!("{name}.weight"), &shape, &shape, &[2, 3, 1, 0], fill);
+        let bias = layout.add_vector(format!("{name}.bias"), outputs, Fill::Bias { fan_in });
+        Conv2d { weight, bias, stride: [stride; 2], pad: [pad; 2] }
+    }
+
+    fn record<'t>(&self, layout: &Layout, parameters: Var<'t>, x: Var<'t>) -> Var<'t> {
+        let y = x.conv2d(layout.view(parameters, self.weight), self.stride, self.pad);
+        y + layout.view(parameters, self.bias)
+    }
+}
+
+/// y = γ (x − μ)/√(σ² + ε) + β over batch and space, per channel; x [n, h, w, c] (Ioffe & Szegedy 2015)
+#[derive(Clone, Debug)]
+pub struct BatchNorm2d {
+    weight: usize,
+    bias: usize,
+}
+
+impl BatchNorm2d {
+    /// Parameters `{name}.weight` γ and `{name}.bias` β, both [c].
+    pub fn new(layout: &mut Layout, name: &str, channels: usize) -> Self {
+        let weight = layout.add_vector(format!("{name}.weight"), channels, Fill::Constant(1.0));
+        let bias = layout.add_vector(format!("{name}.bias"), channels, Fill::Constant(0.0));
+        BatchNorm2d { weight, bias }
+    }
+
+    /// The moments of `x` itself.
+    pub fn moments(x: Var<'_>) -> Moments<'_> {
+        let mean = x.mean(&[0, 1, 2]);
+        Moments { mean, variance: (x - mean).square().mean(&[0, 1, 2]) }
+    }
+
+    fn record<'t>(&self, layout: &Layout, parameters: Var<'t>, x: Var<'t>, m: Moments<'t>) -> Var<'t> {
+        let (gamma, beta) = (layout.view(parameters, self.weight), layout.view(parameters, self.bias));
+        (x - m.mean) * (m.variance + EPSILON).sqrt().recip() * gamma + beta
+    }
+}
+
+/// y = γ (x − μ)/√(σ² + ε) + β over the last axis, per row; x [n, d] (Ba et al. 2016)
+#[derive(Clone, Debug)]
+pub struct LayerNorm {
+    weight: usize,
+    bias: usize,
+}
+
+impl LayerNorm {
+    /// Parameters `{name}.weight` γ and `{name}.bias` β, both [d].
+    pub fn new(layout: &mut Layout, name: &str, width: usize) -> Self {
+        let weight = layout.add_vector(format!("{name}.weight"), width, Fill::Constant(1.0));
+        let bias = layout.add_vector(format!("{name}.bias"), width, Fill::Constant(0.0));
+        LayerNorm { weight, bias }
+    }
+
+    fn record<'t>(&self, layout: &Layout, parameters: Var<'t>, x: Var<'t>) -> Var<'t> {
+        let rows = x.shape()[0];
+        let centred = x - x.mean(&[1]).reshape([rows, 1]);
+        let variance = centred.square().mean(&[1]).reshape([rows, 1]);
+        let (gamma, beta) = (layout.view(parameters, self.weight), layout.view(parameters, self.bias));
+        centred * (variance + EPSILON).sqrt().recip() * gamma + beta
+    }
+}
+
+/// One layer of a [`Model`](crate::Model).
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub enum Layer {
+    Linear(Linear),
+    Conv2d(Conv2d),
+    BatchNorm2d(BatchNorm2d),
+    LayerNorm(LayerNorm),
+    Activation(Activation),
+    /// Windows of this size side by side.
+    MaxPool(usize),
+    /// Windows of this size side by side.
+    AvgPool(usize),
+    /// [n, h, w, c] → [n, h·w·c]
+    Flatten,
+}
+
+impl Layer {
+    /// Records the layer. Batch normalisation takes its moments from `statistics` and adds those it used to
+    /// `moments`.
+    ///
+    /// # Panics
+    /// Where the shapes do not fit, or fewer moments are given than there are normalisation layers.
+    #[track_caller]
+    pub fn record<'t>(
+        &self,
+        layout: &Layout,
+        parameters: Var<'t>,
+        x: Var<'t>,
+        statistics: &Statistics<'_, 't>,
+        moments: &mut Vec<Moments<'t>>,
+    ) -> Var<'t> {
+        match self {
+            Layer::Linear(layer) => layer.record(layout, parameters, x),
+            Layer::Conv2d(layer) => layer.record(layout, parameters, x),
+            Layer::BatchNorm2d(layer) => {
+                let used = match statistics {
+                    Statistics::Batch => BatchNorm2d::moments(x),
+                    Statistics::Given(given) => match given.get(moments.len()) {
+                        Some(&given) => given,
+                        None => panic!("batch normalisation layer {} has no given moments", moments.len() + 1),
+                    },
+                };
+                moments.push(used);
+                layer.record(layout, parameters, x, used)
+            }
+            Layer::LayerNorm(layer) => layer.record(layout, parameters, x),
+            Layer::Activation(activation) => activation.record(x),
+            Layer::MaxPool(window) => x.max_pool([*window; 2], [*window; 2]),
+            Layer::AvgPool(window) => x.avg_pool([*window; 2]),
+            Layer::Flatten => {
+                let s = x.shape();
+                x.reshape([s[0], s.dims()[1..].iter().product::<usize>()])
+            }
+        }
+    }
+}

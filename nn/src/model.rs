@@ -1,0 +1,122 @@
+//! A model: a layout, a list of layers, an input shape and the loss that goes with it.
+
+use autodiff::{Element, Indices, Var};
+
+use crate::init::Init;
+use crate::layers::Layer;
+use crate::layout::{Fill, Layout};
+use crate::loss;
+use crate::statistics::{Moments, Statistics};
+
+/// What a model is trained to give, row by row.
+#[derive(Clone, Copy, Debug)]
+pub enum Target<'t> {
+    /// Real values [n, width]: mean squared error.
+    Values(Var<'t>),
+    /// Classes [n]: softmax cross-entropy.
+    Classes(Indices<'t>),
+}
+
+/// A feed-forward network made from a spec string; see [`Model::from_str`](std::str::FromStr::from_str).
+#[derive(Clone, Debug)]
+pub struct Model {
+    pub(crate) spec: String,
+    pub(crate) layout: Layout,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) input: Vec<usize>,
+    pub(crate) outputs: usize,
+    pub(crate) classifies: bool,
+    pub(crate) smooth: bool,
+}
+
+/// What recording a model gives.
+#[derive(Clone, Debug)]
+pub struct Forward<'t> {
+    /// [n, outputs]
+    pub output: Var<'t>,
+    /// The moments each batch normalisation layer used, in order.
+    pub moments: Vec<Moments<'t>>,
+}
+
+impl Model {
+    /// The spec it was made from.
+    pub fn spec(&self) -> &str {
+        &self.spec
+    }
+
+    /// Where its parameters live.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// One row's input: [d], or [h, w, c].
+    pub fn input(&self) -> &[usize] {
+        &self.input
+    }
+
+    /// Numbers in one row's output: classes, or regression targets.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Whether it is trained on classes (otherwise on values).
+    pub fn classifies(&self) -> bool {
+        self.classifies
+    }
+
+    /// Whether it has derivatives of every order everywhere: no ReLU, no maximum.
+    pub fn is_smooth(&self) -> bool {
+        self.smooth
+    }
+
+    /// Whether it has layers that normalise with batch statistics.
+    pub fn normalises_batches(&self) -> bool {
+        self.layers.iter().any(|l| matches!(l, Layer::BatchNorm2d(_)))
+    }
+
+    /// Records the network on `x`, [n, ...input].
+    ///
+    /// # Panics
+    /// Where shapes do not fit.
+    #[track_caller]
+    pub fn forward<'t>(&self, parameters: Var<'t>, x: Var<'t>, statistics: &Statistics<'_, 't>) -> Forward<'t> {
+        let mut moments = Vec::new();
+        let mut y = x;
+        for layer in &self.layers {
+            y = layer.record(&self.layout, parameters, y, statistics, &mut moments);
+        }
+        Forward { output: y, moments }
+    }
+
+    /// The mean loss of recorded outputs.
+    ///
+    /// # Panics
+    /// Where shapes do not fit.
+    #[track_caller]
+    pub fn loss<'t>(&self, output: Var<'t>, target: Target<'t>) -> Var<'t> {
+        match target {
+            Target::Values(values) => loss::mse(output, values),
+            Target::Classes(labels) => loss::softmax_cross_entropy(output, labels),
+        }
+    }
+
+    /// Initial parameters; `uniform` draws from [0, 1). Padding is 0.
+    pub fn init<T: Element>(&self, scheme: Init, uniform: &mut dyn FnMut() -> f64) -> Vec<T> {
+        let mut parameters = vec![T::zero(); self.layout.len()];
+        for entry in self.layout.entries() {
+            let bound = match entry.fill {
+                Fill::Weight { fan_in, fan_out } => scheme.weight_bound(fan_in, fan_out),
+                Fill::Bias { fan_in } => scheme.bias_bound(fan_in),
+                Fill::Constant(value) => {
+                    parameters[entry.range()].fill(T::from_f64(value));
+                    continue;
+                }
+            };
+            // Drawn in file order, so that the draws do not depend on how memory is laid out.
+            let drawn: Vec<T> =
+                entry.range().map(|_| T::from_f64(if bound == 0.0 { 0.0 } else { bound * (2.0 * uniform() - 1.0) })).collect();
+            self.layout.from_file(entry, &drawn, &mut parameters);
+        }
+        parameters
+    }
+}
