@@ -135,6 +135,7 @@ impl fmt::Debug for Isa {
 
 /// Work that can be compiled for any instruction set.
 pub trait Task {
+    /// What the work gives.
     type Output;
 
     /// Does the work. Implementations say `#[inline(always)]` here and on what they call in hot loops:

@@ -15,9 +15,12 @@ use super::axis::{Class, ConvAxis};
 use super::rows::{Axis, Rows, product};
 use super::simd::Simd;
 use super::tile::{Depth, Run};
-use super::weight_grad::{BLOCK, WeightGrad};
+use super::weight_grad::WeightGrad;
 use super::{ProductElement, VectorTask, dispatch, volume};
 use crate::kernel::isa::Isa;
+
+/// Numbers of the input and output of a block of images: 1 MiB of f32, about an L2 cache.
+const BLOCK: usize = 256 * 1024;
 
 /// The shape of a convolution. Taps that fall outside the input read zero, on every side: `out_h` and `out_w` may
 /// be what `pad` gives or anything else.
@@ -203,7 +206,10 @@ fn gathers(g: &ConvGeometry, source: Side, target: Side, h: Vec<Class>, w: Vec<C
         let c = (h.first * target.w + w.first) * target.c;
         Gather { rows: Rows { a: 0, c, axes: [images, lines, pixels] }, runs, len }
     };
-    h.iter().flat_map(|h| w.iter().map(move |w| (h, w))).map(pair).collect()
+    let mut gathers: Vec<Gather> = h.iter().flat_map(|h| w.iter().map(move |w| (h, w))).map(pair).collect();
+    // The interior first: it brings the pages and most lines that the scattered pixels of the border are in.
+    gathers.sort_by_key(|gather| std::cmp::Reverse(gather.rows.len()));
+    gathers
 }
 
 /// `C[target pixels] = A[source pixels] · B[taps]`, channels innermost in all three.

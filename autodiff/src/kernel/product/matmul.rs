@@ -12,6 +12,7 @@ use crate::kernel::isa::Isa;
 /// Every number of C is summed in the order of k, except for `n = 1` with A not transposed and `k ≥ 4`: there
 /// the lanes of a vector run along k (lane i sums k ≡ i modulo their number, then they are added in halves).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)] // the formula says them
 pub struct MatMul {
     pub batch: usize,
     pub m: usize,

@@ -35,6 +35,9 @@ impl Rows {
     }
 }
 
+/// More numbers than this are more than half of the nearest cache: 16 KiB of f32.
+const FAR: usize = 4096;
+
 /// `C[rows, 0..columns] (+)= A[rows, depth] · B[depth, 0..columns]`, in tiles.
 ///
 /// # Safety
@@ -69,6 +72,7 @@ pub unsafe fn product<V: Simd>(
         depth,
         vectors: 0,
         last: V::LANES,
+        far: len * columns > FAR,
         add,
     };
     let mut walk = Walk::new(rows);

@@ -296,3 +296,36 @@ fn padding_is_not_multiplied() {
         assert_eq!(y, [f32::INFINITY, 4.0, 4.0, 4.0]);
     }
 }
+
+#[test]
+fn an_image_gives_the_same_bits_alone_and_in_a_batch() {
+    let mut random = Random(7);
+    let batch = ConvGeometry { stride_h: 2, out_h: 4, ..same(5, 8, 7, 9, 21) };
+    let (x, w): (Vec<f32>, Vec<f32>) = (random.numbers(5 * 8 * 7 * 9), random.numbers(9 * 9 * 21));
+    for isa in Isa::available() {
+        let (mut together, mut alone) = (vec![0f32; 5 * 4 * 7 * 21], vec![0f32; 4 * 7 * 21]);
+        Conv::new(batch).forward(isa, &x, &w, &mut together);
+        let conv = Conv::new(ConvGeometry { batch: 1, ..batch });
+        for (x, y) in x.chunks(8 * 7 * 9).zip(together.chunks(alone.len())) {
+            conv.forward(isa, x, &w, &mut alone);
+            assert_eq!(y, alone, "{isa}");
+        }
+    }
+}
+
+#[test]
+fn every_fma_instruction_set_gives_the_same_bits() {
+    let mut random = Random(8);
+    for (m, k, n) in [(10, 40, 40), (7, 33, 1), (40, 10, 5), (3, 70, 70)] {
+        let (a, b): (Vec<f32>, Vec<f32>) = (random.numbers(m * k), random.numbers(k * n));
+        let product = |isa| {
+            let mut c = vec![0f32; m * n];
+            MatMul { batch: 1, m, k, n, trans_a: false }.run(isa, &a, &b, &mut c);
+            c
+        };
+        let mut results = Isa::available().into_iter().filter(|&isa| isa != Isa::PORTABLE).map(product);
+        if let Some(first) = results.next() {
+            assert!(results.all(|other| other == first), "{m}x{k}x{n}");
+        }
+    }
+}

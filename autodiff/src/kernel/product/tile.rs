@@ -64,6 +64,8 @@ pub struct Tile<'a, T> {
     /// Vectors of columns, the last of which has `last` lanes.
     pub vectors: usize,
     pub last: usize,
+    /// C is unlikely to be in the nearest cache: ask for the tile while its depth is computed.
+    pub far: bool,
     /// Add to what C holds; otherwise overwrite it.
     pub add: bool,
 }
@@ -132,10 +134,11 @@ impl<V: Simd, const MR: usize, const NV: usize, const PARTIAL: bool> Task for Mi
         unsafe {
             let mask = V::first(last);
             let mut sums = [[V::zero(); NV]; MR];
-            // C arrives while the depth is computed: it matters where the depth is short and C is large.
-            for r in 0..MR {
-                for j in 0..NV {
-                    V::prefetch(self.0.outs[r].wrapping_add(j * V::LANES));
+            if self.0.far {
+                for r in 0..MR {
+                    for j in 0..NV {
+                        V::prefetch(self.0.outs[r].wrapping_add(j * V::LANES));
+                    }
                 }
             }
             for repeat in 0..depth.repeats {

@@ -17,8 +17,8 @@ use super::rows::{Axis, Rows, product};
 use super::simd::Simd;
 use super::tile::{Depth, Run};
 
-/// Numbers of the input and output of a block of images: 256 KiB of f32, well inside the L2 cache of the machines we know.
-pub const BLOCK: usize = 64 * 1024;
+/// Numbers of x and dy in a block: 256 KiB of f32, so that dw stays in the L2 cache too.
+const BLOCK: usize = 64 * 1024;
 
 /// Below this many input channels a tile takes rows of several taps.
 const FEW_CHANNELS: usize = 5;

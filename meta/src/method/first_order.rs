@@ -1,0 +1,63 @@
+//! First-order MAML (Finn, Abbeel & Levine 2017, section 5.2): g = ∂f/∂φ at φ_K, as if ∂φ_K/∂θ were the identity.
+
+use autodiff::{Arg, Element, Stage, Workspace};
+
+use super::{Method, Report, Run, Worker};
+use crate::inner::{Derivative, GradientDescent, Hyper, InnerPlan, Inputs, OuterPlan};
+use crate::problem::Problem;
+
+/// g = ∂f/∂θ + ∂f/∂φ at φ_K; keeps nothing of the inner trajectory.
+pub struct FirstOrder<T> {
+    inner: InnerPlan<T>,
+    outer: OuterPlan<T>,
+    steps: usize,
+}
+
+impl<T: Element> FirstOrder<T> {
+    /// `steps` of gradient descent.
+    pub fn new(problem: &dyn Problem, steps: usize) -> Self {
+        let inner = InnerPlan::new(problem, &GradientDescent, Derivative::None);
+        FirstOrder { inner, outer: OuterPlan::new(problem), steps }
+    }
+}
+
+impl<T: Element> Method<T> for FirstOrder<T> {
+    fn worker(&self) -> Box<dyn Worker<T> + '_> {
+        let outer = self.outer.plan().workspace();
+        Box::new(FirstOrderWorker { method: self, run: Run::new(&self.inner), outer, v: vec![T::zero(); self.inner.dim()] })
+    }
+
+    fn bytes(&self) -> usize {
+        Run::bytes(&self.inner) + self.outer.plan().bytes() + self.inner.dim() * size_of::<T>()
+    }
+
+    fn flops(&self, report: &Report) -> u64 {
+        let plan = self.inner.plan();
+        report.steps as u64 * plan.flops(Stage::POINT) + plan.flops(Stage::DATA) + self.outer.plan().flops(Stage::POINT)
+    }
+}
+
+struct FirstOrderWorker<'m, T> {
+    method: &'m FirstOrder<T>,
+    run: Run<T>,
+    outer: Workspace<T>,
+    v: Vec<T>,
+}
+
+impl<T: Element> Worker<T> for FirstOrderWorker<'_, T> {
+    fn gradient(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>], gradient: &mut [T]) -> Report {
+        let FirstOrder { inner, outer, steps } = self.method;
+        self.run.start(inner, theta, hyper, data);
+        let mut report = self.run.steps(inner, theta, data, *steps);
+        let scalars = self.run.hyper();
+        let inputs = Inputs { theta, hyper: &scalars, data };
+        let phi = &self.run.state[..inner.dim()];
+        report.query_loss = outer.gradient(&mut self.outer, &inputs, phi, &mut self.v, gradient);
+        inner.plan().isa().add_scaled(T::one(), &self.v, gradient);
+        report
+    }
+
+    fn phi(&self) -> &[T] {
+        &self.run.state[..self.method.inner.dim()]
+    }
+}

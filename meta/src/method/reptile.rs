@@ -1,0 +1,64 @@
+//! Reptile (Nichol, Achiam & Schulman 2018): g = θ − φ_K. The query set is not looked at.
+
+use autodiff::{Arg, Element, Stage};
+
+use super::{Method, Report, Run, Worker};
+use crate::inner::{Derivative, GradientDescent, Hyper, InnerPlan, Inputs, OuterPlan};
+use crate::problem::Problem;
+
+/// g = θ − φ_K; keeps nothing of the inner trajectory.
+pub struct Reptile<T> {
+    inner: InnerPlan<T>,
+    /// To report the loss; the gradient does not use it.
+    outer: OuterPlan<T>,
+    steps: usize,
+}
+
+impl<T: Element> Reptile<T> {
+    /// `steps` of gradient descent.
+    pub fn new(problem: &dyn Problem, steps: usize) -> Self {
+        let inner = InnerPlan::new(problem, &GradientDescent, Derivative::None);
+        Reptile { inner, outer: OuterPlan::value_only(problem), steps }
+    }
+}
+
+impl<T: Element> Method<T> for Reptile<T> {
+    fn worker(&self) -> Box<dyn Worker<T> + '_> {
+        let outer = self.outer.plan().workspace();
+        Box::new(ReptileWorker { method: self, run: Run::new(&self.inner), outer })
+    }
+
+    fn bytes(&self) -> usize {
+        Run::bytes(&self.inner) + self.outer.plan().bytes()
+    }
+
+    fn flops(&self, report: &Report) -> u64 {
+        let plan = self.inner.plan();
+        report.steps as u64 * plan.flops(Stage::POINT) + plan.flops(Stage::DATA) + self.outer.plan().flops(Stage::POINT)
+    }
+}
+
+struct ReptileWorker<'m, T> {
+    method: &'m Reptile<T>,
+    run: Run<T>,
+    outer: autodiff::Workspace<T>,
+}
+
+impl<T: Element> Worker<T> for ReptileWorker<'_, T> {
+    fn gradient(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>], gradient: &mut [T]) -> Report {
+        let Reptile { inner, outer, steps } = self.method;
+        self.run.start(inner, theta, hyper, data);
+        let mut report = self.run.steps(inner, theta, data, *steps);
+        let phi = &self.run.state[..inner.dim()];
+        for ((g, &t), &p) in gradient.iter_mut().zip(theta).zip(phi) {
+            *g = t - p;
+        }
+        let scalars = self.run.hyper();
+        report.query_loss = outer.value(&mut self.outer, &Inputs { theta, hyper: &scalars, data }, phi);
+        report
+    }
+
+    fn phi(&self) -> &[T] {
+        &self.run.state[..self.method.inner.dim()]
+    }
+}

@@ -1,0 +1,196 @@
+//! Bi-level problems, recorded.
+
+use autodiff::{Indices, Shape, Stage, Tape, Var};
+use nn::{Model, Statistics, Target};
+
+/// One input that holds a task's data.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DataSpec {
+    /// For messages.
+    pub name: &'static str,
+    /// Its shape.
+    pub shape: Shape,
+    /// `Some(bound)` for indices below it, `None` for numbers.
+    pub bound: Option<usize>,
+}
+
+/// A task's data on a tape.
+#[derive(Clone, Copy, Debug)]
+pub enum Data<'t> {
+    /// Numbers.
+    Values(Var<'t>),
+    /// Class labels and other indices.
+    Indices(Indices<'t>),
+}
+
+impl<'t> Data<'t> {
+    /// The numbers.
+    ///
+    /// # Panics
+    /// Where it holds indices.
+    #[track_caller]
+    pub fn values(self) -> Var<'t> {
+        match self {
+            Data::Values(values) => values,
+            Data::Indices(indices) => panic!("data {indices:?} are indices, not values"),
+        }
+    }
+}
+
+/// What a problem is recorded with.
+#[derive(Clone, Debug)]
+pub struct At<'t> {
+    /// Inner variables φ.
+    pub phi: Var<'t>,
+    /// Meta-parameters θ.
+    pub theta: Var<'t>,
+    /// λ, an input so that it can change from run to run; 0 where the problem has no prox term.
+    pub lambda: Var<'t>,
+    /// The inputs of [`Problem::data`], in order.
+    pub data: Vec<Data<'t>>,
+}
+
+/// A bi-level problem: what the inner solver minimises and what is then measured.
+///
+/// The prox term, where there is one, is part of [`inner`](Problem::inner): an implicit gradient can never be
+/// taken of an objective other than the one solved.
+pub trait Problem: Send + Sync {
+    /// |φ| = |θ|; the inner solver starts at φ₀ = θ.
+    fn dim(&self) -> usize;
+
+    /// The inputs that hold a task.
+    fn data(&self) -> Vec<DataSpec>;
+
+    /// Records G(φ, θ).
+    fn inner<'t>(&self, at: &At<'t>) -> Var<'t>;
+
+    /// Records f(φ, θ).
+    fn outer<'t>(&self, at: &At<'t>) -> Var<'t>;
+
+    /// Declares the inputs of [`data`](Problem::data) on a tape.
+    fn declare<'t>(&self, tape: &'t Tape) -> Vec<Data<'t>> {
+        let declare = |spec: DataSpec| match spec.bound {
+            None => Data::Values(tape.input(spec.name, spec.shape, Stage::DATA)),
+            Some(bound) => Data::Indices(tape.indices(spec.name, spec.shape, bound, Stage::DATA)),
+        };
+        self.data().into_iter().map(declare).collect()
+    }
+}
+
+/// Which moments normalise the query set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum QueryStatistics {
+    /// The query set's own: every query is classified with a look at the others.
+    #[default]
+    Transductive,
+    /// The support set's: each query is classified alone.
+    Inductive,
+}
+
+impl QueryStatistics {
+    /// `transductive` or `inductive`.
+    pub fn name(self) -> &'static str {
+        match self {
+            QueryStatistics::Transductive => "transductive",
+            QueryStatistics::Inductive => "inductive",
+        }
+    }
+}
+
+/// Few-shot learning with a network: G = L_support(φ) + ½ λ ‖φ − θ‖², f = L_query(φ).
+///
+/// Data: support x, support y, query x, query y.
+#[derive(Clone, Debug)]
+pub struct FewShot {
+    model: Model,
+    support: usize,
+    query: usize,
+    prox: bool,
+    statistics: QueryStatistics,
+}
+
+impl FewShot {
+    /// `support` and `query` are rows; `prox` says whether G has the prox term.
+    pub fn new(model: Model, support: usize, query: usize, prox: bool) -> Self {
+        FewShot { model, support, query, prox, statistics: QueryStatistics::default() }
+    }
+
+    /// The same problem with other moments for the query set.
+    pub fn with_statistics(self, statistics: QueryStatistics) -> Self {
+        FewShot { statistics, ..self }
+    }
+
+    /// The network.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Rows of the support set and of the query set.
+    pub fn rows(&self) -> (usize, usize) {
+        (self.support, self.query)
+    }
+
+    /// Records the network's outputs on the query set: logits, or predictions.
+    pub fn predict<'t>(&self, at: &At<'t>) -> Var<'t> {
+        let x = at.data[2].values();
+        let by_support = self.statistics == QueryStatistics::Inductive && self.model.normalises_batches();
+        if !by_support {
+            return self.model.forward(at.phi, x, &Statistics::Batch).output;
+        }
+        let moments = self.model.forward(at.phi, at.data[0].values(), &Statistics::Batch).moments;
+        self.model.forward(at.phi, x, &Statistics::Given(&moments)).output
+    }
+
+    /// Records the mean loss on the support set at φ, without the prox term.
+    pub fn support_loss<'t>(&self, at: &At<'t>) -> Var<'t> {
+        let output = self.model.forward(at.phi, at.data[0].values(), &Statistics::Batch).output;
+        self.model.loss(output, target(at.data[1]))
+    }
+}
+
+fn target(data: Data<'_>) -> Target<'_> {
+    match data {
+        Data::Values(values) => Target::Values(values),
+        Data::Indices(labels) => Target::Classes(labels),
+    }
+}
+
+impl Problem for FewShot {
+    fn dim(&self) -> usize {
+        self.model.layout().len()
+    }
+
+    fn data(&self) -> Vec<DataSpec> {
+        let x = |name, rows: usize| {
+            let shape = std::iter::once(rows).chain(self.model.input().iter().copied()).collect();
+            DataSpec { name, shape, bound: None }
+        };
+        let y = |name, rows: usize| {
+            if self.model.classifies() {
+                DataSpec { name, shape: rows.into(), bound: Some(self.model.outputs()) }
+            } else {
+                DataSpec { name, shape: [rows, self.model.outputs()].into(), bound: None }
+            }
+        };
+        vec![
+            x("support.x", self.support),
+            y("support.y", self.support),
+            x("query.x", self.query),
+            y("query.y", self.query),
+        ]
+    }
+
+    fn inner<'t>(&self, at: &At<'t>) -> Var<'t> {
+        let loss = self.support_loss(at);
+        if !self.prox {
+            return loss;
+        }
+        let away = at.phi - at.theta;
+        loss + 0.5 * at.lambda * away.dot(away)
+    }
+
+    fn outer<'t>(&self, at: &At<'t>) -> Var<'t> {
+        let output = self.predict(at);
+        self.model.loss(output, target(at.data[3]))
+    }
+}

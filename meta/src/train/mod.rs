@@ -1,0 +1,94 @@
+//! The outer level: meta-batches in parallel, outer optimisers, the training state, evaluation.
+
+mod batch;
+mod evaluate;
+mod optimiser;
+mod source;
+
+pub use batch::{BatchReport, MetaBatch};
+pub use evaluate::{Evaluation, Evaluator, Interval, Measure};
+pub use optimiser::{Adam, Optimiser, Sgd};
+pub use source::{EpisodeTasks, TaskSource};
+
+use crate::inner::Hyper;
+use crate::method::Method;
+use crate::tasks::{Split, TaskStream};
+
+/// A training run: θ, the outer optimiser, and which task comes next.
+///
+/// Task numbers, not random state, are what continues: iteration i uses tasks i·b … (i+1)·b − 1 of the training
+/// split, so a run that was stopped and one that was not are the same run.
+pub struct Trainer<'a> {
+    stream: &'a dyn TaskStream,
+    batch: MetaBatch<'a, f32>,
+    gradient: Vec<f32>,
+    /// λ and the inner step size.
+    pub hyper: Hyper,
+    /// Tasks per iteration.
+    pub meta_batch: usize,
+    /// θ
+    pub theta: Vec<f32>,
+    /// The outer optimiser.
+    pub optimiser: Box<dyn Optimiser>,
+    /// Iterations done.
+    pub iteration: u64,
+}
+
+impl<'a> Trainer<'a> {
+    /// Starts at `theta`, iteration 0, with one worker per thread of `pool`.
+    pub fn new(
+        method: &'a dyn Method<f32>,
+        stream: &'a dyn TaskStream,
+        pool: &'a rayon::ThreadPool,
+        theta: Vec<f32>,
+        optimiser: Box<dyn Optimiser>,
+        hyper: Hyper,
+        meta_batch: usize,
+    ) -> Self {
+        let batch = MetaBatch::new(method, pool, theta.len(), meta_batch);
+        let gradient = vec![0.0; theta.len()];
+        Trainer { stream, batch, gradient, hyper, meta_batch, theta, optimiser, iteration: 0 }
+    }
+
+    /// One outer step.
+    ///
+    /// # Errors
+    /// Where a task's meta-gradient is not finite: θ is left as it was, and the message names the task.
+    pub fn step(&mut self) -> Result<BatchReport, NotFinite> {
+        let first = self.iteration * self.meta_batch as u64;
+        let source = EpisodeTasks::new(self.stream, Split::Train, first);
+        let report = self.batch.gradient(&source, self.meta_batch, &self.theta, self.hyper, &mut self.gradient);
+        if let Some(bad) = report.not_finite {
+            return Err(NotFinite { task: first + bad as u64, iteration: self.iteration });
+        }
+        self.optimiser.step(&mut self.theta, &self.gradient);
+        self.iteration += 1;
+        Ok(report)
+    }
+
+    /// ‖meta-gradient‖ of the last step.
+    pub fn gradient_norm(&self) -> f64 {
+        self.gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>().sqrt()
+    }
+}
+
+/// A task whose meta-gradient is not finite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotFinite {
+    /// Its number in the training split.
+    pub task: u64,
+    /// The iteration.
+    pub iteration: u64,
+}
+
+impl std::fmt::Display for NotFinite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let NotFinite { task, iteration } = self;
+        write!(
+            f,
+            "the meta-gradient of training task {task} (iteration {iteration}) is not finite: lower --inner-lr or --outer-lr"
+        )
+    }
+}
+
+impl std::error::Error for NotFinite {}

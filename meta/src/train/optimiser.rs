@@ -1,0 +1,132 @@
+//! Outer optimisers.
+
+/// Something that moves θ along a meta-gradient.
+pub trait Optimiser: Send {
+    /// θ ← θ − (something of the gradient).
+    ///
+    /// # Panics
+    /// Where the lengths differ.
+    fn step(&mut self, theta: &mut [f32], gradient: &[f32]);
+
+    /// What continuing needs beyond the settings: named vectors, in order.
+    fn state(&self) -> Vec<(&'static str, &[f32])>;
+
+    /// Puts back what [`state`](Optimiser::state) gave; `steps` are the steps taken so far.
+    ///
+    /// # Errors
+    /// What does not fit, in one line.
+    fn restore(&mut self, steps: u64, state: &[(&str, Vec<f32>)]) -> Result<(), String>;
+
+    /// The step size, to schedule.
+    fn set_rate(&mut self, rate: f64);
+}
+
+/// Stochastic gradient descent: θ ← θ − α g.
+#[derive(Clone, Debug)]
+pub struct Sgd {
+    rate: f64,
+}
+
+impl Sgd {
+    /// With step size α.
+    pub fn new(rate: f64) -> Self {
+        Sgd { rate }
+    }
+}
+
+impl Optimiser for Sgd {
+    fn step(&mut self, theta: &mut [f32], gradient: &[f32]) {
+        assert_eq!(theta.len(), gradient.len(), "step: lengths differ");
+        let rate = self.rate as f32;
+        theta.iter_mut().zip(gradient).for_each(|(t, &g)| *t -= rate * g);
+    }
+
+    fn state(&self) -> Vec<(&'static str, &[f32])> {
+        Vec::new()
+    }
+
+    fn restore(&mut self, _steps: u64, _state: &[(&str, Vec<f32>)]) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn set_rate(&mut self, rate: f64) {
+        self.rate = rate;
+    }
+}
+
+/// Adam (Kingma & Ba 2015, algorithm 1):
+///
+/// ```text
+/// m ← β₁ m + (1 − β₁) g    v ← β₂ v + (1 − β₂) g²    θ ← θ − α (m / (1 − β₁ᵗ)) / (√(v / (1 − β₂ᵗ)) + ε)
+/// ```
+#[derive(Clone, Debug)]
+pub struct Adam {
+    rate: f64,
+    betas: [f64; 2],
+    epsilon: f64,
+    steps: u64,
+    m: Vec<f32>,
+    v: Vec<f32>,
+}
+
+impl Adam {
+    /// With β = (0.9, 0.999).
+    pub fn new(dim: usize, rate: f64, epsilon: f64) -> Self {
+        Adam { rate, betas: [0.9, 0.999], epsilon, steps: 0, m: vec![0.0; dim], v: vec![0.0; dim] }
+    }
+}
+
+impl Optimiser for Adam {
+    fn step(&mut self, theta: &mut [f32], gradient: &[f32]) {
+        assert_eq!((theta.len(), gradient.len()), (self.m.len(), self.m.len()), "step: lengths differ");
+        self.steps += 1;
+        let [b1, b2] = self.betas;
+        let power = |b: f64| 1.0 - b.powf(self.steps as f64);
+        let (rate, root) = ((self.rate / power(b1)) as f32, (1.0 / power(b2)) as f32);
+        let (epsilon, b1, b2) = (self.epsilon as f32, b1 as f32, b2 as f32);
+        let moments = self.m.iter_mut().zip(&mut self.v);
+        for ((t, &g), (m, v)) in theta.iter_mut().zip(gradient).zip(moments) {
+            *m = b1 * *m + (1.0 - b1) * g;
+            *v = b2 * *v + (1.0 - b2) * g * g;
+            *t -= rate * *m / ((*v * root).sqrt() + epsilon);
+        }
+    }
+
+    fn state(&self) -> Vec<(&'static str, &[f32])> {
+        vec![("adam.m", &self.m), ("adam.v", &self.v)]
+    }
+
+    fn restore(&mut self, steps: u64, state: &[(&str, Vec<f32>)]) -> Result<(), String> {
+        for (name, own) in [("adam.m", &mut self.m), ("adam.v", &mut self.v)] {
+            match state.iter().find(|(n, _)| *n == name) {
+                Some((_, values)) if values.len() == own.len() => own.copy_from_slice(values),
+                Some(_) => return Err(format!("{name} has another length than the model")),
+                None => return Err(format!("{name} is missing")),
+            }
+        }
+        self.steps = steps;
+        Ok(())
+    }
+
+    fn set_rate(&mut self, rate: f64) {
+        self.rate = rate;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adam_makes_the_steps_of_its_definition() {
+        // torch.optim.Adam(lr=0.1) on θ = 1 with gradients 0.5, −0.25: 0.9, then 0.9 − 0.1·m̂/(√v̂ + 1e-8).
+        let mut theta = [1.0_f32];
+        let mut adam = Adam::new(1, 0.1, 1e-8);
+        adam.step(&mut theta, &[0.5]);
+        assert!((theta[0] - 0.9).abs() < 1e-6);
+        adam.step(&mut theta, &[-0.25]);
+        let m = (0.9 * 0.05 + 0.1 * -0.25) / (1.0 - 0.81);
+        let v: f64 = (0.999 * 0.001 * 0.25 + 0.001 * 0.0625) / (1.0 - 0.999 * 0.999);
+        assert!((f64::from(theta[0]) - (0.9 - 0.1 * m / v.sqrt())).abs() < 1e-6);
+    }
+}
