@@ -21,7 +21,8 @@ pub struct Tap {
     pub source: usize,
 }
 
-/// Targets `first + t·target_step`, `t < count`, all with the same taps; tap j reads `taps[j].source + t·source_step`.
+/// Targets `first + t·target_step`, `t < count`, all with the same taps; tap j reads `taps[j].source +
+/// t·source_step`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Class {
     pub first: usize,

@@ -109,8 +109,8 @@ impl Conv {
         [g.batch, g.out_h, g.out_w, g.out_c, g.kernel_h, g.kernel_w, g.in_c].into_iter().fold(2, |f, x| f * x as u64)
     }
 
-    /// y from x `[batch, in_h, in_w, in_c]` and w `[kernel_h, kernel_w, in_c, out_c]`; y is `[batch, out_h, out_w, out_c]`
-    /// and is overwritten.
+    /// y from x `[batch, in_h, in_w, in_c]` and w `[kernel_h, kernel_w, in_c, out_c]`; y is `[batch, out_h,
+    /// out_w, out_c]` and is overwritten.
     ///
     /// # Panics
     /// If a slice does not have the length that the geometry says.
@@ -123,8 +123,8 @@ impl Conv {
         dispatch(isa, g.out_c, GatherJob { gathers: &self.forward, columns: g.out_c, batch, block, a: x, b: w, c: y });
     }
 
-    /// dx from wᵀ `[kernel_h, kernel_w, out_c, in_c]`, which is w with each tap transposed, and dy as y; dx is as x and
-    /// is overwritten.
+    /// dx from wᵀ `[kernel_h, kernel_w, out_c, in_c]`, which is w with each tap transposed, and dy as y; dx is
+    /// as x and is overwritten.
     ///
     /// # Panics
     /// If a slice does not have the length that the geometry says.
@@ -217,7 +217,8 @@ struct GatherJob<'a, T> {
     gathers: &'a [Gather],
     columns: usize,
     batch: usize,
-    /// Images for which all groups are computed before the next: what a group reads and writes is near what the others do.
+    /// Images for which all groups are computed before the next: what a group reads and writes is near what the
+    /// others do.
     block: usize,
     a: &'a [T],
     b: &'a [T],
@@ -236,8 +237,8 @@ impl<T: ProductElement> VectorTask<T> for GatherJob<'_, T> {
                 images.count = self.block.min(self.batch - image);
                 rows.a += image * images.a;
                 rows.c += image * images.c;
-                // SAFETY: the classes hold only taps that are inside the image, and the caller has checked that the slices
-                // have the sizes from which the offsets were made.
+                // SAFETY: the classes hold only taps that are inside the image, and the caller has checked that
+                // the slices have the sizes from which the offsets were made.
                 unsafe {
                     let (a, b, c) = (self.a.as_ptr(), self.b.as_ptr(), self.c.as_mut_ptr());
                     product::<V>(&rows, depth, self.columns, false, a, b, c);

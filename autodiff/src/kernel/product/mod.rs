@@ -19,9 +19,9 @@
 //! - `axis`: which taps of a convolution are inside the image, and where;
 //! - `matmul`, `conv`, `weight_grad`: the public products, which lay out rows and depths. Nothing is packed or copied.
 //!
-//! Rounding is fixed by shape: a number's sum runs in the order of the depth (or, with one column, in 8 lanes of f32 and
-//! 4 of f64) whatever its tile, its position in the batch or the thread. AVX2 and AVX-512 give the same bits; the portable
-//! kernels round each multiplication too and have narrower lanes.
+//! Rounding is fixed by shape: a number's sum runs in the order of the depth (or, with one column, in 8 lanes of
+//! f32 and 4 of f64) whatever its tile, its position in the batch or the thread. AVX2 and AVX-512 give the same
+//! bits; the portable kernels round each multiplication too and have narrower lanes.
 
 mod axis;
 mod conv;

@@ -4,9 +4,12 @@ use super::dots::{Dots, LONG};
 use super::simd::Simd;
 use super::tile::{Depth, MAX_ROWS, Tile, most_rows};
 
-/// Rows of a block, when B has several panels of columns: all panels pass over a block before the next, so that its rows of
-/// A stay in the cache and those of C are written while they are there.
+/// Rows of a block, when B has several panels of columns: all panels pass over a block before the next, so that
+/// its rows of A stay in the cache and those of C are written while they are there.
 const BLOCK_ROWS: usize = 48;
+
+/// Numbers of C beyond which it is unlikely to be in the nearest cache: 16 KiB of f32, half of the smallest.
+const FAR: usize = 4096;
 
 /// One axis of a box of rows: how many, and how far apart in A and in C.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,9 +37,6 @@ impl Rows {
         self.axes[0].count * self.axes[1].count * self.axes[2].count
     }
 }
-
-/// More numbers than this are more than half of the nearest cache: 16 KiB of f32.
-const FAR: usize = 4096;
 
 /// `C[rows, 0..columns] (+)= A[rows, depth] · B[depth, 0..columns]`, in tiles.
 ///
@@ -95,8 +95,8 @@ pub unsafe fn product<V: Simd>(
                     tile.outs[r] = c.wrapping_add(walk.c + column);
                     walk.step();
                 }
-                // SAFETY: rows, depth and columns stay inside the buffers, says the caller; there is at least one row,
-                // at most as many as the tile has, and from one to LANES columns in the last vector.
+                // SAFETY: rows, depth and columns stay inside the buffers, says the caller; there is at least
+                // one row, at most as many as the tile has, and from one to LANES columns in the last vector.
                 unsafe { tile.compute::<V>() };
             }
             column += tile.vectors * V::LANES;
@@ -107,7 +107,7 @@ pub unsafe fn product<V: Simd>(
 /// The size of part `i` when `total` is cut into `parts` that differ by one at most.
 #[inline(always)]
 fn share(total: usize, parts: usize, i: usize) -> usize {
-    // Small products have one part, and a division costs as much as some hundred multiply-adds.
+    // Small products have one part, and a division takes as long as hundreds of multiply-adds.
     if parts == 1 { total } else { total / parts + usize::from(i < total % parts) }
 }
 

@@ -5,9 +5,9 @@ use crate::kernel::isa::Task;
 /// A vector of `LANES` numbers in a register of some instruction set.
 ///
 /// # Safety
-/// Every unsafe function here, and what `compiled` returns, may be called only on a CPU that has the instruction set of the implementing
-/// type, and only inlined into what [`Simd::compiled`] returns (anywhere else it is correct but slow). Pointers need the
-/// alignment of a scalar only.
+/// Every unsafe function here, and what [`Simd::compiled`] returns, may be called only on a CPU that has the
+/// instruction set of the implementing type. They are fast only where they are inlined into what `compiled`
+/// returns. Pointers need the alignment of a scalar only.
 pub trait Simd: Copy {
     type Scalar: Copy + std::ops::Add<Output = Self::Scalar>;
     /// Which lanes a partial load or store touches.
@@ -16,11 +16,13 @@ pub trait Simd: Copy {
     const LANES: usize;
     /// Vector registers of the instruction set: decides how large a tile can be.
     const REGISTERS: usize;
-    /// The most vectors side by side in a tile. Wide tiles load A seldom, tall tiles B: these have about as many of both.
+    /// The most vectors side by side in a tile. Wide tiles load A seldom, tall tiles B: these have about as many
+    /// of both.
     const WIDTH: usize;
 
-    /// The function that makes a task of its argument and runs it, compiled for this instruction set. Micro-kernels are
-    /// called through this pointer: the compiler would inline direct calls, and they need all the registers.
+    /// The function that makes a task of its argument and runs it, compiled for this instruction set.
+    /// Micro-kernels are called through this pointer: the compiler would inline direct calls, and they need all
+    /// the registers.
     fn compiled<A, K: Task + From<A>>() -> unsafe fn(A) -> K::Output;
 
     unsafe fn zero() -> Self;
@@ -43,8 +45,8 @@ pub trait Simd: Copy {
     /// `self · b + c`, with one rounding where the instruction set has FMA and two where it does not.
     unsafe fn mul_add(self, b: Self, c: Self) -> Self;
 
-    /// `offset`, of which the compiler cannot see that it is a loop's counter. Otherwise it replaces one offset shared by
-    /// many pointers by as many moving pointers, more than there are registers.
+    /// `offset`, of which the compiler cannot see that it is a loop's counter. Otherwise it replaces one offset
+    /// shared by many pointers by as many moving pointers, more than there are registers.
     #[inline(always)]
     fn opaque(offset: usize) -> usize {
         offset

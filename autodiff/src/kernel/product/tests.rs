@@ -45,7 +45,7 @@ impl Random {
     }
     /// One of `sizes`, which are those around vector and tile boundaries, or any up to the last.
     fn size(&mut self, sizes: &[usize]) -> usize {
-        if self.next() % 2 == 0 {
+        if self.next().is_multiple_of(2) {
             sizes[self.within(0..=sizes.len() - 1)]
         } else {
             self.within(1..=sizes[sizes.len() - 1])
@@ -74,9 +74,9 @@ impl Sum {
     }
 }
 
-/// A chain of k multiply-adds, rounded twice each at most, is within `k·ε·Σ|a||b|` of the exact sum to first order (Higham,
-/// Accuracy and Stability, 3.1, with unit roundoff u = ε/2); the reference is as wrong in f64, hence the 2. One more term
-/// covers the sum being cut into blocks.
+/// A chain of k multiply-adds, rounded twice each at most, is within `k·ε·Σ|a||b|` of the exact sum to first
+/// order (Higham, Accuracy and Stability, 3.1, with unit roundoff u = ε/2); the reference is as wrong in f64,
+/// hence the 2. One more term covers the sum being cut into blocks.
 #[track_caller]
 fn assert_close<T: Number>(computed: &[T], exact: &[Sum], what: &dyn std::fmt::Debug) {
     assert_eq!(computed.len(), exact.len());

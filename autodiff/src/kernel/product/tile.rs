@@ -53,8 +53,8 @@ pub struct Depth<'a> {
     pub b_repeat: usize,
 }
 
-/// One tile of C, of `count` rows. The pointers in `rows` beyond those point to any rows of the product: a micro-kernel with
-/// more rows computes them and does not store them.
+/// One tile of C, of `count` rows. The pointers in `rows` beyond those point to any rows of the product: a
+/// micro-kernel with more rows computes them and does not store them.
 pub struct Tile<'a, T> {
     pub rows: [*const T; MAX_ROWS],
     pub outs: [*mut T; MAX_ROWS],
@@ -102,7 +102,8 @@ impl<T> Tile<'_, T> {
             },
             _ => rows!(1: 1 2 4 6 8 10 12 16),
         };
-        // SAFETY: the micro-kernel has at least `count` rows and exactly `vectors` vectors, and the caller promises the rest.
+        // SAFETY: the micro-kernel has at least `count` rows and exactly `vectors` vectors, and the caller
+        // promises the rest.
         unsafe { kernel(self) }
     }
 }
@@ -126,10 +127,11 @@ impl<V: Simd, const MR: usize, const NV: usize, const PARTIAL: bool> Task for Mi
     type Output = ();
 
     #[inline(always)]
+    #[allow(clippy::needless_range_loop)] // the indices are those of the formula
     fn run(self) {
         let Tile { count, depth, last, add, .. } = *self.0;
         let rows: [*const V::Scalar; MR] = std::array::from_fn(|r| self.0.rows[r]);
-        // SAFETY: made only by `Tile::run`, whose caller promises the CPU, and that every offset reached here is
+        // SAFETY: made only by `Tile::compute`, whose caller promises the CPU, and that every offset reached here is
         // inside its buffer.
         unsafe {
             let mask = V::first(last);
@@ -158,7 +160,7 @@ impl<V: Simd, const MR: usize, const NV: usize, const PARTIAL: bool> Task for Mi
                                 sums[r][j] = x.mul_add(b_row[j], sums[r][j]);
                             }
                         }
-                        a = V::opaque(a + depth.a_step);
+                        a = V::opaque(a.wrapping_add(depth.a_step));
                         b = b.wrapping_add(depth.b_step);
                     }
                 }

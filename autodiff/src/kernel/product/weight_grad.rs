@@ -4,13 +4,13 @@
 //! dw[k, l, c, j] = Σ_{n,o,p} x[n, o·s+k−pad, p·s+l−pad, c] · dy[n, o, p, j]
 //! ```
 //!
-//! Rows are weights (tap, input channel), the depth is output pixels. With many input channels the rows of one tap fill
-//! tiles, and the depth is all pixels for which that tap is inside the image. With few (the first layer of a
-//! network has 1 or 3) tiles take the rows of several taps; then the depth is the pixels of one class (module
-//! `axis`), for which all of those are inside, and the classes add up.
+//! Rows are weights (tap, input channel), the depth is output pixels. With many input channels the rows of one
+//! tap fill tiles, and the depth is all pixels for which that tap is inside the image. With few (the first layer
+//! of a network has 1 or 3) tiles take the rows of several taps; then the depth is the pixels of one class
+//! (module `axis`), for which all of those are inside, and the classes add up.
 //!
-//! The depth can be long (a batch of large images): it is cut into blocks that stay in the cache while all rows pass over
-//! them. The cuts depend on the geometry only, hence so does the rounding.
+//! The depth can be long (a batch of large images): it is cut into blocks that stay in the cache while all rows
+//! pass over them. The cuts depend on the geometry only, hence so does the rounding.
 
 use super::conv::ConvGeometry;
 use super::rows::{Axis, Rows, product};

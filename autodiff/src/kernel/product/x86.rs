@@ -27,7 +27,8 @@ pub struct F64x4(__m256d);
 /// Writes the functions, which differ in the names of the intrinsics only.
 macro_rules! vector {
     (
-        $vector:ident: $lanes:literal of $scalar:ty, $registers:literal registers, $width:literal wide, in isa::$call:ident;
+        $vector:ident: $lanes:literal of $scalar:ty,
+        $registers:literal registers, $width:literal wide, in isa::$call:ident;
         $zero:ident $splat:ident $load:ident $store:ident $add:ident $fma:ident;
         first($count:ident) -> $mask:ty { $first:expr }
         load_masked($from:ident, $load_mask:ident) { $load_masked:expr }

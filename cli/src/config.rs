@@ -1,0 +1,232 @@
+//! The effective configuration of a run: every question answered and checked, saved beside the result.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::defaults;
+use crate::failure::Failure;
+use crate::settings::{Dataset, Decay, MethodName, OuterOptimizer, Settings};
+
+/// Everything that a run's result depends on. Keys of config.toml are those of [`Settings`].
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Config {
+    /// Where tasks come from.
+    pub dataset: Dataset,
+    /// Its folder, where it needs one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<PathBuf>,
+    /// How the meta-gradient is taken.
+    pub method: MethodName,
+    /// The network.
+    pub model: String,
+    /// Classes in a task (classification).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ways: Option<usize>,
+    /// Support examples.
+    pub shots: usize,
+    /// Query examples.
+    pub queries: usize,
+    /// Steps of adaptation.
+    pub inner_steps: usize,
+    /// Their size.
+    pub inner_lr: f64,
+    /// λ (imaml).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lambda: Option<f64>,
+    /// CG iterations (imaml).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cg_steps: Option<usize>,
+    /// The outer optimiser.
+    pub outer_optimizer: OuterOptimizer,
+    /// Its step size.
+    pub outer_lr: f64,
+    /// How that falls.
+    pub outer_lr_decay: Decay,
+    /// ε (adam).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adam_eps: Option<f64>,
+    /// Tasks in one iteration.
+    pub meta_batch: usize,
+    /// How long: iterations…
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iterations: Option<u64>,
+    /// …or minutes; exactly one of the two.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub minutes: Option<f64>,
+    /// Of tasks and initial parameters.
+    pub seed: u64,
+    /// Iterations between validations.
+    pub eval_every: u64,
+    /// Tasks of a validation.
+    pub eval_tasks: u64,
+    /// Iterations between lines of metrics.
+    pub log_every: u64,
+}
+
+impl Config {
+    /// Fills in defaults and checks.
+    ///
+    /// # Errors
+    /// The first setting that cannot be, and what it may be.
+    pub fn new(asked: Settings) -> Result<Self, Failure> {
+        let dataset = asked.dataset.unwrap_or(Dataset::Glyphs);
+        let method = asked.method.unwrap_or(MethodName::Imaml);
+        let (default, tasks) = (defaults::defaults(dataset, method), defaults::tasks(dataset));
+
+        let imaml = method == MethodName::Imaml;
+        if !imaml && (asked.lambda.is_some() || asked.cg_steps.is_some()) {
+            let name = if asked.lambda.is_some() { "lambda" } else { "cg-steps" };
+            return Err(Failure::new(format_args!(
+                "{name} belongs to the method imaml: {} has no prox term and no linear solve; leave {name} out",
+                method.name()
+            )));
+        }
+        if !dataset.classifies() && asked.ways.is_some() {
+            return Err(format!("ways belongs to classification: {dataset} tasks have no classes; leave ways out").into());
+        }
+        let data = match (dataset, asked.data) {
+            (Dataset::Omniglot, None) => {
+                return Err("omniglot needs --data DIR, the folder with images_background.zip and \
+                            images_evaluation.zip from github.com/brendenlake/omniglot (folder python)"
+                    .into());
+            }
+            (Dataset::Omniglot, Some(folder)) => {
+                // A run can be repeated and evaluated from any folder.
+                Some(std::path::absolute(&folder).map_err(|e| Failure::io("find", &folder, &e))?)
+            }
+            (_, None) => None,
+            (_, Some(_)) => return Err(format!("{dataset} makes its own tasks: leave data out").into()),
+        };
+        let optimizer = asked.outer_optimizer.unwrap_or(default.outer_optimizer);
+        // The table's rate and ε belong to the table's optimiser.
+        let usual = optimizer == default.outer_optimizer;
+        let outer_lr = asked.outer_lr.or(usual.then_some(default.outer_lr));
+        let adam_eps = match (optimizer, asked.adam_eps) {
+            (OuterOptimizer::Adam, eps) => Some(eps.unwrap_or(if usual { default.adam_eps } else { 1e-8 })),
+            (OuterOptimizer::Sgd, None) => None,
+            (OuterOptimizer::Sgd, Some(_)) => return Err("adam-eps belongs to adam: leave it out with sgd".into()),
+        };
+        let (iterations, minutes) = match (asked.iterations, asked.minutes) {
+            (None, None) => (Some(default.iterations), None),
+            (Some(_), Some(_)) => return Err("iterations and minutes exclude each other: leave one out".into()),
+            one => one,
+        };
+        let ways = asked.ways.or(tasks.ways);
+        let config = Config {
+            dataset,
+            data,
+            method,
+            model: asked.model.unwrap_or_else(|| defaults::model(dataset, ways)),
+            ways,
+            shots: asked.shots.unwrap_or(tasks.shots),
+            queries: asked.queries.unwrap_or(tasks.queries),
+            inner_steps: asked.inner_steps.unwrap_or(default.inner_steps),
+            inner_lr: asked.inner_lr.unwrap_or(default.inner_lr),
+            lambda: imaml.then(|| asked.lambda.unwrap_or(default.lambda)),
+            cg_steps: imaml.then(|| asked.cg_steps.unwrap_or(default.cg_steps)),
+            outer_optimizer: optimizer,
+            outer_lr: outer_lr.ok_or("with an outer-optimizer of your own, give its outer-lr")?,
+            outer_lr_decay: asked.outer_lr_decay.unwrap_or(default.outer_lr_decay),
+            adam_eps,
+            meta_batch: asked.meta_batch.unwrap_or(default.meta_batch),
+            iterations,
+            minutes,
+            seed: asked.seed.unwrap_or(0),
+            eval_every: asked.eval_every.unwrap_or(tasks.eval_every),
+            eval_tasks: asked.eval_tasks.unwrap_or(tasks.eval_tasks),
+            log_every: asked.log_every.unwrap_or(tasks.log_every),
+        };
+        config.check_ranges()?;
+        Ok(config)
+    }
+
+    fn check_ranges(&self) -> Result<(), Failure> {
+        let positive = [
+            ("inner-lr", Some(self.inner_lr)),
+            ("lambda", self.lambda),
+            ("outer-lr", Some(self.outer_lr)),
+            ("adam-eps", self.adam_eps),
+            ("minutes", self.minutes),
+        ];
+        for (name, value) in positive {
+            // What is not a number above 0 in f32 is none to the network either.
+            if let Some(v) = value.filter(|v| !(v.is_finite() && *v as f32 > 0.0 && (*v as f32).is_finite())) {
+                return Err(format!("{name} is {v}: expected a number above 0").into());
+            }
+        }
+        let whole = [
+            ("inner-steps", Some(self.inner_steps as u64), 0, 10_000),
+            ("cg-steps", self.cg_steps.map(|n| n as u64), 1, 10_000),
+            ("meta-batch", Some(self.meta_batch as u64), 1, 4_096),
+            ("iterations", self.iterations, 1, 1_000_000_000),
+            ("eval-tasks", Some(self.eval_tasks), 2, 1_000_000),
+            ("log-every", Some(self.log_every), 1, 1_000_000_000),
+        ];
+        for (name, value, least, most) in whole {
+            if let Some(v) = value.filter(|v| !(least..=most).contains(v)) {
+                return Err(format!("{name} is {v}: expected {least} to {most}").into());
+            }
+        }
+        // TOML's whole numbers have a sign.
+        if i64::try_from(self.seed).is_err() {
+            return Err(format!("seed is {}: expected at most {}", self.seed, i64::MAX).into());
+        }
+        if self.inner_steps == 0 && self.method == MethodName::Reptile {
+            return Err("inner-steps is 0: reptile moves towards adapted parameters and needs at least 1".into());
+        }
+        Ok(())
+    }
+
+    /// As config.toml holds it.
+    pub fn to_toml(&self) -> String {
+        let keys = toml::to_string(self).expect("every value of a config has a form in TOML");
+        format!("# What this run was made with. `imaml train --config THIS_FILE` makes it again.\n{keys}")
+    }
+
+    /// The fraction of the run that lies behind, from iterations done or seconds trained.
+    pub fn done(&self, iteration: u64, seconds: f64) -> f64 {
+        match (self.iterations, self.minutes) {
+            (Some(iterations), _) => iteration as f64 / iterations as f64,
+            (None, Some(minutes)) => seconds / (60.0 * minutes),
+            (None, None) => 1.0,
+        }
+    }
+
+    /// `glyphs, 5-way 1-shot, 5 queries a class` or `sinusoid, 10 support and 10 query points`.
+    pub fn tasks(&self) -> String {
+        let Config { dataset, shots, queries, .. } = self;
+        match self.ways {
+            Some(ways) => format!("{dataset}, {ways}-way {shots}-shot, {queries} queries a class"),
+            None => format!("{dataset}, {shots} support and {queries} query points"),
+        }
+    }
+
+    /// How a task is adapted to: `16 steps of 0.1 on L_support + ½·0.5·‖φ − θ‖²`, without the steps.
+    pub fn objective(&self) -> String {
+        match self.lambda {
+            Some(lambda) => format!("L_support + ½·{lambda}·‖φ − θ‖²"),
+            None => String::from("L_support"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::ValueEnum;
+
+    #[test]
+    fn a_saved_config_means_the_same_run() {
+        for &dataset in Dataset::value_variants() {
+            for &method in MethodName::value_variants() {
+                let data = (dataset == Dataset::Omniglot).then(|| PathBuf::from("somewhere"));
+                let asked = Settings { dataset: Some(dataset), method: Some(method), data, ..Settings::default() };
+                let config = Config::new(asked).unwrap();
+                let again: Settings = toml::from_str(&config.to_toml()).unwrap();
+                assert_eq!(Config::new(again).unwrap(), config);
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Episode files: a safetensors file in PyTorch's conventions that holds parameters and tasks.
+//!
+//! ```text
+//! param.<name>               as in a state_dict: conv1.weight [out, in, 3, 3], fc.weight [out, in]
+//! support.x [T, n, …]        T tasks; images [T, n, C, H, W]
+//! support.y                  labels i64 [T, n]; regression targets [T, n, out]
+//! query.x, query.y           likewise
+//! vector.<name>              a direction, with an optional leading axis for several
+//! ```
+//!
+//! Everything is checked here, so that behind this module no shape, label or number can be wrong: each error
+//! names the tensor and what was expected of it.
+
+mod read;
+mod tensors;
+mod write;
+
+use autodiff::{Arg, Element};
+use meta::train::TaskSource;
+
+pub use read::{Needs, read};
+pub use tensors::{Dtype, Tensors};
+pub use write::{OutputFile, write};
+
+/// The contents of an episode file, in memory order, for one model.
+#[derive(Clone, Debug)]
+pub struct EpisodeFile<T> {
+    /// The flat vector of parameters.
+    pub parameters: Vec<T>,
+    /// Directions, each a flat vector.
+    pub vectors: Vec<Vec<T>>,
+    /// Whether the directions have a leading axis in the file.
+    pub vectors_stacked: bool,
+    /// The tasks.
+    pub tasks: Tasks<T>,
+}
+
+/// Tasks of one size, each set in one array.
+#[derive(Clone, Debug)]
+pub struct Tasks<T> {
+    /// How many.
+    pub count: usize,
+    /// Rows of each support set.
+    pub support_rows: usize,
+    /// Rows of each query set; 0 where the file has none.
+    pub query_rows: usize,
+    pub(crate) support: Set<T>,
+    pub(crate) query: Set<T>,
+}
+
+/// The inputs and targets of all tasks, images as NHWC.
+#[derive(Clone, Debug)]
+pub(crate) struct Set<T> {
+    pub x: Vec<T>,
+    pub y: Targets<T>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Targets<T> {
+    Values(Vec<T>),
+    Classes(Vec<u32>),
+}
+
+impl<T: Element> Set<T> {
+    fn task(&self, i: usize, count: usize) -> [Arg<'_, T>; 2] {
+        fn part<U>(all: &[U], i: usize, count: usize) -> &[U] {
+            let len = all.len() / count;
+            &all[i * len..(i + 1) * len]
+        }
+        let y = match &self.y {
+            Targets::Values(values) => Arg::Floats(part(values, i, count)),
+            Targets::Classes(classes) => Arg::Indices(part(classes, i, count)),
+        };
+        [Arg::Floats(part(&self.x, i, count)), y]
+    }
+}
+
+impl<T: Element> TaskSource<T> for Tasks<T> {
+    type Local = ();
+
+    fn local(&self) {}
+
+    fn with_task<R>(&self, i: usize, _local: &mut (), f: impl FnOnce(&[Arg<'_, T>]) -> R) -> R {
+        let ([sx, sy], [qx, qy]) = (self.support.task(i, self.count), self.query.task(i, self.count));
+        f(&[sx, sy, qx, qy])
+    }
+}

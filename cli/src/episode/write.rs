@@ -1,0 +1,77 @@
+//! Results as a safetensors file: written beside its place, then renamed, so that it is whole or absent.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use autodiff::Element;
+use nn::Layout;
+use safetensors::{Dtype, View};
+
+/// Tensors on their way into a file.
+#[derive(Default)]
+pub struct OutputFile {
+    tensors: Vec<(String, Array)>,
+}
+
+struct Array {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+impl View for &Array {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.bytes)
+    }
+    fn data_len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+impl OutputFile {
+    /// Adds an array of numbers.
+    pub fn add<T: Element>(&mut self, name: &str, shape: &[usize], values: &[T]) {
+        let single = T::NAME == "f32";
+        let bytes = if single {
+            values.iter().flat_map(|v| (v.to_f64() as f32).to_le_bytes()).collect()
+        } else {
+            values.iter().flat_map(|v| v.to_f64().to_le_bytes()).collect()
+        };
+        let dtype = if single { Dtype::F32 } else { Dtype::F64 };
+        self.tensors.push((name.into(), Array { dtype, shape: shape.into(), bytes }));
+    }
+
+    /// Adds flat vectors as `<kind>.<parameter>` tensors in file order, with a leading axis where `stacked`.
+    pub fn add_parameters<T: Element>(&mut self, kind: &str, layout: &Layout, vectors: &[&[T]], stacked: bool) {
+        for entry in layout.entries() {
+            let values: Vec<T> = vectors.iter().flat_map(|v| layout.to_file(entry, v)).collect();
+            let lead = stacked.then_some(vectors.len());
+            let shape: Vec<usize> = lead.into_iter().chain(entry.file_shape().iter().copied()).collect();
+            self.add(&format!("{kind}.{}", entry.name()), &shape, &values);
+        }
+    }
+}
+
+/// Writes the file.
+///
+/// # Errors
+/// What went wrong, and where.
+pub fn write(path: &Path, file: &OutputFile) -> Result<(), String> {
+    let failed = |e: &dyn std::fmt::Display| format!("cannot write {}: {e}", path.display());
+    let tensors: Vec<(&str, &Array)> = file.tensors.iter().map(|(name, array)| (name.as_str(), array)).collect();
+    let bytes = safetensors::serialize(tensors, None).map_err(|e| failed(&e))?;
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".partial");
+    let result = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
+    result.map_err(|e| {
+        // Nothing half-written stays behind; that it cannot be removed is no second error.
+        let _ = std::fs::remove_file(&temporary);
+        failed(&e)
+    })
+}

@@ -1,0 +1,235 @@
+//! What a run can be asked for, by option or by config file: the same names, all optional.
+//!
+//! One struct is both the options of `imaml train` and the keys of its `--config` file, so the two cannot
+//! drift apart. Options win over the file, the file over the [defaults](crate::defaults);
+//! [`Config`](crate::config::Config) is what results.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+
+/// Where tasks come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dataset {
+    /// Regression of random sine curves; needs no data.
+    Sinusoid,
+    /// Drawings of made-up characters; needs no data.
+    Glyphs,
+    /// Handwritten characters, read from --data.
+    Omniglot,
+}
+
+impl Dataset {
+    /// As in options and files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Dataset::Sinusoid => "sinusoid",
+            Dataset::Glyphs => "glyphs",
+            Dataset::Omniglot => "omniglot",
+        }
+    }
+
+    /// Whether its tasks are classifications.
+    pub fn classifies(self) -> bool {
+        self != Dataset::Sinusoid
+    }
+}
+
+/// How the meta-gradient is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MethodName {
+    /// Implicit differentiation at the end of a regularised adaptation.
+    Imaml,
+    /// Backpropagation through every step of adaptation.
+    Maml,
+    /// First-order MAML: the query gradient at the adapted parameters.
+    Fomaml,
+    /// The way from the adapted parameters back to the start.
+    Reptile,
+}
+
+impl MethodName {
+    /// As in options and files.
+    pub fn name(self) -> &'static str {
+        match self {
+            MethodName::Imaml => "imaml",
+            MethodName::Maml => "maml",
+            MethodName::Fomaml => "fomaml",
+            MethodName::Reptile => "reptile",
+        }
+    }
+
+    /// As in sentences.
+    pub fn title(self) -> &'static str {
+        match self {
+            MethodName::Imaml => "iMAML",
+            MethodName::Maml => "MAML",
+            MethodName::Fomaml => "first-order MAML",
+            MethodName::Reptile => "Reptile",
+        }
+    }
+}
+
+/// What moves θ along the meta-gradient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OuterOptimizer {
+    /// Adam with β = (0.9, 0.999).
+    Adam,
+    /// Plain gradient descent.
+    Sgd,
+}
+
+/// How the outer learning rate falls over the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decay {
+    /// It does not.
+    None,
+    /// In a line to 0 at the end.
+    Linear,
+    /// Along half a cosine to 0 at the end.
+    Cosine,
+}
+
+impl Decay {
+    /// The factor after this fraction of the run.
+    pub fn factor(self, done: f64) -> f64 {
+        let done = done.clamp(0.0, 1.0);
+        match self {
+            Decay::None => 1.0,
+            Decay::Linear => 1.0 - done,
+            Decay::Cosine => 0.5 + 0.5 * (std::f64::consts::PI * done).cos(),
+        }
+    }
+}
+
+impl fmt::Display for Dataset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Options of `imaml train` that are also keys of its config file.
+#[derive(Args, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Settings {
+    /// Where tasks come from [default: glyphs].
+    pub dataset: Option<Dataset>,
+    /// The folder with Omniglot's images_background.zip and images_evaluation.zip.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// How the meta-gradient is taken [default: imaml].
+    #[arg(long)]
+    pub method: Option<MethodName>,
+    /// The network, such as mlp:1-40-40-1 or conv4:channels=64,stride=2,ways=5,image=1x28x28.
+    #[arg(long, value_name = "SPEC")]
+    pub model: Option<String>,
+    /// Classes in a task.
+    #[arg(long, value_name = "N")]
+    pub ways: Option<usize>,
+    /// Support examples: of each class, or in all for regression.
+    #[arg(long, value_name = "N")]
+    pub shots: Option<usize>,
+    /// Query examples: of each class, or in all for regression.
+    #[arg(long, value_name = "N")]
+    pub queries: Option<usize>,
+    /// Gradient steps of adaptation.
+    #[arg(long, value_name = "K")]
+    pub inner_steps: Option<usize>,
+    /// Step size of adaptation.
+    #[arg(long, value_name = "RATE")]
+    pub inner_lr: Option<f64>,
+    /// λ of the prox term ½λ‖φ − θ‖² (imaml only).
+    #[arg(long)]
+    pub lambda: Option<f64>,
+    /// Conjugate-gradient iterations (imaml only).
+    #[arg(long, value_name = "N")]
+    pub cg_steps: Option<usize>,
+    /// What moves the meta-parameters.
+    #[arg(long)]
+    pub outer_optimizer: Option<OuterOptimizer>,
+    /// Its step size.
+    #[arg(long, value_name = "RATE")]
+    pub outer_lr: Option<f64>,
+    /// How that falls over the run.
+    #[arg(long, value_name = "SHAPE")]
+    pub outer_lr_decay: Option<Decay>,
+    /// ε of Adam.
+    #[arg(long, value_name = "E")]
+    pub adam_eps: Option<f64>,
+    /// Tasks in one iteration.
+    #[arg(long, value_name = "N")]
+    pub meta_batch: Option<usize>,
+    /// How long: this many iterations…
+    #[arg(long, value_name = "N", conflicts_with = "minutes")]
+    pub iterations: Option<u64>,
+    /// …or this much training time.
+    #[arg(long, value_name = "M")]
+    pub minutes: Option<f64>,
+    /// Seed of the tasks and of the initial parameters [default: 0].
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Iterations between validations; 0 for none.
+    #[arg(long, value_name = "N")]
+    pub eval_every: Option<u64>,
+    /// Tasks of a validation.
+    #[arg(long, value_name = "N")]
+    pub eval_tasks: Option<u64>,
+    /// Iterations between lines of metrics.jsonl.
+    #[arg(long, value_name = "N")]
+    pub log_every: Option<u64>,
+}
+
+impl Settings {
+    /// Reads a config file.
+    ///
+    /// # Errors
+    /// Where it cannot be read, is no TOML, or has a key or a value that there is not; the line is named.
+    pub fn read(path: &Path) -> Result<Self, Failure> {
+        let text = std::fs::read_to_string(path).map_err(|e| Failure::io("read", path, &e))?;
+        toml::from_str(&text).map_err(|e| {
+            let line = e.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
+            let message = e.message().replace("unknown field", "unknown key").replace('`', "");
+            Failure::new(format_args!("{}, line {line}: {message}", path.display()))
+        })
+    }
+
+    /// These settings, and `other`'s where these have none.
+    pub fn or(self, other: Settings) -> Settings {
+        // How long is one question with two ways to answer it.
+        let asked_how_long = self.iterations.is_some() || self.minutes.is_some();
+        let (iterations, minutes) =
+            if asked_how_long { (self.iterations, self.minutes) } else { (other.iterations, other.minutes) };
+        Settings {
+            dataset: self.dataset.or(other.dataset),
+            data: self.data.or(other.data),
+            method: self.method.or(other.method),
+            model: self.model.or(other.model),
+            ways: self.ways.or(other.ways),
+            shots: self.shots.or(other.shots),
+            queries: self.queries.or(other.queries),
+            inner_steps: self.inner_steps.or(other.inner_steps),
+            inner_lr: self.inner_lr.or(other.inner_lr),
+            lambda: self.lambda.or(other.lambda),
+            cg_steps: self.cg_steps.or(other.cg_steps),
+            outer_optimizer: self.outer_optimizer.or(other.outer_optimizer),
+            outer_lr: self.outer_lr.or(other.outer_lr),
+            outer_lr_decay: self.outer_lr_decay.or(other.outer_lr_decay),
+            adam_eps: self.adam_eps.or(other.adam_eps),
+            meta_batch: self.meta_batch.or(other.meta_batch),
+            iterations,
+            minutes,
+            seed: self.seed.or(other.seed),
+            eval_every: self.eval_every.or(other.eval_every),
+            eval_tasks: self.eval_tasks.or(other.eval_tasks),
+            log_every: self.log_every.or(other.log_every),
+        }
+    }
+}
