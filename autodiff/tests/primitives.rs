@@ -97,14 +97,15 @@ fn record<'t>(tape: &'t Tape, case: &Case, x: &[Var<'t>], indices: &mut Vec<Vec<
                 tape,
                 0.0,
                 [n, a["in_h"].as_u64().unwrap() as usize, a["in_w"].as_u64().unwrap() as usize, w.shape()[2]],
-            );
+            )
+            .cut();
             let y = image.conv2d(w, pair(&a["stride"]), pair(&a["pad"]));
             vjp(&[(y, dy)], &[image])[0]
         }
         "conv2d_weight_grad" => {
             let (image, dy) = (x[0], x[1]);
             let [kh, kw] = pair(&a["kernel"]);
-            let w = Var::full(tape, 0.0, [kh, kw, image.shape()[3], dy.shape()[3]]);
+            let w = Var::full(tape, 0.0, [kh, kw, image.shape()[3], dy.shape()[3]]).cut();
             let y = image.conv2d(w, pair(&a["stride"]), pair(&a["pad"]));
             vjp(&[(y, dy)], &[w])[0]
         }

@@ -84,7 +84,9 @@ impl Config {
             )));
         }
         if !dataset.classifies() && asked.ways.is_some() {
-            return Err(format!("ways belongs to classification: {dataset} tasks have no classes; leave ways out").into());
+            return Err(
+                format!("ways belongs to classification: {dataset} tasks have no classes; leave ways out").into()
+            );
         }
         let data = match (dataset, asked.data) {
             (Dataset::Omniglot, None) => {
@@ -203,7 +205,7 @@ impl Config {
         }
     }
 
-    /// How a task is adapted to: `16 steps of 0.1 on L_support + ½·0.5·‖φ − θ‖²`, without the steps.
+    /// What adaptation descends: `L_support + ½·0.5·‖φ − θ‖²`.
     pub fn objective(&self) -> String {
         match self.lambda {
             Some(lambda) => format!("L_support + ½·{lambda}·‖φ − θ‖²"),

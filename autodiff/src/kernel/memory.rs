@@ -28,7 +28,7 @@ pub(crate) enum Region {
 
 impl Place {
     pub fn slice(self, offset: usize, len: usize) -> Place {
-        debug_assert!(offset + len <= self.len);
+        assert!(offset.checked_add(len).is_some_and(|end| end <= self.len), "a part lies in its whole");
         Place { offset: self.offset + offset, len, ..self }
     }
 

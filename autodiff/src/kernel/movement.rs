@@ -2,15 +2,14 @@
 
 use crate::element::Element;
 use crate::shape::Axes;
-use crate::tape::Windows;
+use crate::tape::{MOST_AXES, Windows};
 
 /// Calls `f(i)` with Σ position·stride for every position, row-major.
 fn walk(dims: &[usize], strides: &[usize], mut f: impl FnMut(usize)) {
     if dims.contains(&0) {
         return;
     }
-    let mut position = [0_usize; 12];
-    assert!(dims.len() <= position.len(), "at most 12 axes that do not merge");
+    let mut position = [0_usize; MOST_AXES];
     let mut at = 0;
     loop {
         f(at);

@@ -210,7 +210,8 @@ impl<T: Element> Program<T> {
             for &(arena, place) in reads.iter().chain(&writes) {
                 let size = sizes.of(place.region);
                 let len = if arena == Arena::Floats { size.floats } else { size.indices };
-                assert!(place.offset + place.len <= len, "{place:?} is out of bounds ({len}) in {step:?}");
+                let end = place.offset.checked_add(place.len);
+                assert!(end.is_some_and(|end| end <= len), "{place:?} is out of bounds ({len}) in {step:?}");
                 if let Region::Input(i) = place.region {
                     inputs.push(i as usize);
                 }
@@ -218,7 +219,7 @@ impl<T: Element> Program<T> {
             for (i, &(arena, w)) in writes.iter().enumerate() {
                 assert!(!matches!(w.region, Region::Input(_)), "{step:?} writes to an input");
                 assert!(
-                    !matches!(w.region, Region::Kept(s) if s != stage.0),
+                    !matches!(w.region, Region::Kept(s) if s != stage.number()),
                     "{step:?} writes what another stage keeps"
                 );
                 let others = reads.iter().chain(&writes[i + 1..]);
@@ -299,9 +300,14 @@ fn check_map<T: Element>(m: &Map<T>) {
                 Reading::InOrder => assert_eq!(x.len, m.numel),
                 Reading::Repeated => assert!(x.len > 0 && (block % x.len == 0 || m.numel == 0)),
                 Reading::Strided { dims, strides } => {
-                    assert_eq!(dims.iter().product::<usize>(), m.numel);
-                    let last: usize = dims.iter().zip(strides).map(|(d, s)| (d - 1) * s).sum();
-                    assert!(!dims.is_empty() && last < x.len);
+                    let count = dims.iter().try_fold(1_usize, |product, &d| product.checked_mul(d));
+                    assert_eq!(count, Some(m.numel));
+                    let step = |(&d, &s): (&usize, &usize)| d.checked_sub(1)?.checked_mul(s);
+                    let mut last = Some(0_usize);
+                    for axis in dims.iter().zip(strides) {
+                        last = last.and_then(|sum| sum.checked_add(step(axis)?));
+                    }
+                    assert!(!dims.is_empty() && last.is_some_and(|last| last < x.len));
                 }
             }
         }
@@ -311,8 +317,8 @@ fn check_map<T: Element>(m: &Map<T>) {
     }
     for s in &m.sums {
         let fits = match s.kind {
-            SumKind::Rows(period) => s.y.len == period && m.numel % period == 0,
-            SumKind::Within(row) => row > 0 && s.y.len * row == m.numel && block % row == 0,
+            SumKind::Rows(period) => period > 0 && s.y.len == period && m.numel % period == 0,
+            SumKind::Within(row) => row > 0 && s.y.len.checked_mul(row) == Some(m.numel) && block % row == 0,
             SumKind::All => s.y.len == 1,
         };
         assert!(fits, "a fused sum has the shape of its group");

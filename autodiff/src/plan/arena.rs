@@ -64,12 +64,15 @@ impl Layout {
         outputs: &[NodeId],
         declared: &[(Stage, usize, Shape)],
     ) {
-        let delivered = |output: usize| {
-            let items = &schedule.stages[stage.index()];
-            items.iter().any(|item| matches!(item.job, Job::Deliver { output: o, .. } if o == output))
-        };
+        let copied: Vec<usize> = schedule.stages[stage.index()]
+            .iter()
+            .filter_map(|item| match item.job {
+                Job::Deliver { output, .. } => Some(output),
+                _ => None,
+            })
+            .collect();
         for (&id, (of, output, shape)) in outputs.iter().zip(declared) {
-            if *of == stage && !delivered(*output) {
+            if *of == stage && !copied.contains(output) {
                 self.places.insert(graph.view(id).root, self.output(*output, shape.numel()));
             }
         }
@@ -110,7 +113,7 @@ impl Layout {
             let len = graph.shape(id).numel();
             if schedule.read_after(id, stage) {
                 let arena = if graph.is_index(id) { &mut kept.indices } else { &mut kept.floats };
-                let place = Place { region: Region::Kept(stage.0), offset: *arena, len };
+                let place = Place { region: Region::Kept(stage.number()), offset: *arena, len };
                 *arena += len.next_multiple_of(ALIGN);
                 self.places.insert(id, place);
                 continue;
@@ -147,7 +150,8 @@ impl Layout {
         stage: Stage,
     ) -> FxHashMap<NodeId, (NodeId, usize)> {
         let mut inside = FxHashMap::default();
-        for item in &schedule.stages[stage.index()] {
+        // The outermost first, so that what holds a tensor is known when its own pieces are placed.
+        for item in schedule.stages[stage.index()].iter().rev() {
             let Job::Node(id) = item.job else { continue };
             let Prim::Assemble(offsets) = graph.prim(id) else { continue };
             let shape = graph.shape(id);
@@ -163,7 +167,14 @@ impl Layout {
                 let View { root, offset, len } = graph.view(operand);
                 let own = graph.stage(root) == stage && !matches!(graph.prim(root), Prim::Input(_));
                 let whole = offset == 0 && len == graph.shape(root).numel();
-                let once = operands.iter().filter(|&&o| graph.view(o).root == root).count() == 1;
+                let mut once = operands.iter().filter(|&&o| graph.view(o).root == root).count() == 1;
+                // A value that a tensor further out also holds, elsewhere, must be copied there from a place of
+                // its own.
+                let mut holder = id;
+                while let Some(&(outer, _)) = inside.get(&holder) {
+                    once &= graph.node(outer).operands.iter().all(|&o| graph.view(o).root != root);
+                    holder = outer;
+                }
                 let outlives = schedule.read_after(root, stage) && !schedule.read_after(id, stage);
                 if let (true, true, false, false, Some(start)) =
                     (own && once, whole, outlives, self.places.contains_key(&root), run)

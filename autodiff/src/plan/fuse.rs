@@ -136,6 +136,8 @@ impl Fusion {
         // What recomputing a virtual node would read and cost.
         let mut reads: Vec<FxHashSet<NodeId>> = vec![FxHashSet::default(); graph.len()];
         let mut cost = vec![0; graph.len()];
+        // An upper bound on the nodes that computing a virtual one touches.
+        let mut size = vec![1_usize; graph.len()];
         for id in graph.roots() {
             let i = id.index();
             let prim = graph.prim(id);
@@ -158,9 +160,18 @@ impl Fusion {
             let virtual_elsewhere = !prim.is_elementwise() || recompute;
             let all_read_here = readers.get(&id).is_none_or(|r| r.iter().all(own_pass));
             self.stored[i] = needed_in_memory.contains(&id) || !(all_read_here || virtual_elsewhere);
+            // Half the slots of a pass, so that two such operands still fit one.
+            size[i] = 1 + graph.operands(id).map(|v| size[v.root.index()]).sum::<usize>();
+            if !self.stored[i] && size[i] > MOST_SLOTS / 2 && prim.is_elementwise() {
+                let mut touched = FxHashSet::default();
+                self.closure(graph, id, &mut touched);
+                size[i] = touched.len();
+                self.stored[i] = size[i] > MOST_SLOTS / 4;
+            }
             if self.stored[i] {
                 reads[i] = std::iter::once(id).collect();
                 cost[i] = 0;
+                size[i] = 1;
             }
         }
     }

@@ -51,7 +51,7 @@ impl<'a> Graph<'a> {
             View { root: operand.root, offset: operand.offset + offset, len: node.shape.numel() }
         };
         match &node.prim {
-            Prim::Reshape | Prim::StopGradient => of(0),
+            Prim::Reshape | Prim::StopGradient | Prim::Cut(_) => of(0),
             Prim::Slice(starts) => match contiguous(starts, &node.shape, self.shape(node.operands[0])) {
                 Some(offset) => of(offset),
                 None => View { root: id, offset: 0, len: node.shape.numel() },

@@ -25,7 +25,7 @@ pub(super) enum Job {
     /// A node that is a step of its own.
     Node(NodeId),
     /// Copies a value that lives elsewhere to output number k of the stage.
-    Deliver { root: NodeId, output: usize },
+    Deliver { value: NodeId, output: usize },
 }
 
 /// A job with the stored nodes it reads and writes.
@@ -39,12 +39,14 @@ pub(super) struct Item {
 /// The jobs of each stage, in order.
 pub(super) struct Schedule<'f> {
     pub stages: [Vec<Item>; Stage::COUNT],
+    /// The last stage that reads each stored node.
+    last_reader: FxHashMap<NodeId, Stage>,
     fusion: &'f Fusion,
 }
 
 impl<'f> Schedule<'f> {
     pub fn new(graph: &Graph<'_>, fusion: &'f Fusion, outputs: &[NodeId], stages: &[Stage]) -> Self {
-        let mut schedule = Schedule { stages: Default::default(), fusion };
+        let mut schedule = Schedule { stages: Default::default(), last_reader: FxHashMap::default(), fusion };
         let mut items: [Vec<Item>; Stage::COUNT] = Default::default();
         for group in &fusion.groups {
             let reads = schedule.pass_reads(graph, group);
@@ -66,28 +68,44 @@ impl<'f> Schedule<'f> {
     /// Outputs that cannot be computed in place: read by later stages, asked for twice, views, inputs.
     fn deliver(&mut self, graph: &Graph<'_>, outputs: &[NodeId], stages: &[Stage]) {
         let mut counts = [0; Stage::COUNT];
-        let mut in_place = FxHashSet::default();
+        let mut direct: Vec<(NodeId, Stage, usize)> = Vec::new();
         for (&id, &stage) in outputs.iter().zip(stages) {
             let output = counts[stage.index()];
             counts[stage.index()] += 1;
             let View { root, offset, len } = graph.view(id);
             let whole = offset == 0 && len == graph.shape(root).numel();
-            let owned = !matches!(graph.prim(root), Prim::Input(_));
-            let here = graph.stage(root) == stage && !self.read_after(root, stage);
-            if !(whole && owned && here && in_place.insert(root)) {
-                // The view, not the root, is what is copied: the item names the output node.
-                self.stages[stage.index()].push(Item {
-                    job: Job::Deliver { root: id, output },
-                    reads: vec![root],
-                    writes: vec![],
-                });
+            let computed_here = graph.stage(root) == stage && !matches!(graph.prim(root), Prim::Input(_));
+            if whole && computed_here && direct.iter().all(|d| graph.view(d.0).root != root) {
+                direct.push((id, stage, output));
+            } else {
+                self.copy_to_output(graph, id, stage, output);
+            }
+        }
+        // Only now is known what later stages read, their copies to outputs included.
+        self.note_last_readers();
+        for (id, stage, output) in direct {
+            if self.read_after(graph.view(id).root, stage) {
+                self.copy_to_output(graph, id, stage, output);
+            }
+        }
+    }
+
+    fn copy_to_output(&mut self, graph: &Graph<'_>, value: NodeId, stage: Stage, output: usize) {
+        let reads = vec![graph.view(value).root];
+        self.stages[stage.index()].push(Item { job: Job::Deliver { value, output }, reads, writes: vec![] });
+    }
+
+    fn note_last_readers(&mut self) {
+        for stage in Stage::ALL {
+            for id in self.stages[stage.index()].iter().flat_map(|item| &item.reads) {
+                self.last_reader.insert(*id, stage);
             }
         }
     }
 
     /// Whether a stage after `stage` reads the node.
     pub fn read_after(&self, id: NodeId, stage: Stage) -> bool {
-        self.stages[stage.index() + 1..].iter().flatten().any(|item| item.reads.contains(&id))
+        self.last_reader.get(&id).is_some_and(|&last| last > stage)
     }
 
     /// Stored nodes that a pass reads and does not write.
@@ -177,8 +195,8 @@ pub(super) fn steps<T: Element>(
                 Some(Step::Map(Pass::new(graph, schedule.fusion, layout, group).finish(work)))
             }
             Job::Node(id) => node_step(graph, layout, *id, layout.work_if_any(stage, i), &mut convs),
-            Job::Deliver { root, output } => {
-                let x = layout.view(graph.view(*root));
+            Job::Deliver { value, output } => {
+                let x = layout.view(graph.view(*value));
                 let y = layout.output(*output, x.len);
                 Some(Step::Read { dims: [x.len][..].into(), strides: [1][..].into(), start: 0, x, y })
             }
@@ -275,11 +293,10 @@ fn assemble_step<T: Element>(graph: &Graph<'_>, layout: &Layout, id: NodeId, off
     let mut runs: Vec<(usize, usize)> = Vec::new();
     for (&operand, offset) in node.operands.iter().zip(offsets) {
         let (x, extent) = (layout.view(graph.view(operand)), graph.shape(operand));
-        match contiguous(offset, extent, &node.shape) {
-            Some(start) => runs.push((start, x.len)),
-            None => runs.clear(),
-        }
-        if !y.overlaps(x) {
+        let run = contiguous(offset, extent, &node.shape);
+        runs.extend(run.map(|start| (start, x.len)));
+        let in_place = run.is_some_and(|start| x == y.slice(start, x.len));
+        if !in_place {
             let start = offset.iter().zip(&around).map(|(s, stride)| s * stride).sum();
             let (dims, strides) = collapse(extent.dims(), &around);
             pieces.push(Piece { x, dims, strides, start });

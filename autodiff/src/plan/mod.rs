@@ -67,7 +67,8 @@ pub struct Workspace<T> {
 }
 
 impl<T: Element> Workspace<T> {
-    /// Exchanges what `stage` has kept with `block`: to keep a point is to keep its block.
+    /// Exchanges what `stage` has kept with `block`: to keep a point is to keep its block, and the inputs it was
+    /// run with, which later stages read again rather than keep a copy.
     ///
     /// # Panics
     /// Where the block is of another size than [`Plan::block`] makes for that stage.
@@ -121,19 +122,19 @@ impl<T: Element> Plan<T> {
             Ok(isa) => isa,
             Err(message) => panic!("{message}"),
         });
-        let ids: Vec<_> = requests.iter().map(|(_, y)| y.id_on(tape)).collect();
+        let mut ids = Vec::with_capacity(requests.len());
+        for (_, y) in requests {
+            ids.push(y.id_on(tape));
+        }
         tape.read(|tape_graph| {
             let graph = graph::Graph::new(tape_graph, &ids);
-            let stages: Vec<Stage> = requests
-                .iter()
-                .zip(&ids)
-                .map(|((asked, _), &id)| {
-                    let natural = graph.stage(id);
-                    let stage = asked.unwrap_or(natural);
-                    assert!(natural <= stage, "an output of the {stage} stage needs inputs of the {natural} stage");
-                    stage
-                })
-                .collect();
+            let mut stages: Vec<Stage> = Vec::with_capacity(ids.len());
+            for (i, ((asked, _), &id)) in requests.iter().zip(&ids).enumerate() {
+                let natural = graph.stage(id);
+                let stage = asked.unwrap_or(natural);
+                assert!(natural <= stage, "output {i} of the {stage} stage needs inputs of the {natural} stage");
+                stages.push(stage);
+            }
             let mut counts = [0; Stage::COUNT];
             let outputs: Vec<(Stage, usize, Shape)> = stages
                 .iter()
@@ -203,8 +204,8 @@ impl<T: Element> Plan<T> {
 
     /// Runs one stage. Earlier stages must have run with this workspace since their inputs changed.
     ///
-    /// `inputs` are all declared inputs in order; those the stage does not need may be empty. `outputs` are
-    /// the outputs that this stage delivers, in order.
+    /// `inputs` are all declared inputs in order; those of later stages may be empty, those of earlier stages
+    /// are read again and must be as they were. `outputs` are the outputs that this stage delivers, in order.
     ///
     /// # Panics
     /// Where a length is not the declared one, naming the input or output, or an index is not below its bound.

@@ -19,10 +19,14 @@ use crate::tape::{MaskRepr, Repr};
 fn record<'t>(prim: Prim, kind: Kind, tape: &'t Tape, operands: &[NodeId]) -> NodeId {
     let shapes: SmallVec<[Shape; 3]> =
         operands.iter().map(|&id| tape.read(|g| g.nodes[id.index()].shape.clone())).collect();
-    let shape = shapes.iter().fold(Shape::scalar(), |acc, s| match acc.broadcast(s) {
-        Some(shape) => shape,
-        None => panic!("{}: shapes {acc} and {s} do not broadcast", prim.name()),
-    });
+    let mut shape = Shape::scalar();
+    // A loop, not a fold: a panic in a closure would not name the caller's line.
+    for s in &shapes {
+        match shape.broadcast(s) {
+            Some(both) => shape = both,
+            None => panic!("{}: shapes {shape} and {s} do not broadcast", prim.name()),
+        }
+    }
     let operands: Operands = operands.iter().map(|&id| structure::broadcast_to(tape, id, &shape)).collect();
     let constant = operands
         .iter()
@@ -91,7 +95,7 @@ fn simplify<'t>(op: BinaryOp, x: Var<'t>, y: Var<'t>) -> Option<Var<'t>> {
         _ => None,
     };
     match op {
-        BinaryOp::Mul => match (x.literal(), y.literal()) {
+        BinaryOp::Mul => match (unit(x, y), unit(y, x)) {
             (Some(1.0), _) => Some(y),
             (_, Some(1.0)) => Some(x),
             (Some(-1.0), _) => Some(-y),
@@ -103,6 +107,18 @@ fn simplify<'t>(op: BinaryOp, x: Var<'t>, y: Var<'t>) -> Option<Var<'t>> {
         BinaryOp::Sub => negated(y).map(|y| x + y),
         _ => None,
     }
+}
+
+/// The literal that `x` is or repeats, where multiplying `other` by it does not stretch `other`.
+fn unit<'t>(x: Var<'t>, other: Var<'t>) -> Option<f64> {
+    if let Some(value) = x.literal() {
+        return Some(value);
+    }
+    let (tape, _, node) = x.parts()?;
+    let repeats = matches!(&node.prim, Prim::Broadcast(axes) if axes.len() == node.shape.rank());
+    let shape = other.shape();
+    let fits = repeats && node.shape.broadcast(&shape).as_ref() == Some(&shape);
+    if fits { Var::node(tape, node.operands[0]).literal() } else { None }
 }
 
 #[track_caller]
@@ -120,8 +136,16 @@ fn compare<'t>(op: CompareOp, x: Var<'t>, y: Var<'t>) -> Mask<'t> {
 #[track_caller]
 fn select<'t>(mask: Mask<'t>, yes: Var<'t>, no: Var<'t>) -> Var<'t> {
     match mask.0 {
-        MaskRepr::Literal(true) => yes,
-        MaskRepr::Literal(false) => no,
+        MaskRepr::Literal(holds) => {
+            let (chosen, other) = if holds { (yes, no) } else { (no, yes) };
+            // The other branch still has a say in the shape.
+            let (own, its) = (chosen.shape(), other.shape());
+            let Some(shape) = own.broadcast(&its) else { panic!("select: shapes {own} and {its} do not broadcast") };
+            match (chosen.literal(), chosen.tape().or(other.tape())) {
+                (Some(value), Some(tape)) if shape.rank() > 0 => Var::full(tape, value, shape),
+                _ => chosen.broadcast_to(shape),
+            }
+        }
         MaskRepr::Node(tape, mask) => {
             let operands = [mask, yes.id_on(tape), no.id_on(tape)];
             Var::node(tape, record(Prim::Select, Kind::Float, tape, &operands))
@@ -237,6 +261,7 @@ operator!(Add add, Sub sub, Mul mul, Div div);
 
 impl<'t> Neg for Var<'t> {
     type Output = Var<'t>;
+    #[track_caller]
     fn neg(self) -> Var<'t> {
         unary(UnaryOp::Neg, self)
     }
@@ -289,6 +314,32 @@ macro_rules! var_methods {
 for_each_unary!(var_methods);
 
 impl<'t> Var<'t> {
+    /// The same value as a variable of its own, to differentiate with respect to.
+    ///
+    /// Recording looks through structure: a slice of a slice is a slice, −(−x) is x. A program built on a value
+    /// may therefore not contain the node that the value is. A cut is opaque: what is built on it depends on
+    /// it, and derivatives with respect to it treat all that lies before it as constant. It costs nothing to run.
+    ///
+    /// ```
+    /// use autodiff::{grad, Plan, Stage, Tape};
+    /// let tape = Tape::new();
+    /// let x = tape.input("x", [2], Stage::POINT);
+    /// let negated = (-x).cut();
+    /// let f = (x + negated * 3.0).sum_all();
+    /// let plan: Plan<f64> = Plan::compile(&tape, &[grad(f, &[negated])[0]]);
+    /// assert_eq!(plan.evaluate(&[&[1.0, 2.0]])[0], [3.0, 3.0]);
+    /// ```
+    ///
+    /// # Panics
+    /// Where it is a literal, which is no node of any tape.
+    #[track_caller]
+    pub fn cut(self) -> Var<'t> {
+        match self.parts() {
+            Some((tape, id, _)) => Var::node(tape, tape.cut(id)),
+            None => panic!("cut: a literal is not on a tape"),
+        }
+    }
+
     /// The same value, through which no derivative flows.
     pub fn stop_gradient(self) -> Var<'t> {
         match self.parts() {

@@ -86,14 +86,31 @@ fn has_constant_factor(tape: &Tape, id: NodeId, axes: &[usize]) -> bool {
         }
 }
 
-/// Σ over `axes`, with factors that are constant along them taken out:
+/// Σ over `axes` as a user writes it: each element is added, so a NaN or an infinity is where IEEE puts it.
+fn plain_sum<'t>(tape: &'t Tape, id: NodeId, axes: &[usize]) -> Var<'t> {
+    let shape = shape_of(tape, id);
+    // One run of neighbouring axes at a time, innermost first: the kernels know [outer, summed, inner].
+    let Some(&last) = axes.last() else { return Var::node(tape, id) };
+    let run = axes.iter().rev().enumerate().take_while(|&(i, &a)| a + i == last).count();
+    let (rest, run) = axes.split_at(axes.len() - run);
+    let without = shape.without(run);
+    let summed = if run.iter().all(|&a| shape[a] == 1) {
+        reshape(tape, id, without)
+    } else {
+        intern(tape, Prim::Sum(run.into()), id, without)
+    };
+    plain_sum(tape, summed, rest)
+}
+
+/// Σ over `axes` in derivatives, with factors that are constant along them taken out:
 ///
 /// ```text
 /// Σ (u · broadcast v) = v · Σ u        Σ broadcast v = n v        Σ (a ± b) = Σ a ± Σ b  where that helps
 /// ```
 ///
 /// This is what keeps batch normalisation at two passes over memory in every order of derivative: the
-/// sums that its adjoints need are all sums of plain products, which one fused pass computes.
+/// sums that its adjoints need are all sums of plain products, which one fused pass computes. It is applied to
+/// derivatives only: taking out a factor can meet an overflow, or miss a NaN, that adding one by one would not.
 fn sum<'t>(tape: &'t Tape, id: NodeId, axes: &[usize]) -> Var<'t> {
     if axes.is_empty() {
         return Var::node(tape, id);
@@ -134,17 +151,7 @@ fn sum<'t>(tape: &'t Tape, id: NodeId, axes: &[usize]) -> Var<'t> {
         }
         _ => {}
     }
-    // One run of neighbouring axes at a time, innermost first: the kernels know [outer, summed, inner].
-    let last = *axes.last().expect("not empty");
-    let start = axes.iter().enumerate().rev().take_while(|&(i, &a)| a + axes.len() - 1 - i == last).last();
-    let split = start.map_or(0, |(i, _)| i);
-    let (rest, run) = axes.split_at(split);
-    if run.iter().all(|&a| node.shape[a] == 1) {
-        let squeezed = reshape(tape, id, node.shape.without(run));
-        return sum(tape, squeezed, rest);
-    }
-    let summed = intern(tape, Prim::Sum(run.into()), id, node.shape.without(run));
-    sum(tape, summed, rest)
+    plain_sum(tape, id, axes)
 }
 
 // ---- reshape, permute ----
@@ -328,14 +335,15 @@ impl<'t> Var<'t> {
         }
     }
 
-    /// Stretches to `shape` as NumPy does. A literal stays one: it fits every shape.
+    /// Stretches to `shape` as NumPy does.
     ///
     /// # Panics
-    /// Where the shapes do not fit.
+    /// Where the shapes do not fit, or a literal would get axes: that takes a tape, see [`Var::full`].
     #[track_caller]
     pub fn broadcast_to(self, shape: impl Into<Shape>) -> Var<'t> {
         let (own, shape) = (self.shape(), shape.into());
         assert!(own.broadcast(&shape).as_ref() == Some(&shape), "broadcast_to: {own} does not stretch to {shape}");
+        assert!(self.tape().is_some() || shape.rank() == 0, "broadcast_to: a literal has no tape, use Var::full");
         self.mapped(|tape, id| broadcast_to(tape, id, &shape))
     }
 
@@ -351,7 +359,7 @@ impl<'t> Var<'t> {
         assert!(sorted.windows(2).all(|w| w[0] < w[1]), "sum: axes {axes:?} name one twice");
         assert!(sorted.last().is_none_or(|&a| a < shape.rank()), "sum: axes {axes:?} of shape {shape}");
         match self.0 {
-            Repr::Node(tape, id) => sum(tape, id, &sorted),
+            Repr::Node(tape, id) => plain_sum(tape, id, &sorted),
             Repr::Literal(_) => self,
         }
     }
@@ -422,14 +430,14 @@ impl<'t> Var<'t> {
     /// The box `starts..ends`.
     ///
     /// # Panics
-    /// Where it does not lie inside the shape.
+    /// Where it is empty or does not lie inside the shape.
     #[track_caller]
     pub fn slice(self, starts: &[usize], ends: &[usize]) -> Var<'t> {
         let shape = self.shape();
         let fits = starts.len() == shape.rank()
             && ends.len() == shape.rank()
-            && (0..shape.rank()).all(|i| starts[i] <= ends[i] && ends[i] <= shape[i]);
-        assert!(fits, "slice: {starts:?}..{ends:?} does not lie in {shape}");
+            && (0..shape.rank()).all(|i| starts[i] < ends[i] && ends[i] <= shape[i]);
+        assert!(fits, "slice: {starts:?}..{ends:?} is empty or does not lie in {shape}");
         let extent = starts.iter().zip(ends).map(|(s, e)| e - s).collect();
         self.mapped(|tape, id| slice(tape, id, starts.into(), extent))
     }

@@ -68,7 +68,7 @@ impl Binary for Mul {
     }
 }
 
-/// z = x / y        ż = ẋ / y − (z / y) ẏ
+/// z = x / y        ż = (1/y) ẋ − (z/y) ẏ
 #[derive(Clone, Copy)]
 pub struct Div;
 impl Binary for Div {

@@ -20,6 +20,9 @@ pub(crate) use var::{MaskRepr, Repr};
 
 use crate::shape::Shape;
 
+/// The most axes a tensor may have.
+pub(crate) const MOST_AXES: usize = 12;
+
 type Interned = std::collections::HashMap<Node, NodeId, BuildHasherDefault<FxHasher>>;
 
 /// A growing list of primitives. See the [crate documentation](crate) for how it is used.
@@ -42,11 +45,19 @@ impl Tape {
     }
 
     /// Declares an input of floats. `stage` says how often it changes; `name` is for messages.
+    ///
+    /// # Panics
+    /// Where the shape has an extent of 0, more than 12 axes, or more elements than memory can hold.
+    #[track_caller]
     pub fn input(&self, name: &str, shape: impl Into<Shape>, stage: Stage) -> Var<'_> {
         Var::node(self, self.declare(name, shape.into(), stage, Kind::Float))
     }
 
     /// Declares an input of indices, each below `bound`, which running checks.
+    ///
+    /// # Panics
+    /// As [`input`](Tape::input).
+    #[track_caller]
     pub fn indices(&self, name: &str, shape: impl Into<Shape>, bound: usize, stage: Stage) -> Indices<'_> {
         Indices { tape: self, id: self.declare(name, shape.into(), stage, Kind::Index { bound }) }
     }
@@ -61,7 +72,9 @@ impl Tape {
         self.len() == 0
     }
 
+    #[track_caller]
     fn declare(&self, name: &str, shape: Shape, stage: Stage, kind: Kind) -> NodeId {
+        check_shape(&shape);
         let index = {
             let inputs = &mut self.graph.borrow_mut().inputs;
             inputs.push(InputSpec { name: name.into(), shape: shape.clone(), stage, kind });
@@ -79,12 +92,21 @@ impl Tape {
         )
     }
 
+    /// A copy of `id` that nothing looks through: see [`Var::cut`].
+    pub(crate) fn cut(&self, id: NodeId) -> NodeId {
+        let Node { shape, kind, .. } = self.get(id);
+        let prim = Prim::Cut(self.len() as u32);
+        self.intern(Node { prim, operands: Operands::from_slice(&[id]), shape, kind })
+    }
+
     /// The id of `node`, recording it if it is new.
+    #[track_caller]
     pub(crate) fn intern(&self, node: Node) -> NodeId {
         let graph = &mut *self.graph.borrow_mut();
         if let Some(&id) = graph.interned.get(&node) {
             return id;
         }
+        check_shape(&node.shape);
         let id = NodeId(u32::try_from(graph.nodes.len()).expect("a tape holds at most 2³² nodes"));
         graph.nodes.push(node.clone());
         graph.interned.insert(node, id);
@@ -98,6 +120,16 @@ impl Tape {
     pub(crate) fn read<R>(&self, f: impl FnOnce(&Graph) -> R) -> R {
         f(&self.graph.borrow())
     }
+}
+
+/// What indexing relies on: every offset into a tensor is a number, and there is something to compute.
+#[track_caller]
+fn check_shape(shape: &Shape) {
+    let dims = shape.dims();
+    assert!(dims.len() <= MOST_AXES, "shape {shape} has more than {MOST_AXES} axes");
+    assert!(!dims.contains(&0), "shape {shape} has no elements: a tensor has at least one");
+    let bytes = dims.iter().try_fold(8_usize, |product, &d| product.checked_mul(d));
+    assert!(bytes.is_some_and(|b| b <= isize::MAX as usize), "shape {shape} has more elements than memory can hold");
 }
 
 impl fmt::Debug for Tape {

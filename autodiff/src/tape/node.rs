@@ -14,7 +14,7 @@ use crate::shape::{Axes, Shape};
 /// [`Plan`](crate::Plan) is run alone, so that whatever does not depend on the direction is computed
 /// once per point, and whatever does not depend on the point once per task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Stage(pub u8);
+pub struct Stage(u8);
 
 impl Stage {
     /// Task data, and whatever else stays while a task is worked on.
@@ -30,6 +30,10 @@ impl Stage {
     pub const ALL: [Stage; Self::COUNT] = [Stage::DATA, Stage::POINT, Stage::DIRECTION, Stage::ADJOINT];
     /// How many there are.
     pub const COUNT: usize = 4;
+
+    pub(crate) fn number(self) -> u8 {
+        self.0
+    }
 
     /// Its position in [`ALL`](Stage::ALL).
     pub fn index(self) -> usize {
@@ -109,6 +113,9 @@ pub(crate) enum Prim {
     Select,
     /// The same value, no tangent.
     StopGradient,
+    /// The same value, as a variable of its own: numbered, so that no two are one node, and no rewrite looks
+    /// through it.
+    Cut(u32),
 
     /// Inserts `axes` (positions in the result), repeating the operand along them. Transpose of [`Prim::Sum`].
     Broadcast(Axes),
@@ -179,6 +186,7 @@ impl Prim {
             Prim::Compare(CompareOp::LessEqual) => "less_equal",
             Prim::Select => "select",
             Prim::StopGradient => "stop_gradient",
+            Prim::Cut(_) => "cut",
             Prim::Broadcast(_) => "broadcast",
             Prim::Sum(_) => "sum",
             Prim::Reshape => "reshape",

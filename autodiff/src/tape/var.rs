@@ -39,7 +39,8 @@ impl<'t> Var<'t> {
         Var(Repr::Node(tape, id))
     }
 
-    /// The tape and the node, recording a literal as a node of `tape`.
+    /// The node, recording a literal as a node of `tape`.
+    #[track_caller]
     pub(crate) fn id_on(self, tape: &'t Tape) -> NodeId {
         match self.0 {
             Repr::Node(own, id) => {

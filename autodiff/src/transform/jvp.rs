@@ -1,7 +1,7 @@
 //! Forward mode: propagate tangents through the nodes between the variables and the outputs.
 
 use crate::prim;
-use crate::tape::{Node, NodeId, Tape, Var};
+use crate::tape::{Node, NodeId, Prim, Tape, Var};
 
 /// ẏ = Σⱼ ∂y/∂xⱼ ẋⱼ for each output y: the Jacobian times a direction.
 ///
@@ -34,20 +34,34 @@ pub(super) fn zeros<'t>(like: Var<'t>, other: Var<'t>) -> Var<'t> {
     Var::full(tape, 0.0, like.shape())
 }
 
+/// The node of something one may differentiate with respect to.
+#[track_caller]
+pub(super) fn variable<'t>(tape: &'t Tape, x: Var<'t>) -> NodeId {
+    let id = x.id_on(tape);
+    let opaque = tape.read(|g| matches!(g.nodes[id.index()].prim, Prim::Input(_) | Prim::Seed(_) | Prim::Cut(_)));
+    assert!(opaque, "a derivative is taken with respect to an input, or a value made a variable by Var::cut");
+    id
+}
+
 /// The tangents of `outputs`, structural zeros as `None`.
+#[track_caller]
 pub(super) fn tangents<'t>(outputs: &[Var<'t>], along: &[(Var<'t>, Var<'t>)]) -> Vec<Option<Var<'t>>> {
     let Some(tape) = along.iter().find_map(|(x, _)| x.tape()) else { return vec![None; outputs.len()] };
-    let ids: Vec<Option<NodeId>> = outputs.iter().map(|y| y.parts().map(|(_, id, _)| id)).collect();
+    let mut ids: Vec<Option<NodeId>> = Vec::with_capacity(outputs.len());
+    for y in outputs {
+        ids.push(y.tape().map(|_| y.id_on(tape)));
+    }
     let Some(last) = ids.iter().flatten().max() else { return vec![None; outputs.len()] };
 
     let mut tangent: Vec<Option<Var<'t>>> = vec![None; last.index() + 1];
     let mut cut = vec![false; last.index() + 1];
     let mut first = last.index() + 1;
     for (x, dx) in along {
-        let id = x.id_on(tape).index();
+        let id = variable(tape, *x).index();
         first = first.min(id);
         if let Some(slot) = tangent.get_mut(id) {
-            *slot = Some(*dx);
+            // The same variable twice moves by both.
+            *slot = prim::sum_of(*slot, Some(*dx));
             cut[id] = true;
         }
     }

@@ -6,8 +6,8 @@
 //! Hessian-vector   hvp     evaluate the gradient on duals
 //! ```
 //!
-//! The variables differentiated with respect to may be any nodes, not only inputs: the program is cut
-//! there, and whatever lies before them is constant.
+//! The variables differentiated with respect to are inputs, or values made variables by
+//! [`Var::cut`](crate::Var::cut): the program is cut there, and whatever lies before them is constant.
 
 mod jvp;
 mod vjp;

@@ -1,6 +1,6 @@
 //! Reverse mode: record the tangent program for tangents yet unnamed, then run it backwards.
 
-use super::jvp::{ancestors, tangents, zeros};
+use super::jvp::{ancestors, tangents, variable, zeros};
 use crate::prim;
 use crate::real::Real;
 use crate::tape::{NodeId, Var};
@@ -31,8 +31,20 @@ pub fn vjp_structural<'t>(outputs: &[(Var<'t>, Var<'t>)], wrt: &[Var<'t>]) -> Ve
     // Linearise. Seeds are new nodes, and so is whatever depends on them: the linear program is exactly
     // what is recorded from here on and depends on a seed.
     let start = tape.len();
-    let seeds: Vec<Var<'t>> = wrt.iter().map(|x| tape.seed(x.shape())).collect();
-    let along: Vec<_> = wrt.iter().copied().zip(seeds.iter().copied()).collect();
+    let mut seeds: Vec<Var<'t>> = Vec::with_capacity(wrt.len());
+    let mut along: Vec<(Var<'t>, Var<'t>)> = Vec::with_capacity(wrt.len());
+    for x in wrt {
+        // One seed for each distinct variable.
+        let id = variable(tape, *x);
+        let seed = match along.iter().find(|(seen, _)| seen.parts_id() == Some(id)) {
+            Some(&(_, seed)) => seed,
+            None => {
+                along.push((*x, tape.seed(x.shape())));
+                along[along.len() - 1].1
+            }
+        };
+        seeds.push(seed);
+    }
     let primals: Vec<Var<'t>> = outputs.iter().map(|&(y, _)| y).collect();
     let dy = tangents(&primals, &along);
 

@@ -105,12 +105,14 @@ impl<T: Element> InnerPlan<T> {
         let data = problem.declare(&tape);
         assert!(data.len() <= MOST_DATA, "a problem has at most {MOST_DATA} data inputs");
 
-        let phi = state.slice(&[0], &[dim]);
+        let phi = state.slice(&[0], &[dim]).cut();
         let data_len = data.len();
         let value = problem.inner(&At { phi, theta, lambda, data });
         let gradients = grad(value, &[phi, theta]);
         let gradient = gradients[0];
-        let next = step.record(state, gradient, rate);
+        // The step sees the gradient as a variable of its own, so that it can be differentiated there.
+        let gradient_variable = gradient.cut();
+        let next = step.record(state, gradient_variable, rate);
         let mut outputs = vec![
             (Stage::POINT, value),
             (Stage::POINT, gradient.dot(gradient)),
@@ -130,7 +132,7 @@ impl<T: Element> InnerPlan<T> {
             }
             Derivative::Pullback => {
                 // The step as a function of the state and of the gradient, cut there; then the gradient.
-                let cut = vjp_structural(&[(next, direction)], &[state, gradient]);
+                let cut = vjp_structural(&[(next, direction)], &[state, gradient_variable]);
                 let (direct, into_gradient) = (cut[0], cut[1]);
                 let through = |of| jvp_structural(&[of], &[(phi, into_gradient?)])[0];
                 let pulled = through(gradient).map(|h| h.pad(&[0], state_len));

@@ -1,0 +1,200 @@
+//! What a plan must get right beyond arithmetic: who holds which memory, which stage delivers what, and the
+//! mistakes that must be caught where they are made.
+
+use autodiff::{Options, Plan, Real, Stage, Tape, Var, grad, jvp};
+
+fn evaluate(tape: &Tape, outputs: &[Var<'_>], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+    let fused = Plan::<f64>::compile(tape, outputs).evaluate(inputs);
+    let staged: Vec<_> = outputs.iter().map(|&y| (Stage::ADJOINT, y)).collect();
+    let unfused = Plan::<f64>::staged(tape, &staged, Options { fuse: false, ..Options::default() }).evaluate(inputs);
+    assert_eq!(fused, unfused);
+    fused
+}
+
+#[test]
+fn a_value_held_by_two_tensors_is_in_both() {
+    let tape = Tape::new();
+    let x = tape.input("x", [2], Stage::POINT);
+    let (p, q) = (x * 2.0, x * 3.0);
+    let inner = Var::concat(&[p, q], 0);
+    let outputs = [
+        Var::concat(&[inner, p], 0),
+        Var::concat(&[p, p, inner], 0),
+        Var::concat(&[inner, inner.slice(&[1], &[3])], 0),
+        inner.pad(&[1], [6]).pad(&[1], [8]) + p.pad(&[6], [8]),
+        inner,
+    ];
+    let values = evaluate(&tape, &outputs, &[&[1.0, 10.0]]);
+    assert_eq!(values[0], [2.0, 20.0, 3.0, 30.0, 2.0, 20.0]);
+    assert_eq!(values[1], [2.0, 20.0, 2.0, 20.0, 2.0, 20.0, 3.0, 30.0]);
+    assert_eq!(values[2], [2.0, 20.0, 3.0, 30.0, 20.0, 3.0]);
+    assert_eq!(values[3], [0.0, 0.0, 2.0, 20.0, 3.0, 30.0, 2.0, 20.0]);
+    assert_eq!(values[4], [2.0, 20.0, 3.0, 30.0]);
+}
+
+#[test]
+fn an_output_may_be_asked_for_by_several_stages_and_be_anything() {
+    let tape = Tape::new();
+    let x = tape.input("x", [2], Stage::POINT);
+    let v = tape.input("v", [2], Stage::DIRECTION);
+    let y = x * x;
+    let outputs = [
+        (Stage::POINT, y),
+        (Stage::DIRECTION, v + v),
+        (Stage::DIRECTION, y),
+        (Stage::POINT, y),
+        (Stage::POINT, x),
+        (Stage::POINT, y.slice(&[1], &[2])),
+        (Stage::ADJOINT, Var::lit(7.0)),
+        (Stage::ADJOINT, y.reshape([2, 1])),
+    ];
+    let values = Plan::<f64>::staged(&tape, &outputs, Options::default()).evaluate(&[&[2.0, 3.0], &[5.0, 6.0]]);
+    let expected: [&[f64]; 8] =
+        [&[4.0, 9.0], &[10.0, 12.0], &[4.0, 9.0], &[4.0, 9.0], &[2.0, 3.0], &[9.0], &[7.0], &[4.0, 9.0]];
+    assert_eq!(values, expected);
+}
+
+#[test]
+fn long_chains_fit_several_passes() {
+    let tape = Tape::new();
+    let x = tape.input("x", [700], Stage::POINT);
+    let mut horner = x;
+    for i in 0..150 {
+        horner = horner * x + 1.0 / f64::from(i + 2);
+    }
+    let at = vec![0.5; 700];
+    let expected = (0..150).fold(0.5, |y, i| y * 0.5 + 1.0 / f64::from(i + 2));
+    let values = evaluate(&tape, &[horner, grad(horner.sum_all(), &[x])[0]], &[&at]);
+    assert!(values[0].iter().all(|&v| v == expected));
+
+    let tape = Tape::new();
+    let inputs: Vec<Var> = (0..150).map(|_| tape.input("x", [3], Stage::POINT)).collect();
+    let sum = inputs.iter().copied().reduce(|a, b| a + b.relu()).unwrap();
+    let ones = [1.0; 3];
+    assert_eq!(evaluate(&tape, &[sum], &[&ones[..]; 150])[0], [150.0; 3]);
+}
+
+#[test]
+fn derivatives_with_respect_to_a_view_made_a_variable() {
+    let tape = Tape::new();
+    let flat = tape.input("flat", [6], Stage::POINT);
+    let view = flat.slice(&[2], &[5]).reshape([1, 3]).cut();
+    let h = tape.input("h", [2, 3], Stage::POINT);
+    let f = (h + view).square().sum_all();
+    let values = evaluate(&tape, &[grad(f, &[view])[0]], &[&[0.0, 0.0, 1.0, 2.0, 3.0, 0.0], &[1.0; 6]]);
+    assert_eq!(values[0], [8.0, 12.0, 16.0]);
+}
+
+#[test]
+fn a_variable_named_twice() {
+    let tape = Tape::new();
+    let x = tape.input("x", [2], Stage::POINT);
+    let f = (x * x).sum_all();
+    let g = grad(f, &[x, x]);
+    let one = Var::full(&tape, 1.0, [2]);
+    let twice = jvp(&[f], &[(x, one), (x, one)])[0];
+    assert_eq!(evaluate(&tape, &[g[0], g[1], twice], &[&[1.0, 2.0]]), [vec![2.0, 4.0], vec![2.0, 4.0], vec![12.0]]);
+}
+
+#[test]
+fn sums_put_nan_and_infinity_where_ieee_does() {
+    let tape = Tape::new();
+    let u = tape.input("u", [2], Stage::POINT);
+    let v = tape.input("v", [], Stage::POINT);
+    let outputs = [(u * v).sum_all(), (u / v).sum_all(), u.relu().sum_all(), u.max(v).sum_all(), u.min(v).sum_all()];
+    let values = evaluate(&tape, &outputs, &[&[0.0, 1.0], &[f64::INFINITY]]);
+    assert!(values[0][0].is_nan() && values[1][0] == 0.0);
+    assert!(evaluate(&tape, &outputs, &[&[0.0, 1.0], &[0.0]])[1][0].is_nan());
+    for values in &evaluate(&tape, &outputs, &[&[f64::NAN, 1.0], &[2.0]]) {
+        assert!(values[0].is_nan());
+    }
+    let large = Plan::<f32>::compile(&tape, &outputs[..1]).evaluate(&[&[3e38, 3e38], &[1e-10]]);
+    assert!((large[0][0] / 6e28 - 1.0).abs() < 1e-6);
+}
+
+#[test]
+fn extremes_of_shape() {
+    // Longer than a block, longer than the longest row, periods that do not divide a block, one element.
+    for (rows, columns) in [(1, 1), (1, 5000), (5000, 1), (3, 4097), (129, 40), (7, 600), (2, 4096)] {
+        let tape = Tape::new();
+        let x = tape.input("x", [rows, columns], Stage::POINT);
+        let b = tape.input("b", [columns], Stage::POINT);
+        let y = (x + b) * 2.0 - x.mean(&[1]).reshape([rows, 1]);
+        let outputs = [y, y.sum(&[0]), y.sum(&[1]), y.sum_all(), grad(y.square().sum_all(), &[b])[0]];
+        let xs: Vec<f64> = (0..rows * columns).map(|i| (i % 17) as f64 - 8.0).collect();
+        let bs: Vec<f64> = (0..columns).map(|i| (i % 5) as f64).collect();
+        let values = evaluate(&tape, &outputs, &[&xs, &bs]);
+        let mean = |i: usize| xs[i * columns..(i + 1) * columns].iter().sum::<f64>() / columns as f64;
+        for i in 0..rows {
+            for j in 0..columns {
+                let expected = (xs[i * columns + j] + bs[j]) * 2.0 - mean(i);
+                assert!((values[0][i * columns + j] - expected).abs() < 1e-12, "{rows} × {columns}");
+            }
+        }
+        let total: f64 = values[0].iter().sum();
+        assert!((values[3][0] - total).abs() <= 1e-9 * (1.0 + total.abs()), "{rows} × {columns}");
+        let columns_total: f64 = values[1].iter().sum();
+        assert!((columns_total - total).abs() <= 1e-9 * (1.0 + total.abs()), "{rows} × {columns}");
+    }
+}
+
+macro_rules! panics_here {
+    ($name:ident, $message:literal, $body:expr) => {
+        /// The panic names this file and says what does not fit.
+        #[test]
+        fn $name() {
+            let caught = std::panic::catch_unwind(|| {
+                let tape = Tape::new();
+                let body: fn(&Tape) = $body;
+                body(&tape);
+            });
+            let message = caught.expect_err("it must panic");
+            let text = message.downcast_ref::<String>().cloned().or_else(|| message.downcast_ref::<&str>().map(|s| s.to_string()));
+            assert!(text.unwrap().contains($message));
+        }
+    };
+}
+
+panics_here!(shapes_that_do_not_broadcast, "add: shapes [2] and [3] do not broadcast", |t| {
+    let _ = t.input("x", [2], Stage::POINT) + t.input("y", [3], Stage::POINT);
+});
+panics_here!(products_that_do_not_fit, "matmul: shapes [2, 3] and [2, 3] do not fit", |t| {
+    let x = t.input("x", [2, 3], Stage::POINT);
+    let _ = x.matmul(x);
+});
+panics_here!(shapes_beyond_memory, "more elements than memory can hold", |t| {
+    t.input("x", [1 << 32, 1 << 32], Stage::POINT);
+});
+panics_here!(tensors_without_elements, "has no elements", |t| {
+    t.input("x", [2, 0], Stage::POINT);
+});
+panics_here!(variables_that_are_not, "Var::cut", |t| {
+    let x = t.input("x", [2], Stage::POINT);
+    grad((-x).sum_all(), &[-x]);
+});
+panics_here!(operands_of_two_tapes, "different tapes", |t| {
+    let other = Tape::new();
+    let y = other.input("y", [2], Stage::POINT).sum_all();
+    grad(y, &[t.input("x", [2], Stage::POINT)]);
+});
+panics_here!(outputs_before_their_inputs, "output 0 of the data stage needs inputs of the point stage", |t| {
+    let x = t.input("x", [2], Stage::POINT);
+    Plan::<f64>::staged(t, &[(Stage::DATA, x)], Options::default());
+});
+
+#[test]
+fn recording_mistakes_name_the_callers_line() {
+    let here = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+    let seen = here.clone();
+    let previous = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        *seen.lock().unwrap() = info.location().map(|l| l.file().to_owned()).unwrap_or_default();
+    }));
+    let mistake = std::panic::catch_unwind(|| {
+        let tape = Tape::new();
+        let _ = tape.input("x", [2], Stage::POINT) + tape.input("y", [3], Stage::POINT);
+    });
+    std::panic::set_hook(previous);
+    assert!(mistake.is_err());
+    assert!(here.lock().unwrap().ends_with("plans.rs"), "{}", here.lock().unwrap());
+}

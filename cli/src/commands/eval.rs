@@ -1,0 +1,175 @@
+//! `imaml eval`: how good a trained run is on tasks it has not seen, and by which protocol.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use meta::tasks::Split;
+use meta::train::{Evaluation, Evaluator};
+use serde_json::{Value, json};
+
+use crate::config::Config;
+use crate::console::say;
+use crate::experiment::{self, Experiment};
+use crate::failure::Failure;
+use crate::format;
+use crate::run_folder::RunFolder;
+use crate::settings::Settings;
+use crate::training::result_json;
+
+/// Measure a trained run on tasks it has not seen.
+#[derive(Args, Clone, Debug)]
+pub struct EvalArgs {
+    /// The run's folder.
+    run: PathBuf,
+    /// How many tasks.
+    #[arg(long, value_name = "N", default_value_t = 600)]
+    tasks: u64,
+    /// Steps of adaptation to measure after [default: 0 and those of training; for sinusoid also 1, 5 and 10].
+    #[arg(long, value_name = "K,...", value_delimiter = ',')]
+    inner_steps: Vec<usize>,
+    /// Which tasks.
+    #[arg(long, value_enum, default_value_t = SplitName::Test)]
+    split: SplitName,
+    /// Support examples [default: as in training].
+    #[arg(long, value_name = "N")]
+    shots: Option<usize>,
+    /// Query examples [default: as in training].
+    #[arg(long, value_name = "N")]
+    queries: Option<usize>,
+    /// Seed of the tasks [default: as in training].
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Where the data are now, should they have moved.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Threads [default: all cores]; results do not depend on it.
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A split to measure on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum SplitName {
+    /// To report.
+    Test,
+    /// To choose by.
+    Validation,
+}
+
+/// `imaml eval`
+///
+/// # Errors
+/// One line on what is wrong with the arguments, the run or the data.
+pub fn eval(args: &EvalArgs) -> Result<ExitCode, Failure> {
+    if !(2..=10_000_000).contains(&args.tasks) {
+        return Err(format!("--tasks is {}: an interval needs 2 to 10000000", args.tasks).into());
+    }
+    if let Some(steps) = args.inner_steps.iter().find(|&&k| k > 10_000) {
+        return Err(format!("--inner-steps has {steps}: at most 10000").into());
+    }
+    let folder = RunFolder::open(&args.run)?;
+    let saved = folder.settings()?;
+    let changed = Settings {
+        shots: args.shots,
+        queries: args.queries,
+        seed: args.seed,
+        data: args.data.clone(),
+        ..Settings::default()
+    };
+    let config = Config::new(changed.or(saved))?;
+    let experiment = Experiment::new(&config, experiment::pool(args.threads)?)?;
+    let theta = folder.parameters(experiment.problem.model().layout())?;
+    let split = match args.split {
+        SplitName::Test => Split::Test,
+        SplitName::Validation => Split::Validation,
+    };
+    let steps = steps(&args.inner_steps, &config);
+    let results = evaluate(&experiment, &theta, split, args.tasks, &steps);
+    if args.json {
+        say(to_json(&config, &experiment, split, args.tasks, &results));
+        return Ok(ExitCode::SUCCESS);
+    }
+    say(format_args!("{} · {}", config.method.title(), config.tasks()));
+    say(format_args!("network      {}", config.model));
+    say(format_args!("adaptation   gradient descent on {}, step size {}", config.objective(), config.inner_lr));
+    say(format_args!("measured on  {} tasks of the {split} split, seed {}", args.tasks, config.seed));
+    for line in table(&experiment, &results) {
+        say(line);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Adapts and measures in the G that the run trains with.
+pub fn evaluate(experiment: &Experiment, theta: &[f32], split: Split, tasks: u64, steps: &[usize]) -> Vec<Evaluation> {
+    let Experiment { stream, problem, hyper, pool } = experiment;
+    Evaluator::new(problem).run(pool, stream.as_ref(), split, 0..tasks, theta, *hyper, steps)
+}
+
+/// The steps to measure after, ascending.
+fn steps(asked: &[usize], config: &Config) -> Vec<usize> {
+    let mut steps = asked.to_vec();
+    if steps.is_empty() {
+        steps = vec![0, config.inner_steps];
+        if !config.dataset.classifies() {
+            steps.extend([1, 5, 10]);
+        }
+    }
+    steps.sort_unstable();
+    steps.dedup();
+    steps
+}
+
+/// One row per number of steps, one column per way to normalise the query set.
+fn table(experiment: &Experiment, results: &[Evaluation]) -> Vec<String> {
+    let names = |r: &Evaluation| {
+        let normalises = experiment.problem.model().normalises_batches();
+        if normalises { format!("{} {}", r.statistics.name(), r.measure.name()) } else { r.measure.name().into() }
+    };
+    let row = |first: String, cells: Vec<String>| {
+        let cells: String = cells.iter().map(|cell| format!("  {cell:>22}")).collect();
+        format!("{first:>11}{cells}")
+    };
+    let mut lines = vec![row("steps".into(), results.iter().map(names).collect())];
+    for (i, &(steps, _)) in results[0].after.iter().enumerate() {
+        let cells = results.iter().map(|r| format::interval(r.measure, r.after[i].1)).collect();
+        lines.push(row(steps.to_string(), cells));
+    }
+    lines.push(String::from("± is a 95 % interval over tasks"));
+    if results.len() > 1 {
+        lines.push(String::from(
+            "batch norm: transductive = queries normalised with each other's statistics; \
+             inductive = with the support set's, each query classified alone",
+        ));
+    }
+    lines
+}
+
+fn to_json(config: &Config, experiment: &Experiment, split: Split, tasks: u64, results: &[Evaluation]) -> Value {
+    let normalises = experiment.problem.model().normalises_batches();
+    let entry = |r: &Evaluation, after| {
+        let mut object = result_json(r, after);
+        if !normalises {
+            object["statistics"] = Value::Null;
+        }
+        object
+    };
+    let entries: Vec<Value> = results.iter().flat_map(|r| r.after.iter().map(move |&a| entry(r, a))).collect();
+    json!({
+        "dataset": config.dataset,
+        "method": config.method,
+        "model": config.model,
+        "ways": config.ways,
+        "shots": config.shots,
+        "queries": config.queries,
+        "inner_lr": config.inner_lr,
+        "lambda": config.lambda,
+        "split": split.name(),
+        "tasks": tasks,
+        "seed": config.seed,
+        "results": entries,
+    })
+}

@@ -1,0 +1,131 @@
+//! `imaml train`: meta-trains and saves a run.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::config::Config;
+use crate::console::say;
+use crate::experiment::{self, Experiment};
+use crate::failure::Failure;
+use crate::format::{clock, count};
+use crate::run_folder::RunFolder;
+use crate::settings::Settings;
+use crate::training::{self, Ending, Outcome};
+
+/// Meta-train: learn parameters from which few examples are enough.
+#[derive(Args, Clone, Debug)]
+pub struct TrainArgs {
+    #[command(flatten)]
+    settings: Settings,
+    /// Settings from a file, such as the config.toml of another run; options win over it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The run's folder [default: runs/DATASET-METHOD].
+    #[arg(long, value_name = "RUN")]
+    out: Option<PathBuf>,
+    /// Replace the run in that folder.
+    #[arg(long)]
+    force: bool,
+    /// Go on with an interrupted run, or with more --iterations or --minutes.
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "out", "force"])]
+    resume: Option<PathBuf>,
+    /// Threads [default: all cores]; results do not depend on it.
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+/// `imaml train`
+///
+/// # Errors
+/// One line on what is wrong with the settings, the data or the folder, or where training left the finite numbers.
+pub fn train(args: &TrainArgs) -> Result<ExitCode, Failure> {
+    match &args.resume {
+        Some(path) => resume(args, path),
+        None => begin(args),
+    }
+}
+
+fn begin(args: &TrainArgs) -> Result<ExitCode, Failure> {
+    let file = args.config.as_deref().map_or(Ok(Settings::default()), Settings::read)?;
+    let config = Config::new(args.settings.clone().or(file))?;
+    let default = || Path::new("runs").join(format!("{}-{}", config.dataset, config.method.name()));
+    let folder = RunFolder::new(&args.out.clone().unwrap_or_else(default), args.force)?;
+    let experiment = Experiment::new(&config, experiment::pool(args.threads)?)?;
+    announce(&config, &experiment);
+    let outcome = training::train(&config, &experiment, &folder, None)?;
+    Ok(conclude(&folder, &outcome))
+}
+
+fn resume(args: &TrainArgs, path: &Path) -> Result<ExitCode, Failure> {
+    let folder = RunFolder::open(path)?;
+    let changeable = Settings {
+        iterations: args.settings.iterations,
+        minutes: args.settings.minutes,
+        data: args.settings.data.clone(),
+        ..Settings::default()
+    };
+    if args.settings != changeable {
+        return Err(
+            "--resume goes on with the run's own settings: besides it only --iterations, --minutes, --data and \
+                    --threads can be given"
+                .into(),
+        );
+    }
+    let config = Config::new(changeable.or(folder.settings()?))?;
+    let experiment = Experiment::new(&config, experiment::pool(args.threads)?)?;
+    let optimiser = experiment.optimiser(&config);
+    let names: Vec<&str> = optimiser.state().iter().map(|(name, _)| *name).collect();
+    let checkpoint = folder.checkpoint(experiment.problem.model().layout(), &config, &names)?;
+    let iteration = checkpoint.standing.iteration;
+    if config.done(iteration, checkpoint.standing.seconds) >= 1.0 {
+        return Err(Failure::new(format_args!(
+            "{} is complete after {iteration} iterations ({} of training): ask for more with --iterations or --minutes",
+            path.display(),
+            clock(checkpoint.standing.seconds)
+        )));
+    }
+    let metrics = folder.metrics(iteration)?;
+    announce(&config, &experiment);
+    say(format_args!("going on after iteration {iteration}"));
+    let outcome = training::train(&config, &experiment, &folder, Some((checkpoint, metrics)))?;
+    Ok(conclude(&folder, &outcome))
+}
+
+/// Says what is about to happen.
+pub fn announce(config: &Config, experiment: &Experiment) {
+    let Config { method, model, inner_steps, inner_lr, meta_batch, .. } = config;
+    let (parameters, threads) =
+        (experiment.problem.model().layout().parameter_count(), experiment.pool.current_num_threads());
+    say(format_args!("{} on {}", method.title(), config.tasks()));
+    say(format_args!("  network  {model}, {parameters} parameters"));
+    let solve = config.cg_steps.map_or(String::new(), |n| format!(", then {}", count(n as u64, "CG iteration")));
+    let steps = count(*inner_steps as u64, "step");
+    say(format_args!("  inner    {steps} of {inner_lr} on {}{solve}", config.objective()));
+    let long = match (config.iterations, config.minutes) {
+        (Some(n), _) => count(n, "iteration"),
+        (None, minutes) => format!("{} minutes", minutes.unwrap_or(0.0)),
+    };
+    let (tasks, threads) = (count(*meta_batch as u64, "task"), count(threads as u64, "thread"));
+    say(format_args!("  outer    {tasks} an iteration, {long}, seed {}, {threads}", config.seed));
+}
+
+/// Says what came of it.
+pub fn conclude(folder: &RunFolder, outcome: &Outcome) -> ExitCode {
+    let standing = outcome.standing;
+    let (run, iteration, tasks) = (folder.path().display(), standing.iteration, standing.tasks);
+    let validation = if outcome.validation.is_empty() { String::new() } else { format!(", {}", outcome.validation) };
+    let (iterations, tasks) = (count(iteration, "iteration"), count(tasks, "task"));
+    say(format_args!("{iterations}, {tasks} in {}{validation}", clock(standing.seconds)));
+    match outcome.ending {
+        Ending::Complete => {
+            say(format_args!("saved in {run}; measure it with: imaml eval {run}"));
+            ExitCode::SUCCESS
+        }
+        Ending::Interrupted => {
+            say(format_args!("stopped and saved; go on with: imaml train --resume {run}"));
+            ExitCode::from(130)
+        }
+    }
+}

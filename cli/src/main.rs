@@ -1,0 +1,85 @@
+//! `imaml`: meta-learning by implicit and unrolled derivatives, from the command line.
+//!
+//! | command | what it does |
+//! |---|---|
+//! | none, or `demo` | meta-trains on made-up characters and measures on others |
+//! | `train` | meta-trains; saves a run folder |
+//! | `eval` | measures a run on tasks it has not seen |
+//! | `grad`, `hvp`, `metagrad` | derivatives on the tasks of an episode file |
+//!
+//! What goes wrong is one line on standard error, exit status 2. A run stopped by Ctrl-C is saved, exit status 130.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use failure::Failure;
+
+mod commands;
+mod config;
+mod console;
+mod defaults;
+mod episode;
+mod experiment;
+mod failure;
+mod format;
+mod initial;
+mod parameter_file;
+mod progress;
+mod run_folder;
+mod settings;
+mod training;
+
+/// Meta-learning with implicit gradients. Without a command: a demonstration of some three minutes.
+#[derive(Parser, Debug)]
+#[command(name = "imaml", version, max_term_width = 120)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Demo(commands::demo::DemoArgs),
+    Train(Box<commands::train::TrainArgs>),
+    Eval(commands::eval::EvalArgs),
+    Grad(commands::derivative::GradArgs),
+    Hvp(commands::derivative::HvpArgs),
+    Metagrad(commands::derivative::MetagradArgs),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::try_parse() {
+        Ok(cli) => run(cli.command.unwrap_or_else(|| Command::Demo(Default::default()))),
+        // Help and version are answers, not errors.
+        Err(e) if !e.use_stderr() => {
+            console::say(e.render().to_string().trim_end());
+            return ExitCode::SUCCESS;
+        }
+        Err(e) => Err(usage(&e)),
+    };
+    done.unwrap_or_else(|failure| {
+        eprintln!("imaml: {failure}");
+        ExitCode::from(2)
+    })
+}
+
+fn run(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Demo(args) => commands::demo::demo(&args),
+        Command::Train(args) => commands::train::train(&args),
+        Command::Eval(args) => commands::eval::eval(&args),
+        Command::Grad(args) => commands::derivative::grad(&args).map(|()| ExitCode::SUCCESS),
+        Command::Hvp(args) => commands::derivative::hvp(&args).map(|()| ExitCode::SUCCESS),
+        Command::Metagrad(args) => commands::derivative::metagrad(&args).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+/// The parser's message in one line: what is wrong and its tips, without the usage.
+fn usage(error: &clap::Error) -> Failure {
+    let text = error.render().to_string();
+    let text = text.split("\nUsage:").next().unwrap_or_default();
+    let text = text.split("\nFor more information").next().unwrap_or_default();
+    let text = text.trim_start_matches("error: ").trim_end().replace("\n\n  tip:", "; tip:");
+    Failure::new(format_args!("{text} (see imaml --help)"))
+}

@@ -1,0 +1,89 @@
+//! How a run is going: a bar on a terminal, plain lines every few seconds elsewhere.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use meta::train::BatchReport;
+
+use crate::console::say;
+use crate::format::clock;
+
+/// Time between plain lines.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// Steps of the bar.
+const FINE: u64 = 1000;
+
+/// Where a run stands, to be shown.
+pub struct View<'a> {
+    /// The fraction of the run that lies behind.
+    pub done: f64,
+    /// Iterations done.
+    pub iteration: u64,
+    /// Iterations asked for, if that is how long was said.
+    pub iterations: Option<u64>,
+    /// Seconds of training in all.
+    pub seconds: f64,
+    /// Training tasks per second, since the program was started.
+    pub speed: f64,
+    /// Of the last iteration.
+    pub report: &'a BatchReport,
+    /// The last validation, in words.
+    pub validation: &'a str,
+}
+
+/// Shows how a run is going.
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    shown: Option<Instant>,
+    /// The query loss, smoothed over some ten iterations.
+    loss: Option<f64>,
+}
+
+impl Progress {
+    /// A bar where standard output is a terminal.
+    pub fn new() -> Self {
+        let bar = std::io::stdout().is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(Some(FINE), ProgressDrawTarget::stdout());
+            let style = ProgressStyle::with_template("{bar:20} {percent:>3} % {wide_msg}").expect("a valid template");
+            bar.with_style(style.progress_chars("━╸ "))
+        });
+        Progress { bar, shown: None, loss: None }
+    }
+
+    /// Shows an iteration, now or, without a terminal, if the last line is some seconds old.
+    pub fn show(&mut self, view: &View<'_>) {
+        let loss = view.report.query_loss;
+        let loss = self.loss.map_or(loss, |smooth| smooth + 0.1 * (loss - smooth));
+        self.loss = Some(loss);
+        if let Some(bar) = &self.bar {
+            bar.set_position((view.done * FINE as f64) as u64);
+            bar.set_message(describe(view, loss));
+        } else if self.shown.is_none_or(|at| at.elapsed() >= EVERY) {
+            self.shown = Some(Instant::now());
+            say(format_args!("{:>3.0} %  {}", (100.0 * view.done).min(100.0), describe(view, loss)));
+        }
+    }
+
+    /// Clears the bar.
+    pub fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn describe(view: &View<'_>, loss: f64) -> String {
+    let View { iteration, iterations, report, validation, .. } = view;
+    let of = iterations.map_or(String::new(), |n| format!("/{n}"));
+    let left = clock(view.seconds * (1.0 / view.done - 1.0).max(0.0));
+    let (first, last, speed) = (report.first_inner, report.last_inner, view.speed);
+    // With one step there is one point to have looked at.
+    let inner = if first == last { format!("{first:.3}") } else { format!("{first:.3} → {last:.3}") };
+    let validation = if validation.is_empty() { String::new() } else { format!(" · {validation}") };
+    format!(
+        "iteration {iteration}{of} · query loss {loss:.4} · inner {inner}{validation} · \
+         {speed:.0} tasks/s · {left} left"
+    )
+}

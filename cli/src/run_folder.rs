@@ -1,0 +1,211 @@
+//! The folder of a run, and how it is written: each file beside its place, then renamed.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `config.toml` | the effective [`Config`] |
+//! | `metrics.jsonl` | one JSON object per logged iteration or validation |
+//! | `model.safetensors` | θ, as a PyTorch `state_dict` |
+//! | `checkpoint.safetensors` | θ, the outer optimiser's vectors, iteration, seconds, seed |
+//!
+//! A reader sees an old file or a new one, never half of one. The checkpoint comes last: whatever is interrupted
+//! between two files, going on from it writes the others again.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use nn::Layout;
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::parameter_file::{ParameterFile, to_bytes};
+use crate::settings::Settings;
+
+const CONFIG: &str = "config.toml";
+const METRICS: &str = "metrics.jsonl";
+const MODEL: &str = "model.safetensors";
+const CHECKPOINT: &str = "checkpoint.safetensors";
+
+/// The metadata key of a checkpoint.
+const KEY: &str = "imaml";
+
+/// A run's folder; it may not be there yet.
+#[derive(Clone, Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+/// Where a run stands, besides its vectors.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Iterations done.
+    pub iteration: u64,
+    /// Training tasks seen: the number of the next one.
+    pub tasks: u64,
+    /// Seconds of training.
+    pub seconds: f64,
+    /// The seed of tasks and initial parameters.
+    pub seed: u64,
+}
+
+/// What a save writes.
+pub struct Snapshot<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// Lines of metrics so far.
+    pub metrics: &'a str,
+    /// Where the run stands.
+    pub standing: Standing,
+    /// Where θ's parts belong.
+    pub layout: &'a Layout,
+    /// θ
+    pub theta: &'a [f32],
+    /// The outer optimiser's vectors.
+    pub optimiser: Vec<(&'static str, &'a [f32])>,
+}
+
+/// What a run goes on from.
+pub struct Checkpoint {
+    /// Where it stood.
+    pub standing: Standing,
+    /// θ
+    pub theta: Vec<f32>,
+    /// The outer optimiser's vectors.
+    pub optimiser: Vec<(&'static str, Vec<f32>)>,
+}
+
+impl RunFolder {
+    /// A folder for a new run. Nothing is written yet.
+    ///
+    /// # Errors
+    /// Where something is there already, unless `force`.
+    pub fn new(path: &Path, force: bool) -> Result<Self, Failure> {
+        let shown = path.display();
+        if path.exists() && !path.is_dir() {
+            return Err(format!("{shown} is a file: choose a folder with --out").into());
+        }
+        let empty = std::fs::read_dir(path).map_or(true, |mut entries| entries.next().is_none());
+        if !empty && !force {
+            return Err(Failure::new(format_args!(
+                "{shown} is there already: go on with --resume {shown}, replace it with --force, or choose another --out"
+            )));
+        }
+        Ok(RunFolder { path: path.into() })
+    }
+
+    /// The folder of a run that is there.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn open(path: &Path) -> Result<Self, Failure> {
+        let folder = RunFolder { path: path.into() };
+        let shown = path.display();
+        if !path.is_dir() {
+            return Err(format!("there is no run folder {shown}: make one with imaml train --out {shown}").into());
+        }
+        if !folder.file(CONFIG).is_file() {
+            return Err(format!("{shown} is no run folder, it has no {CONFIG}: give one that imaml train made").into());
+        }
+        Ok(folder)
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Its settings.
+    ///
+    /// # Errors
+    /// Where they cannot be read.
+    pub fn settings(&self) -> Result<Settings, Failure> {
+        Settings::read(&self.file(CONFIG))
+    }
+
+    /// The trained parameters.
+    ///
+    /// # Errors
+    /// Where they cannot be read, or belong to another model.
+    pub fn parameters(&self, layout: &Layout) -> Result<Vec<f32>, Failure> {
+        let path = self.file(MODEL);
+        let bytes = std::fs::read(&path).map_err(|e| Failure::io("read", &path, &e))?;
+        ParameterFile::parse(&path, &bytes)?.vector(layout, "")
+    }
+
+    /// The last save, with the outer optimiser's vectors of these names.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or belongs to another model or seed.
+    pub fn checkpoint(&self, layout: &Layout, config: &Config, names: &[&'static str]) -> Result<Checkpoint, Failure> {
+        let path = self.file(CHECKPOINT);
+        let bytes = std::fs::read(&path).map_err(|e| Failure::io("read", &path, &e))?;
+        let file = ParameterFile::parse(&path, &bytes)?;
+        let standing: Option<Standing> = file.metadata(KEY).and_then(|text| serde_json::from_str(text).ok());
+        let standing =
+            standing.ok_or_else(|| format!("{} does not say where its run stands: train again", path.display()))?;
+        if standing.seed != config.seed || standing.tasks != standing.iteration * config.meta_batch as u64 {
+            let shown = path.display();
+            return Err(format!("{shown} belongs to another seed or meta-batch than {CONFIG}: train again").into());
+        }
+        let theta = file.vector(layout, "theta.")?;
+        let vector = |&name| Ok((name, file.vector(layout, &format!("{name}."))?));
+        let optimiser = names.iter().map(vector).collect::<Result<_, Failure>>()?;
+        Ok(Checkpoint { standing, theta, optimiser })
+    }
+
+    /// The lines of metrics up to an iteration.
+    ///
+    /// # Errors
+    /// Where the file is there and cannot be read.
+    pub fn metrics(&self, iteration: u64) -> Result<String, Failure> {
+        let path = self.file(METRICS);
+        let text = match std::fs::read_to_string(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+            read => read.map_err(|e| Failure::io("read", &path, &e))?,
+        };
+        let known = |line: &&str| {
+            let value: Option<serde_json::Value> = serde_json::from_str(line).ok();
+            value.is_some_and(|v| v["iteration"].as_u64().is_some_and(|i| i <= iteration))
+        };
+        Ok(text.lines().filter(known).flat_map(|line| [line, "\n"]).collect())
+    }
+
+    /// Writes all files, and the folder where it is not there.
+    ///
+    /// # Errors
+    /// Where something cannot be written, or θ is not finite.
+    pub fn save(&self, snapshot: &Snapshot<'_>) -> Result<(), Failure> {
+        let Snapshot { config, metrics, standing, layout, theta, optimiser } = snapshot;
+        if theta.iter().any(|t| !t.is_finite()) {
+            let iteration = standing.iteration;
+            return Err(format!("the parameters are not finite after iteration {iteration}: lower --outer-lr").into());
+        }
+        std::fs::create_dir_all(&self.path).map_err(|e| Failure::io("make the folder", &self.path, &e))?;
+        let mut vectors = vec![("theta.".to_owned(), *theta)];
+        vectors.extend(optimiser.iter().map(|(name, values)| (format!("{name}."), *values)));
+        let vectors: Vec<(&str, &[f32])> = vectors.iter().map(|(prefix, values)| (prefix.as_str(), *values)).collect();
+        let standing = serde_json::to_string(standing).expect("numbers have a form in JSON");
+        write_whole(&self.file(CONFIG), config.to_toml().as_bytes())?;
+        write_whole(&self.file(METRICS), metrics.as_bytes())?;
+        write_whole(&self.file(MODEL), &to_bytes(layout, &[("", theta)], ("format", "pt")))?;
+        write_whole(&self.file(CHECKPOINT), &to_bytes(layout, &vectors, (KEY, &standing)))
+    }
+}
+
+/// Writes a file beside its place, then renames it.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".partial");
+    let written = std::fs::File::create(&temporary)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| std::fs::rename(&temporary, path));
+    written.map_err(|e| {
+        // Nothing half-written stays behind; that it cannot be removed is no second error.
+        let _ = std::fs::remove_file(&temporary);
+        Failure::io("write", path, &e)
+    })
+}

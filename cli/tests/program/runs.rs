@@ -1,0 +1,116 @@
+//! Runs repeat: across interruptions, threads, and their own saved configuration.
+
+use super::{TINY, bytes, folder, succeed};
+
+/// The methods, with an outer optimiser each that needs other state.
+const METHODS: [&[&str]; 4] =
+    [&["--method=imaml", "--cg-steps=2"], &["--method=maml"], &["--method=fomaml"], &["--method=reptile"]];
+
+/// Lines of metrics without what differs from run to run: time.
+fn metrics(folder: &std::path::Path, run: &str) -> Vec<serde_json::Value> {
+    let text = String::from_utf8(bytes(folder, &format!("{run}/metrics.jsonl"))).unwrap();
+    let timeless = |line: &str| {
+        let mut object: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(object["seconds"].take().as_f64().unwrap() > 0.0);
+        object
+    };
+    text.lines().map(timeless).collect()
+}
+
+#[test]
+fn a_resumed_run_is_the_uninterrupted_one_bit_for_bit() {
+    let folder = folder();
+    let path = folder.path();
+    for method in METHODS {
+        let train = |more: &[&str]| succeed(path, &[&["train"], TINY, method, more].concat());
+        train(&["--iterations=6", "--out=whole", "--force"]);
+        train(&["--iterations=3", "--out=parts", "--force"]);
+        assert_ne!(bytes(path, "whole/model.safetensors"), bytes(path, "parts/model.safetensors"));
+        succeed(path, &["train", "--resume=parts", "--iterations=6"]);
+        for file in ["model.safetensors", "config.toml"] {
+            assert_eq!(
+                bytes(path, &format!("whole/{file}")),
+                bytes(path, &format!("parts/{file}")),
+                "{method:?} {file}"
+            );
+        }
+        assert_eq!(metrics(path, "whole"), metrics(path, "parts"), "{method:?}");
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_nothing() {
+    let folder = folder();
+    for threads in ["--threads=1", "--threads=2"] {
+        let out = format!("--out={}", &threads[2..]);
+        succeed(folder.path(), &[&["train"], TINY, &["--iterations=4", threads, &out]].concat());
+    }
+    let path = folder.path();
+    assert_eq!(bytes(path, "threads=1/model.safetensors"), bytes(path, "threads=2/model.safetensors"));
+    assert_eq!(metrics(path, "threads=1"), metrics(path, "threads=2"));
+    let evaluate = |threads| succeed(path, &["eval", "threads=1", "--tasks=8", "--json", threads]);
+    assert_eq!(evaluate("--threads=1"), evaluate("--threads=2"));
+}
+
+#[test]
+fn a_saved_configuration_makes_the_run_again() {
+    let folder = folder();
+    let path = folder.path();
+    let sinusoid: &[&str] = &["sinusoid", "--iterations=20", "--inner-steps=3", "--meta-batch=4"];
+    for (arguments, method) in [(TINY, "imaml"), (sinusoid, "imaml"), (sinusoid, "reptile")] {
+        let method = format!("--method={method}");
+        let mut first = [&["train"], arguments, &[&method, "--out=first", "--force"]].concat();
+        if arguments == TINY {
+            first.push("--iterations=2");
+        }
+        succeed(path, &first);
+        succeed(path, &["train", "--config=first/config.toml", "--out=second", "--force"]);
+        for file in ["model.safetensors", "config.toml"] {
+            assert_eq!(bytes(path, &format!("first/{file}")), bytes(path, &format!("second/{file}")), "{arguments:?}");
+        }
+    }
+}
+
+#[test]
+fn options_win_over_the_config_file() {
+    let folder = folder();
+    std::fs::write(folder.path().join("a.toml"), "dataset = \"sinusoid\"\nminutes = 60.0\nmeta-batch = 3\n").unwrap();
+    succeed(folder.path(), &["train", "--config=a.toml", "--iterations=2", "--seed=5", "--out=run"]);
+    let config = String::from_utf8(bytes(folder.path(), "run/config.toml")).unwrap();
+    for key in ["dataset = \"sinusoid\"", "iterations = 2", "meta-batch = 3", "seed = 5"] {
+        assert!(config.contains(key), "{key} in {config}");
+    }
+    assert!(!config.contains("minutes"));
+}
+
+#[test]
+fn an_evaluation_states_its_protocol() {
+    let folder = folder();
+    let path = folder.path();
+    succeed(path, &[&["train"], TINY, &["--iterations=2", "--out=run"]].concat());
+    let text = succeed(path, &["eval", "run", "--tasks=6", "--inner-steps=3,0", "--split=validation"]);
+    for part in ["3-way 1-shot", "2 queries a class", "0.5·‖φ − θ‖²", "6 tasks", "validation", "seed 7", "inductive"]
+    {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    let json = succeed(path, &["eval", "run", "--tasks=6", "--inner-steps=3,0", "--split=validation", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["lambda"], 0.5);
+    let results = json["results"].as_array().unwrap();
+    let keys: Vec<_> =
+        results.iter().map(|r| (r["statistics"].as_str().unwrap(), r["steps"].as_u64().unwrap())).collect();
+    assert_eq!(keys, [("transductive", 0), ("transductive", 3), ("inductive", 0), ("inductive", 3)]);
+    assert!(results.iter().all(|r| (0.0..=1.0).contains(&r["mean"].as_f64().unwrap())));
+}
+
+#[test]
+fn a_sinusoid_run_is_measured_with_other_shots_too() {
+    let folder = folder();
+    let path = folder.path();
+    succeed(path, &["train", "sinusoid", "--method=maml", "--iterations=30", "--out=run"]);
+    let json = succeed(path, &["eval", "run", "--tasks=20", "--shots=5", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["shots"], 5);
+    let steps: Vec<_> = json["results"].as_array().unwrap().iter().map(|r| r["steps"].as_u64().unwrap()).collect();
+    assert_eq!(steps, [0, 1, 5, 10]);
+}

@@ -1,0 +1,132 @@
+//! A counting allocator: running a plan, an inner step, a CG iteration and a whole steady-state meta-gradient
+//! allocate nothing.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use autodiff::{Options, Plan, Stage, Tape, grad};
+use integration::Numbers;
+use meta::inner::{Derivative, GradientDescent, Hyper, InnerPlan, Inputs};
+use meta::linear::Cg;
+use meta::method::{FirstOrder, Implicit, InnerStop, Keep, Method, Reptile, Unrolled};
+use meta::problem::FewShot;
+use meta::tasks::{Episode, Glyphs, Split, TaskStream};
+use nn::{Init, Model, Statistics};
+
+struct Counting;
+
+thread_local! {
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: hands everything to the system allocator and counts on the side.
+unsafe impl GlobalAlloc for Counting {
+    // SAFETY: the caller's contract is the system allocator's.
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.with(|c| c.set(c.get() + 1));
+        // SAFETY: as above.
+        unsafe { System.alloc(layout) }
+    }
+    // SAFETY: the caller's contract is the system allocator's.
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations(f: impl FnOnce()) -> usize {
+    let before = COUNT.with(Cell::get);
+    f();
+    COUNT.with(Cell::get) - before
+}
+
+fn problem() -> (FewShot, Vec<f32>, Episode) {
+    let model: Model = "conv4:channels=4,stride=2,ways=3,image=1x28x28".parse().unwrap();
+    let stream = Glyphs::new(1, meta::tasks::FewShot { ways: 3, shots: 1, queries: 2 }).unwrap();
+    let mut numbers = Numbers::new(1);
+    let theta = model.init(Init::PyTorch, &mut || 0.5 * (numbers.next() + 1.0));
+    let mut episode = Episode::empty_for(stream.shape());
+    stream.sample(Split::Train, 0, &mut episode);
+    (FewShot::new(model, 3, 6, true), theta, episode)
+}
+
+fn args(episode: &Episode) -> [autodiff::Arg<'_, f32>; 4] {
+    let y = |t| match t {
+        &meta::tasks::Targets::Values(ref v) => autodiff::Arg::Floats(v),
+        &meta::tasks::Targets::Classes(ref c) => autodiff::Arg::Indices(c),
+    };
+    [(&episode.support.x).into(), y(&episode.support.y), (&episode.query.x).into(), y(&episode.query.y)]
+}
+
+#[test]
+fn the_counter_counts() {
+    assert_eq!(allocations(|| drop(std::hint::black_box(vec![1_u8; 100]))), 1);
+}
+
+#[test]
+fn a_plan_runs_without_allocating() {
+    let model: Model = "mlp:2-9-9-1,act=gelu".parse().unwrap();
+    let tape = Tape::new();
+    let n = model.layout().len();
+    let phi = tape.input("phi", n, Stage::POINT);
+    let x = tape.input("x", [5, 2], Stage::DATA);
+    let loss = model.forward(phi, x, &Statistics::Batch).output;
+    let loss = (loss * loss).mean_all();
+    let outputs = [(Stage::POINT, loss), (Stage::POINT, grad(loss, &[phi])[0])];
+    let plan = Plan::<f64>::staged(&tape, &outputs, Options::default());
+    let mut workspace = plan.workspace();
+    let (phi, x) = (Numbers::new(1).vec(n), Numbers::new(2).vec(10));
+    let (mut value, mut gradient) = ([0.0], vec![0.0; n]);
+    let count = allocations(|| {
+        plan.run(Stage::DATA, &mut workspace, &[(&phi).into(), (&x).into()], &mut []);
+        plan.run(Stage::POINT, &mut workspace, &[(&phi).into(), (&x).into()], &mut [&mut value, &mut gradient]);
+    });
+    assert_eq!(count, 0);
+    assert!(gradient.iter().any(|g| *g != 0.0));
+}
+
+#[test]
+fn an_inner_step_and_a_product_allocate_nothing() {
+    let (problem, theta, episode) = problem();
+    let plan = InnerPlan::<f32>::new(&problem, &GradientDescent, Derivative::Hessian);
+    let mut workspace = plan.plan().workspace();
+    let data = args(&episode);
+    let inputs = Inputs { theta: &theta, hyper: &[0.5, 0.1], data: &data };
+    let (mut next, mut product) = (theta.clone(), theta.clone());
+    let count = allocations(|| {
+        plan.start(&mut workspace, &inputs);
+        plan.step(&mut workspace, &inputs, &theta, &mut next);
+        plan.hessian(&mut workspace, &inputs, &theta, &theta, &mut product);
+    });
+    assert_eq!(count, 0);
+}
+
+#[test]
+fn a_steady_state_meta_gradient_allocates_nothing() {
+    let (problem, theta, episode) = problem();
+    let stop = InnerStop::Steps(3);
+    let methods: [Box<dyn Method<f32>>; 8] = [
+        Box::new(Implicit::new(&problem, stop, Box::new(Cg::iterations(4)))),
+        Box::new(Implicit::new(&problem, stop, Box::new(Cg::tolerance(1e-3, 20)))),
+        Box::new(Unrolled::new(&problem, 4, Keep::Everything)),
+        Box::new(Unrolled::new(&problem, 4, Keep::Iterates)),
+        Box::new(Unrolled::new(&problem, 4, Keep::Checkpoints(2))),
+        Box::new(Unrolled::new(&problem, 4, Keep::Last(2))),
+        Box::new(FirstOrder::new(&problem, 4)),
+        Box::new(Reptile::new(&problem, 4)),
+    ];
+    let hyper = Hyper { lambda: 0.5, rate: 0.1 };
+    for (i, method) in methods.iter().enumerate() {
+        let mut worker = method.worker();
+        let mut gradient = theta.clone();
+        let data = args(&episode);
+        worker.gradient(&theta, hyper, &data, &mut gradient);
+        let count = allocations(|| {
+            worker.gradient(&theta, hyper, &data, &mut gradient);
+        });
+        assert_eq!(count, 0, "method number {i}");
+    }
+}
