@@ -1,46 +1,18 @@
 //! A counting allocator: running a plan, an inner step, a CG iteration and a whole steady-state meta-gradient
 //! allocate nothing.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
-use autodiff::{Options, Plan, Stage, Tape, grad};
+use autodiff::{Arg, Options, Plan, Stage, Tape, grad};
 use integration::Numbers;
 use meta::inner::{Derivative, GradientDescent, Hyper, InnerPlan, Inputs};
 use meta::linear::Cg;
 use meta::method::{FirstOrder, Implicit, InnerStop, Keep, Method, Reptile, Unrolled};
 use meta::problem::FewShot;
-use meta::tasks::{Episode, Glyphs, Split, TaskStream};
+use meta::tasks::{Episode, Glyphs, Split, Targets, TaskStream};
 use nn::{Init, Model, Statistics};
 
-struct Counting;
-
-thread_local! {
-    static COUNT: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: hands everything to the system allocator and counts on the side.
-unsafe impl GlobalAlloc for Counting {
-    // SAFETY: the caller's contract is the system allocator's.
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.with(|c| c.set(c.get() + 1));
-        // SAFETY: as above.
-        unsafe { System.alloc(layout) }
-    }
-    // SAFETY: the caller's contract is the system allocator's.
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn allocations(f: impl FnOnce()) -> usize {
-    let before = COUNT.with(Cell::get);
-    f();
-    COUNT.with(Cell::get) - before
+/// How often `f` allocates on this thread.
+fn allocations(f: impl FnOnce()) -> u64 {
+    allocation_counter::measure(f).count_total
 }
 
 fn problem() -> (FewShot, Vec<f32>, Episode) {
@@ -53,12 +25,16 @@ fn problem() -> (FewShot, Vec<f32>, Episode) {
     (FewShot::new(model, 3, 6, true), theta, episode)
 }
 
-fn args(episode: &Episode) -> [autodiff::Arg<'_, f32>; 4] {
-    let y = |t| match t {
-        &meta::tasks::Targets::Values(ref v) => autodiff::Arg::Floats(v),
-        &meta::tasks::Targets::Classes(ref c) => autodiff::Arg::Indices(c),
-    };
-    [(&episode.support.x).into(), y(&episode.support.y), (&episode.query.x).into(), y(&episode.query.y)]
+fn targets(targets: &Targets) -> Arg<'_, f32> {
+    match targets {
+        Targets::Values(values) => Arg::Floats(values),
+        Targets::Classes(classes) => Arg::Indices(classes),
+    }
+}
+
+fn args(episode: &Episode) -> [Arg<'_, f32>; 4] {
+    let Episode { support, query } = episode;
+    [(&support.x).into(), targets(&support.y), (&query.x).into(), targets(&query.y)]
 }
 
 #[test]

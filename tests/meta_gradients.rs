@@ -11,7 +11,12 @@ use meta::train::{EpisodeTasks, MetaBatch};
 use nn::{Init, Model};
 
 /// dF/dθ of one task.
-fn gradient<T: Element>(method: &dyn Method<T>, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>]) -> (Vec<T>, meta::Report) {
+fn gradient<T: Element>(
+    method: &dyn Method<T>,
+    theta: &[T],
+    hyper: Hyper,
+    data: &[Arg<'_, T>],
+) -> (Vec<T>, meta::Report) {
     let mut out = vec![T::zero(); theta.len()];
     let report = method.worker().gradient(theta, hyper, data, &mut out);
     (out, report)
@@ -62,7 +67,8 @@ impl Case {
         };
         let mut phi = self.theta.clone();
         for _ in 0..steps {
-            phi = times(&phi).iter().enumerate().map(|(i, p)| p + rate * (self.b[i] + lambda * self.theta[i])).collect();
+            phi =
+                times(&phi).iter().enumerate().map(|(i, p)| p + rate * (self.b[i] + lambda * self.theta[i])).collect();
         }
         let mut power: Vec<f64> = phi.iter().zip(&self.c).map(|(p, c)| p - c).collect();
         let mut sum = vec![0.0; n];
@@ -74,8 +80,14 @@ impl Case {
     }
 }
 
-const KEEPS: [Keep; 6] =
-    [Keep::Everything, Keep::Iterates, Keep::Checkpoints(1), Keep::Checkpoints(3), Keep::Checkpoints(50), Keep::Last(50)];
+const KEEPS: [Keep; 6] = [
+    Keep::Everything,
+    Keep::Iterates,
+    Keep::Checkpoints(1),
+    Keep::Checkpoints(3),
+    Keep::Checkpoints(50),
+    Keep::Last(50),
+];
 
 #[test]
 fn unrolled_gradients_of_quadratics_have_a_closed_form() {
@@ -105,7 +117,11 @@ fn implicit_gradients_of_quadratics_are_exact_at_the_solution() {
     let (g, report) = gradient(&method, &case.theta, hyper, &case.data());
     assert!(report.inner_gradient <= 1e-14, "{report:?}");
     assert!(matches!(report.status, Some(Status::Converged | Status::Stagnated)));
-    assert!(relative_error(&g, &case.exact(hyper.lambda)) <= 1e-12, "{}", relative_error(&g, &case.exact(hyper.lambda)));
+    assert!(
+        relative_error(&g, &case.exact(hyper.lambda)) <= 1e-12,
+        "{}",
+        relative_error(&g, &case.exact(hyper.lambda))
+    );
 }
 
 #[test]
@@ -149,9 +165,9 @@ fn truncation_runs_from_first_order_to_the_full_gradient() {
     assert_ne!(of(&Unrolled::new(&problem, 6, Keep::Last(3))), first_order);
     // Reptile: θ − φ_K, by hand for one step: α (Aθ − b).
     let reptile = of(&Reptile::new(&problem, 1));
-    for i in 0..3 {
+    for (i, moved) in reptile.iter().enumerate() {
         let descent: f64 = (0..3).map(|j| case.a[i * 3 + j] * case.theta[j]).sum::<f64>() - case.b[i];
-        assert!((reptile[i] - hyper.rate * descent).abs() < 1e-14);
+        assert!((moved - hyper.rate * descent).abs() < 1e-14);
     }
 }
 
@@ -201,10 +217,8 @@ fn imaml_on_a_sinusoid_agrees_with_a_dense_solve() {
     let e = tape.input("e", n, Stage::DIRECTION);
     let recorded = At { phi: at, theta: at, lambda: autodiff::Real::zero(), data: problem.declare(&tape) };
     let loss = problem.support_loss(&recorded);
-    let outputs = [
-        (Stage::POINT, grad(problem.outer(&recorded), &[at])[0]),
-        (Stage::DIRECTION, hvp(loss, &[at], &[(at, e)])[0]),
-    ];
+    let outputs =
+        [(Stage::POINT, grad(problem.outer(&recorded), &[at])[0]), (Stage::DIRECTION, hvp(loss, &[at], &[(at, e)])[0])];
     let plan = Plan::<f64>::staged(&tape, &outputs, Options::default());
     let mut matrix = vec![0.0; n * n];
     let mut v = Vec::new();

@@ -51,11 +51,8 @@ fn net(spec: &str, rows: usize, seed: u64) -> Net {
 
 impl Net {
     fn run(&self, plan: &Plan<f64>, phi: &[f64], v: &[f64]) -> Vec<Vec<f64>> {
-        let y = if self.model.classifies() {
-            autodiff::Arg::Indices(&self.labels)
-        } else {
-            autodiff::Arg::Floats(&self.y)
-        };
+        let y =
+            if self.model.classifies() { autodiff::Arg::Indices(&self.labels) } else { autodiff::Arg::Floats(&self.y) };
         plan.evaluate_args(&[phi.into(), v.into(), (&self.x).into(), y])
     }
 }
@@ -64,8 +61,10 @@ fn spec() -> impl Strategy<Value = String> {
     let act = prop_oneof![Just("tanh"), Just("softplus"), Just("gelu"), Just("sigmoid")];
     let mlp = (1_usize..4, 1_usize..9, 1_usize..9, 1_usize..3, act.clone())
         .prop_map(|(a, b, c, d, act)| format!("mlp:{a}-{b}-{c}-{d},act={act}"));
-    let conv = (1_usize..6, 2_usize..4, 1_usize..3, 5_usize..12, 5_usize..12, act)
-        .prop_map(|(ch, ways, c, h, w, act)| format!("conv4:channels={ch},stride=2,ways={ways},image={c}x{h}x{w},act={act}"));
+    let conv =
+        (1_usize..6, 2_usize..4, 1_usize..3, 5_usize..12, 5_usize..12, act).prop_map(|(ch, ways, c, h, w, act)| {
+            format!("conv4:channels={ch},stride=2,ways={ways},image={c}x{h}x{w},act={act}")
+        });
     prop_oneof![mlp, conv]
 }
 
@@ -115,8 +114,7 @@ fn a_direction_costs_six_products_a_layer_and_two_in_the_first() {
     let x = tape.input("x", [7, 3], Stage::DATA);
     let y = tape.input("y", [7, 2], Stage::DATA);
     let loss = nn::loss::mse(net.model.forward(phi, x, &Statistics::Batch).output, y);
-    let outputs =
-        [(Stage::POINT, grad(loss, &[phi])[0]), (Stage::DIRECTION, hvp(loss, &[phi], &[(phi, v)])[0])];
+    let outputs = [(Stage::POINT, grad(loss, &[phi])[0]), (Stage::DIRECTION, hvp(loss, &[phi], &[(phi, v)])[0])];
     let plan = Plan::<f64>::staged(&tape, &outputs, Options::default());
     assert_eq!(plan.flops(Stage::POINT), 3 * f - f1, "{plan}");
     assert_eq!(plan.flops(Stage::DIRECTION), 6 * (f - f1) + 2 * f1, "{plan}");

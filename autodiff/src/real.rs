@@ -138,11 +138,11 @@ macro_rules! float_is_real {
             }
             #[inline(always)]
             fn sin(self) -> Self {
-                math::$math::sin(self)
+                math::$math::sin_any_range(self)
             }
             #[inline(always)]
             fn cos(self) -> Self {
-                math::$math::cos(self)
+                math::$math::cos_any_range(self)
             }
             #[inline(always)]
             fn tanh(self) -> Self {

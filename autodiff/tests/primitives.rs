@@ -148,12 +148,7 @@ fn assert_close(case: &Case, what: &str, got: &[f64], expected: &[f64], toleranc
     assert_eq!(got.len(), expected.len(), "{} {what}: length", case.name);
     let scale = expected.iter().fold(1.0_f64, |m, v| m.max(v.abs()));
     for (i, (g, e)) in got.iter().zip(expected).enumerate() {
-        assert!(
-            (g - e).abs() <= tolerance * scale,
-            "{} {} {what}[{i}]: {g:e} instead of {e:e}",
-            case.name,
-            case.attrs
-        );
+        assert!((g - e).abs() <= tolerance * scale, "{} {} {what}[{i}]: {g:e} instead of {e:e}", case.name, case.attrs);
     }
 }
 
@@ -209,8 +204,7 @@ fn adjoint_identity() {
         let right = back.iter().zip(&d).map(|(b, d)| b.dot(*d)).reduce(|a, b| a + b).unwrap();
         let size = sizes.into_iter().reduce(|a, b| a + b).unwrap() + (u * dy).abs().sum_all();
         let linear = twice.iter().zip(&du).map(|(a, b)| (*a - *b).abs().sum_all()).reduce(|a, b| a + b).unwrap();
-        let weights: Vec<f64> =
-            (0..case.orders[0].len()).map(|i| ((i * 37 % 19) as f64 - 9.0) / 8.0 + 0.03).collect();
+        let weights: Vec<f64> = (0..case.orders[0].len()).map(|i| ((i * 37 % 19) as f64 - 9.0) / 8.0 + 0.03).collect();
         let mut args: Vec<Arg<f64>> = Vec::new();
         args.extend(case.inputs.iter().map(|i| Arg::from(&i.values)));
         args.extend(case.inputs.iter().map(|i| Arg::from(&i.direction)));

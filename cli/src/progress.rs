@@ -46,7 +46,7 @@ impl Progress {
     pub fn new() -> Self {
         let bar = std::io::stdout().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(Some(FINE), ProgressDrawTarget::stdout());
-            let style = ProgressStyle::with_template("{bar:20} {percent:>3} % {wide_msg}").expect("a valid template");
+            let style = ProgressStyle::with_template("{bar:12} {percent:>3} % {wide_msg}").expect("a valid template");
             bar.with_style(style.progress_chars("━╸ "))
         });
         Progress { bar, shown: None, loss: None }
@@ -82,8 +82,8 @@ fn describe(view: &View<'_>, loss: f64) -> String {
     // With one step there is one point to have looked at.
     let inner = if first == last { format!("{first:.3}") } else { format!("{first:.3} → {last:.3}") };
     let validation = if validation.is_empty() { String::new() } else { format!(" · {validation}") };
+    // What matters most comes first: a narrow terminal cuts the end off.
     format!(
-        "iteration {iteration}{of} · query loss {loss:.4} · inner {inner}{validation} · \
-         {speed:.0} tasks/s · {left} left"
+        "{left} left · iteration {iteration}{of} · query loss {loss:.4} · {speed:.0} tasks/s{validation} · inner {inner}"
     )
 }

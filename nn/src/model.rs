@@ -113,8 +113,10 @@ impl Model {
                 }
             };
             // Drawn in file order, so that the draws do not depend on how memory is laid out.
-            let drawn: Vec<T> =
-                entry.range().map(|_| T::from_f64(if bound == 0.0 { 0.0 } else { bound * (2.0 * uniform() - 1.0) })).collect();
+            let drawn: Vec<T> = entry
+                .range()
+                .map(|_| T::from_f64(if bound == 0.0 { 0.0 } else { bound * (2.0 * uniform() - 1.0) }))
+                .collect();
             self.layout.from_file(entry, &drawn, &mut parameters);
         }
         parameters

@@ -43,7 +43,9 @@ impl FromStr for Model {
         match spec.split_once(':') {
             Some(("mlp", rest)) => mlp(spec, rest),
             Some(("conv4", rest)) => conv4(spec, rest),
-            _ => error(format!("unknown model {spec:?}: expected mlp:1-40-40-1 or conv4:channels=64,stride=2,ways=5,image=1x28x28")),
+            _ => error(format!(
+                "unknown model {spec:?}: expected mlp:1-40-40-1 or conv4:channels=64,stride=2,ways=5,image=1x28x28"
+            )),
         }
     }
 }
@@ -184,9 +186,17 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_in_one_line() {
         for bad in [
-            "resnet", "mlp:", "mlp:4", "mlp:1-x-1", "mlp:1-0-1", "mlp:1-2,depth=3", "conv4:channels=8",
-            "conv4:channels=8,ways=3,image=28x28,pool", "conv4:channels=8,ways=3,image=1x8x8,pool",
-            "conv4:channels=8,ways=3,image=1x28x28,pool,stride=2", "conv4:channels=8,ways=3,image=1x28x28,stride=2,act=swish",
+            "resnet",
+            "mlp:",
+            "mlp:4",
+            "mlp:1-x-1",
+            "mlp:1-0-1",
+            "mlp:1-2,depth=3",
+            "conv4:channels=8",
+            "conv4:channels=8,ways=3,image=28x28,pool",
+            "conv4:channels=8,ways=3,image=1x8x8,pool",
+            "conv4:channels=8,ways=3,image=1x28x28,pool,stride=2",
+            "conv4:channels=8,ways=3,image=1x28x28,stride=2,act=swish",
         ] {
             let message = bad.parse::<Model>().unwrap_err().to_string();
             assert!(!message.is_empty() && !message.contains('\n'), "{bad}: {message}");

@@ -230,6 +230,12 @@ impl<T: Element> Task for Run<'_, '_, T> {
                 // SAFETY: as for the sources; targets are registers or outputs, which are written only here.
                 let y = unsafe { std::slice::from_raw_parts_mut(cursor.base.add(cursor.moves * start), n) };
                 match instruction.op {
+                    MapOp::Unary(UnaryOp::Sin) if moderate(source(0)) => {
+                        y.iter_mut().zip(source(0)).for_each(|(y, &x)| *y = x.moderate_sin());
+                    }
+                    MapOp::Unary(UnaryOp::Cos) if moderate(source(0)) => {
+                        y.iter_mut().zip(source(0)).for_each(|(y, &x)| *y = x.moderate_cos());
+                    }
                     MapOp::Unary(op) => op.visit(Apply1 { x: source(0), y }),
                     MapOp::Binary(op) => op.visit(Apply2 { a: source(0), b: source(1), y }),
                     MapOp::Compare(CompareOp::Less) => compare(source(0), source(1), y, |a, b| a < b),
@@ -275,6 +281,12 @@ fn accumulate<T: Element>(map: &Map<T>, memory: &Memory<'_, T>, totals: &mut [T]
     let at: usize = map.sums[..s].iter().map(|s| sum::work(s.kind.period(map.numel))).sum();
     let period = map.sums[s].kind.period(map.numel);
     sum::accumulate(&mut totals[at..at + sum::work(period)], period, start, x);
+}
+
+/// Whether the vectorised sine and cosine hold for a whole block.
+#[inline(always)]
+fn moderate<T: Element>(x: &[T]) -> bool {
+    x.iter().fold(true, |all, &x| all & (x.abs() <= T::SIN_EXACT))
 }
 
 struct Apply1<'a, T> {

@@ -133,7 +133,7 @@ pub(super) fn arg_max<T: Element>(x: &[T], y: &mut [u32], windows: &Windows) {
                 let candidates = &x[base + offset..base + offset + n];
                 for (j, &v) in candidates.iter().enumerate() {
                     // Larger, or the first NaN; once a NaN leads, nothing is larger.
-                    let leads = first | (v > best[j]) | ((v != v) & (best[j] == best[j]));
+                    let leads = first | (v > best[j]) | (v.is_nan() & !best[j].is_nan());
                     best[j] = if leads { v } else { best[j] };
                     which[j] = if leads { (base + offset + j) as u32 } else { which[j] };
                 }

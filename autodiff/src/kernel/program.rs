@@ -298,7 +298,7 @@ fn check_map<T: Element>(m: &Map<T>) {
         if let LeafValue::At(x) = leaf.value {
             match &leaf.reading {
                 Reading::InOrder => assert_eq!(x.len, m.numel),
-                Reading::Repeated => assert!(x.len > 0 && (block % x.len == 0 || m.numel == 0)),
+                Reading::Repeated => assert!(x.len > 0 && (block.is_multiple_of(x.len) || m.numel == 0)),
                 Reading::Strided { dims, strides } => {
                     let count = dims.iter().try_fold(1_usize, |product, &d| product.checked_mul(d));
                     assert_eq!(count, Some(m.numel));
@@ -317,8 +317,8 @@ fn check_map<T: Element>(m: &Map<T>) {
     }
     for s in &m.sums {
         let fits = match s.kind {
-            SumKind::Rows(period) => period > 0 && s.y.len == period && m.numel % period == 0,
-            SumKind::Within(row) => row > 0 && s.y.len.checked_mul(row) == Some(m.numel) && block % row == 0,
+            SumKind::Rows(period) => period > 0 && s.y.len == period && m.numel.is_multiple_of(period),
+            SumKind::Within(row) => row > 0 && s.y.len.checked_mul(row) == Some(m.numel) && block.is_multiple_of(row),
             SumKind::All => s.y.len == 1,
         };
         assert!(fits, "a fused sum has the shape of its group");

@@ -38,7 +38,7 @@ pub(super) fn accumulate<T: Element>(work: &mut [T], period: usize, mut at: usiz
         };
         at += taken;
         x = &x[taken..];
-        if at % (period * CHUNK) == 0 {
+        if at.is_multiple_of(period * CHUNK) {
             for (t, c) in total.iter_mut().zip(chunk.iter_mut()) {
                 *t = *t + *c;
                 *c = T::zero();

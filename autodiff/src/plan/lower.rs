@@ -488,12 +488,12 @@ impl<'a, T: Element> Pass<'a, T> {
 
     /// The leaf through which `reader` reads what the pass does not compute.
     fn leaf(&mut self, view: View, reader: NodeId) -> Slot {
-        let slot = if matches!(self.graph.prim(view.root), Prim::Literal(_)) || reads_through(self.graph, view.root, reader)
-        {
-            self.own_leaf(view.root)
-        } else {
-            self.push_leaf(LeafValue::At(self.layout.view_or_empty(view)), Reading::InOrder)
-        };
+        let slot =
+            if matches!(self.graph.prim(view.root), Prim::Literal(_)) || reads_through(self.graph, view.root, reader) {
+                self.own_leaf(view.root)
+            } else {
+                self.push_leaf(LeafValue::At(self.layout.view_or_empty(view)), Reading::InOrder)
+            };
         self.slots.insert(view, slot);
         slot
     }
@@ -529,7 +529,7 @@ impl<'a, T: Element> Pass<'a, T> {
         match (&dims[..], &strides[..]) {
             ([], _) | ([_], [0]) => Reading::Repeated,
             ([_], [1]) => Reading::InOrder,
-            ([_, _], [0, 1]) if block % len == 0 => Reading::Repeated,
+            ([_, _], [0, 1]) if block.is_multiple_of(len) => Reading::Repeated,
             _ => Reading::Strided { dims, strides },
         }
     }

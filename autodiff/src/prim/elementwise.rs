@@ -16,7 +16,7 @@ use crate::tape::{MaskRepr, Repr};
 /// Axes along which every operand is constant are left out of the work: f(broadcast u, broadcast v) is
 /// recorded as broadcast f(u, v).
 #[track_caller]
-fn record<'t>(prim: Prim, kind: Kind, tape: &'t Tape, operands: &[NodeId]) -> NodeId {
+fn record(prim: Prim, kind: Kind, tape: &Tape, operands: &[NodeId]) -> NodeId {
     let shapes: SmallVec<[Shape; 3]> =
         operands.iter().map(|&id| tape.read(|g| g.nodes[id.index()].shape.clone())).collect();
     let mut shape = Shape::scalar();
@@ -103,7 +103,9 @@ fn simplify<'t>(op: BinaryOp, x: Var<'t>, y: Var<'t>) -> Option<Var<'t>> {
             _ => None,
         },
         BinaryOp::Div if y.literal() == Some(1.0) => Some(x),
-        BinaryOp::Add => negated(y).map(|y| x - y).or_else(|| negated(x).map(|x| y - x)).or_else(|| structure::merge_disjoint(x, y)),
+        BinaryOp::Add => {
+            negated(y).map(|y| x - y).or_else(|| negated(x).map(|x| y - x)).or_else(|| structure::merge_disjoint(x, y))
+        }
         BinaryOp::Sub => negated(y).map(|y| x + y),
         _ => None,
     }

@@ -12,8 +12,8 @@ mod binary;
 mod unary;
 
 pub use binary::{Binary, BinaryOp, BinaryVisitor};
-pub use unary::{Powi, Unary, UnaryOp, UnaryVisitor};
 pub(crate) use unary::for_each_unary;
+pub use unary::{Powi, Unary, UnaryOp, UnaryVisitor};
 
 pub(crate) mod ops {
     pub use super::binary::*;

@@ -94,11 +94,16 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
     say("where to start, so that a few gradient steps on one drawing are enough. The derivative of \"adapt, then");
     say("measure\" came from the end of the adaptation alone, by the implicit function theorem (iMAML).");
     say(format_args!("The run is in {RUN}. What to try next:"));
-    say(format_args!("  imaml eval {RUN} --inner-steps 0,1,4,16,64      more or less adaptation"));
-    say(format_args!("  imaml train --resume {RUN} --minutes {:<12} longer", 4.0 * args.minutes));
-    say("  imaml train glyphs --method maml                   through the steps instead");
-    say("  imaml train sinusoid --method maml                 regression, in seconds");
-    say("  imaml train omniglot --data DIR                    handwritten characters");
+    let next = [
+        (format!("imaml eval {RUN} --inner-steps 0,1,4,16,64"), "more or less adaptation"),
+        (format!("imaml train --resume {RUN} --minutes {}", 4.0 * args.minutes), "longer"),
+        ("imaml train glyphs --method maml".into(), "through the steps instead"),
+        ("imaml train sinusoid --method maml".into(), "regression, in seconds"),
+        ("imaml train omniglot --data DIR".into(), "handwritten characters"),
+    ];
+    for (command, what) in next {
+        say(format_args!("  {command:<48}  {what}"));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

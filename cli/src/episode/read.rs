@@ -23,7 +23,12 @@ const BUFFERS: [&str; 3] = ["running_mean", "running_var", "num_batches_tracked"
 ///
 /// # Errors
 /// One line that names the tensor and says what was expected.
-pub fn read<T: Element>(path: &Path, file: &Tensors<'_>, model: &Model, needs: Needs) -> Result<EpisodeFile<T>, String> {
+pub fn read<T: Element>(
+    path: &Path,
+    file: &Tensors<'_>,
+    model: &Model,
+    needs: Needs,
+) -> Result<EpisodeFile<T>, String> {
     let located = |e: String| format!("{}: {e}", path.display());
     check_names(path, file, model).map_err(located)?;
     let parameters = parameters(file, model).map_err(located)?;
@@ -92,7 +97,10 @@ fn vectors<T: Element>(file: &Tensors<'_>, model: &Model) -> Result<(Vec<Vec<T>>
             vectors = vec![vec![T::zero(); layout.len()]; count];
         }
         if (count, is_stacked) != (vectors.len(), stacked) || count == 0 {
-            return Err(format!("the tensor {name} holds {count} directions: expected {} as in the others", vectors.len()));
+            return Err(format!(
+                "the tensor {name} holds {count} directions: expected {} as in the others",
+                vectors.len()
+            ));
         }
         let values = file.floats::<T>(&name)?;
         let len = entry.range().len();

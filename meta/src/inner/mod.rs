@@ -14,7 +14,9 @@
 
 mod gradient_descent;
 
-use autodiff::{Arg, Block, Element, Options, Plan, Real, Stage, Tape, Var, Workspace, grad, jvp_structural, vjp_structural};
+use autodiff::{
+    Arg, Block, Element, Options, Plan, Real, Stage, Tape, Var, Workspace, grad, jvp_structural, vjp_structural,
+};
 
 pub use gradient_descent::GradientDescent;
 
@@ -113,11 +115,7 @@ impl<T: Element> InnerPlan<T> {
         // The step sees the gradient as a variable of its own, so that it can be differentiated there.
         let gradient_variable = gradient.cut();
         let next = step.record(state, gradient_variable, rate);
-        let mut outputs = vec![
-            (Stage::POINT, value),
-            (Stage::POINT, gradient.dot(gradient)),
-            (Stage::POINT, next),
-        ];
+        let mut outputs = vec![(Stage::POINT, value), (Stage::POINT, gradient.dot(gradient)), (Stage::POINT, next)];
         let mut in_theta = false;
         let zero = || Var::full(&tape, 0.0, dim);
         match derivative {
@@ -202,13 +200,7 @@ impl<T: Element> InnerPlan<T> {
     }
 
     /// next ← S(state); keeps in `workspace` what derivatives at `state` need.
-    pub fn step(
-        &self,
-        workspace: &mut Workspace<T>,
-        inputs: &Inputs<'_, T>,
-        state: &[T],
-        next: &mut [T],
-    ) -> Measured {
+    pub fn step(&self, workspace: &mut Workspace<T>, inputs: &Inputs<'_, T>, state: &[T], next: &mut [T]) -> Measured {
         let (mut value, mut square) = ([T::zero()], [T::zero()]);
         self.run(Stage::POINT, workspace, inputs, [state, &[], &[]], &mut [&mut value, &mut square, next]);
         Measured { value: value[0].to_f64(), gradient_norm: square[0].to_f64().sqrt() }
@@ -227,14 +219,7 @@ impl<T: Element> InnerPlan<T> {
     }
 
     /// product ← (∂_θ∇_φG)ᵀ x at the last point (of a plan made for [`Derivative::Hessian`]).
-    pub fn mixed(
-        &self,
-        workspace: &mut Workspace<T>,
-        inputs: &Inputs<'_, T>,
-        state: &[T],
-        x: &[T],
-        product: &mut [T],
-    ) {
+    pub fn mixed(&self, workspace: &mut Workspace<T>, inputs: &Inputs<'_, T>, state: &[T], x: &[T], product: &mut [T]) {
         if self.in_theta {
             self.run(Stage::ADJOINT, workspace, inputs, [state, &[], x], &mut [product]);
         } else {

@@ -24,7 +24,12 @@ impl<T: Element> FirstOrder<T> {
 impl<T: Element> Method<T> for FirstOrder<T> {
     fn worker(&self) -> Box<dyn Worker<T> + '_> {
         let outer = self.outer.plan().workspace();
-        Box::new(FirstOrderWorker { method: self, run: Run::new(&self.inner), outer, v: vec![T::zero(); self.inner.dim()] })
+        Box::new(FirstOrderWorker {
+            method: self,
+            run: Run::new(&self.inner),
+            outer,
+            v: vec![T::zero(); self.inner.dim()],
+        })
     }
 
     fn bytes(&self) -> usize {

@@ -48,7 +48,7 @@ pub trait Worker<T>: Send {
 /// What one task's meta-gradient took and showed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Report {
-    /// f(φ_K, θ): the query loss after adaptation. Zero for Reptile, which does not look at the query set.
+    /// f(φ_K, θ): the query loss after adaptation. Reptile measures it for this report only.
     pub query_loss: f64,
     /// G(θ, θ): the support loss before the first step.
     pub first_inner: f64,

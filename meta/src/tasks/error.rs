@@ -106,21 +106,12 @@ impl DataError {
                  github.com/brendenlake/omniglot",
                 path.display()
             ),
-            DataError::TooFewClasses {
-                split,
-                ways,
-                classes,
-            } => write!(
+            DataError::TooFewClasses { split, ways, classes } => write!(
                 f,
                 "{ways} ways asked of {classes} classes in the {split} split: ask for at most \
                  {classes}, or give it more characters"
             ),
-            DataError::TooFewDrawings {
-                character,
-                shots,
-                queries,
-                drawings,
-            } => write!(
+            DataError::TooFewDrawings { character, shots, queries, drawings } => write!(
                 f,
                 "{shots} shots + {queries} queries asked of {drawings} drawings of {character}: ask \
                  for at most {drawings} in all"

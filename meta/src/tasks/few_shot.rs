@@ -34,19 +34,13 @@ impl FewShot {
 
     /// Refuses what no data set could give.
     pub(super) fn check(&self) -> Result<(), DataError> {
-        let FewShot {
-            ways,
-            shots,
-            queries,
-        } = *self;
+        let FewShot { ways, shots, queries } = *self;
         let request = |what: String| Err(DataError::Request(what));
         if ways < 2 {
             return request(format!("{ways} ways asked: a classifier needs at least 2"));
         }
         if shots == 0 || queries == 0 {
-            return request(format!(
-                "{shots} shots and {queries} queries asked: each must be at least 1"
-            ));
+            return request(format!("{shots} shots and {queries} queries asked: each must be at least 1"));
         }
         if ways > MOST || shots > MOST || queries > MOST || shots + queries > MOST {
             return request(format!(
@@ -100,9 +94,7 @@ impl FewShot {
         let mut chosen = [0; MOST];
         let chosen = &mut chosen[..self.shots + self.queries];
         rng.distinct(drawings, chosen);
-        let rows = support
-            .chunks_exact_mut(row_len)
-            .chain(query.chunks_exact_mut(row_len));
+        let rows = support.chunks_exact_mut(row_len).chain(query.chunks_exact_mut(row_len));
         for (drawing, row) in chosen.iter().zip(rows) {
             copy(*drawing, row);
         }
@@ -115,19 +107,10 @@ mod tests {
 
     #[test]
     fn senseless_requests_are_refused_in_one_line() {
-        for (ways, shots, queries) in [
-            (0, 1, 1),
-            (1, 1, 1),
-            (5, 0, 1),
-            (5, 1, 0),
-            (5000, 1, 1),
-            (5, usize::MAX, usize::MAX),
-        ] {
-            let asked = FewShot {
-                ways,
-                shots,
-                queries,
-            };
+        for (ways, shots, queries) in
+            [(0, 1, 1), (1, 1, 1), (5, 0, 1), (5, 1, 0), (5000, 1, 1), (5, usize::MAX, usize::MAX)]
+        {
+            let asked = FewShot { ways, shots, queries };
             let line = asked.check().unwrap_err().to_string();
             assert!(!line.contains('\n') && line.contains("asked"), "{line}");
         }

@@ -55,18 +55,10 @@ impl Glyphs {
         for split in Split::ALL {
             let classes = Glyphs::characters(split).len();
             if asked.ways > classes {
-                return Err(DataError::TooFewClasses {
-                    split,
-                    ways: asked.ways,
-                    classes,
-                });
+                return Err(DataError::TooFewClasses { split, ways: asked.ways, classes });
             }
         }
-        Ok(Glyphs {
-            seed,
-            asked,
-            shape: asked.shape(SIDE, SIDE),
-        })
+        Ok(Glyphs { seed, asked, shape: asked.shape(SIDE, SIDE) })
     }
 
     /// The numbers of a split's characters.
@@ -87,20 +79,14 @@ impl TaskStream for Glyphs {
     fn sample(&self, split: Split, k: u64, out: &mut Episode) {
         let rng = Random::of_task(NAME, self.seed, split, k);
         let characters = Glyphs::characters(split);
-        self.asked.fill(
-            rng,
-            characters.len() as u32,
-            SIDE * SIDE,
-            out,
-            |class, rng, support, query| {
-                let character = Character::number(characters.start as u64 + u64::from(class));
-                for rows in [support, query] {
-                    for image in rows.chunks_exact_mut(SIDE * SIDE) {
-                        pen::draw(&character, rng, image);
-                    }
+        self.asked.fill(rng, characters.len() as u32, SIDE * SIDE, out, |class, rng, support, query| {
+            let character = Character::number(characters.start as u64 + u64::from(class));
+            for rows in [support, query] {
+                for image in rows.chunks_exact_mut(SIDE * SIDE) {
+                    pen::draw(&character, rng, image);
                 }
-            },
-        );
+            }
+        });
     }
 
     fn name(&self) -> &str {
@@ -113,18 +99,11 @@ mod tests {
     use super::*;
     use crate::tasks::{nearest_neighbour_accuracy, testing};
 
-    const ASKED: FewShot = FewShot {
-        ways: 5,
-        shots: 1,
-        queries: 3,
-    };
+    const ASKED: FewShot = FewShot { ways: 5, shots: 1, queries: 3 };
 
     #[test]
     fn it_keeps_the_promises_of_a_stream() {
-        testing::check_stream(
-            &Glyphs::new(3, ASKED).unwrap(),
-            &Glyphs::new(4, ASKED).unwrap(),
-        );
+        testing::check_stream(&Glyphs::new(3, ASKED).unwrap(), &Glyphs::new(4, ASKED).unwrap());
     }
 
     #[test]
@@ -168,9 +147,7 @@ mod tests {
 
     #[test]
     fn more_ways_than_characters_are_refused() {
-        let line = Glyphs::new(0, FewShot { ways: 201, ..ASKED })
-            .unwrap_err()
-            .to_string();
+        let line = Glyphs::new(0, FewShot { ways: 201, ..ASKED }).unwrap_err().to_string();
         assert!(line.contains("201 ways asked of 200 classes"), "{line}");
     }
 }

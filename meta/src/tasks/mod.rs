@@ -150,10 +150,7 @@ impl Episode {
                 TargetKind::Classes(_) => Targets::Classes(vec![0; rows]),
             },
         };
-        Episode {
-            support: batch(shape.support),
-            query: batch(shape.query),
-        }
+        Episode { support: batch(shape.support), query: batch(shape.query) }
     }
 }
 

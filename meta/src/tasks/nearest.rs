@@ -24,15 +24,10 @@ use super::{Episode, Targets};
 /// If the episode is not a classification of `ways` classes, or has no rows.
 #[track_caller]
 pub fn nearest_neighbour_accuracy(episode: &Episode, ways: usize) -> f64 {
-    let (Targets::Classes(support), Targets::Classes(query)) =
-        (&episode.support.y, &episode.query.y)
-    else {
+    let (Targets::Classes(support), Targets::Classes(query)) = (&episode.support.y, &episode.query.y) else {
         panic!("nearest neighbour: the episode has values, not classes");
     };
-    assert!(
-        !support.is_empty() && !query.is_empty(),
-        "nearest neighbour: the episode has no rows"
-    );
+    assert!(!support.is_empty() && !query.is_empty(), "nearest neighbour: the episode has no rows");
     assert!(
         support.iter().chain(query).all(|c| (*c as usize) < ways),
         "nearest neighbour: a label is not below {ways}"
@@ -66,10 +61,7 @@ mod tests {
     use crate::tasks::Batch;
 
     fn batch(x: &[f32], y: &[u32]) -> Batch {
-        Batch {
-            x: x.to_vec(),
-            y: Targets::Classes(y.to_vec()),
-        }
+        Batch { x: x.to_vec(), y: Targets::Classes(y.to_vec()) }
     }
 
     #[test]
@@ -85,10 +77,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "not below 1")]
     fn a_label_out_of_range_is_a_mistake() {
-        let episode = Episode {
-            support: batch(&[0.0], &[0]),
-            query: batch(&[0.0], &[1]),
-        };
+        let episode = Episode { support: batch(&[0.0], &[0]), query: batch(&[0.0], &[1]) };
         nearest_neighbour_accuracy(&episode, 1);
     }
 }

@@ -52,11 +52,7 @@ impl Omniglot {
     /// [`DataError`] when a part is missing, an archive or a drawing is damaged, or there is nothing
     /// in it. The first damaged drawing by path is named, however many threads there are.
     pub fn read(folder: &Path) -> Result<Omniglot, DataError> {
-        let mut data = Omniglot {
-            pixels: Vec::new(),
-            characters: Vec::new(),
-            background: 0,
-        };
+        let mut data = Omniglot { pixels: Vec::new(), characters: Vec::new(), background: 0 };
         for name in PARTS {
             data.background = data.characters.len();
             data.append(Part::open(folder, name)?)?;
@@ -69,11 +65,7 @@ impl Omniglot {
         self.pixels.resize((first + part.len()) * PIXELS, 0);
         part.read_all(&mut self.pixels[first * PIXELS..])?;
         for (name, drawings) in part.characters() {
-            self.characters.push(Character {
-                name: name.to_owned(),
-                first,
-                drawings,
-            });
+            self.characters.push(Character { name: name.to_owned(), first, drawings });
             first += drawings;
         }
         Ok(())
@@ -96,9 +88,7 @@ impl Omniglot {
 
     /// A drawing's 28 × 28 bytes, row-major, ink 255.
     pub fn drawing(&self, character: usize, drawing: usize) -> &[u8] {
-        let Character {
-            first, drawings, ..
-        } = self.characters[character];
+        let Character { first, drawings, .. } = self.characters[character];
         assert!(drawing < drawings, "drawing {drawing} of {drawings}");
         &self.pixels[(first + drawing) * PIXELS..][..PIXELS]
     }
@@ -213,11 +203,7 @@ impl OmniglotTasks {
         for (split, members) in Split::ALL.into_iter().zip(&characters) {
             let classes = members.len() * rotations.turns(split);
             if asked.ways > classes {
-                return Err(DataError::TooFewClasses {
-                    split,
-                    ways: asked.ways,
-                    classes,
-                });
+                return Err(DataError::TooFewClasses { split, ways: asked.ways, classes });
             }
         }
         let short = |c: &&Character| c.drawings < asked.shots + asked.queries;
@@ -229,14 +215,7 @@ impl OmniglotTasks {
                 drawings: character.drawings,
             });
         }
-        Ok(OmniglotTasks {
-            data,
-            seed,
-            asked,
-            rotations,
-            characters,
-            shape: asked.shape(SIDE, SIDE),
-        })
+        Ok(OmniglotTasks { data, seed, asked, rotations, characters, shape: asked.shape(SIDE, SIDE) })
     }
 
     /// The characters of a split, as numbers of [`Omniglot`].
@@ -255,17 +234,15 @@ impl TaskStream for OmniglotTasks {
         let members = self.characters(split);
         let turns = self.rotations.turns(split);
         let classes = (members.len() * turns) as u32;
-        self.asked
-            .fill(rng, classes, PIXELS, out, |class, rng, support, query| {
-                let character = members[class as usize / turns] as usize;
-                let turn = class as usize % turns;
-                let drawings = self.data.drawings(character) as u32;
-                self.asked
-                    .pick_drawings(rng, drawings, PIXELS, support, query, |drawing, row| {
-                        let image = self.data.drawing(character, drawing as usize);
-                        drawing::unpack(image, turn, row);
-                    });
+        self.asked.fill(rng, classes, PIXELS, out, |class, rng, support, query| {
+            let character = members[class as usize / turns] as usize;
+            let turn = class as usize % turns;
+            let drawings = self.data.drawings(character) as u32;
+            self.asked.pick_drawings(rng, drawings, PIXELS, support, query, |drawing, row| {
+                let image = self.data.drawing(character, drawing as usize);
+                drawing::unpack(image, turn, row);
             });
+        });
     }
 
     fn name(&self) -> &str {

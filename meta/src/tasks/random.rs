@@ -77,11 +77,7 @@ impl Random {
 
     /// Fills `out` with distinct numbers of 0..n, every ordered choice equally likely.
     pub fn distinct(&mut self, n: u32, out: &mut [u32]) {
-        assert!(
-            out.len() <= n as usize,
-            "{} distinct numbers below {n} were asked for",
-            out.len()
-        );
+        assert!(out.len() <= n as usize, "{} distinct numbers below {n} were asked for", out.len());
         for i in 0..out.len() {
             out[i] = loop {
                 let candidate = self.below(n);
@@ -177,10 +173,7 @@ mod tests {
         for _ in 0..70_000 {
             counts[rng.below(7) as usize] += 1;
         }
-        assert!(
-            counts.iter().all(|c| (9_600..10_400).contains(c)),
-            "{counts:?}"
-        );
+        assert!(counts.iter().all(|c| (9_600..10_400).contains(c)), "{counts:?}");
 
         let mut all = [0; 30];
         rng.distinct(30, &mut all);

@@ -52,10 +52,7 @@ impl Wave {
     }
 
     fn draw(rng: &mut Random) -> Wave {
-        Wave {
-            amplitude: rng.uniform(0.1, 5.0),
-            phase: rng.uniform(0.0, std::f64::consts::PI),
-        }
+        Wave { amplitude: rng.uniform(0.1, 5.0), phase: rng.uniform(0.0, std::f64::consts::PI) }
     }
 }
 
@@ -69,12 +66,7 @@ impl Sinusoid {
         }
         Ok(Sinusoid {
             seed,
-            shape: EpisodeShape {
-                support: shots,
-                query: queries,
-                x: vec![1],
-                target: TargetKind::Values(1),
-            },
+            shape: EpisodeShape { support: shots, query: queries, x: vec![1], target: TargetKind::Values(1) },
         })
     }
 
@@ -92,10 +84,7 @@ impl TaskStream for Sinusoid {
     fn sample(&self, split: Split, k: u64, out: &mut Episode) {
         let mut rng = Random::of_task(NAME, self.seed, split, k);
         let wave = Wave::draw(&mut rng);
-        let batches = [
-            (&mut out.support, self.shape.support),
-            (&mut out.query, self.shape.query),
-        ];
+        let batches = [(&mut out.support, self.shape.support), (&mut out.query, self.shape.query)];
         for (batch, rows) in batches {
             let y = batch.y.values_mut();
             batch.x.clear();
@@ -120,10 +109,7 @@ mod tests {
 
     #[test]
     fn it_keeps_the_promises_of_a_stream() {
-        testing::check_stream(
-            &Sinusoid::new(3, 10, 7).unwrap(),
-            &Sinusoid::new(4, 10, 7).unwrap(),
-        );
+        testing::check_stream(&Sinusoid::new(3, 10, 7).unwrap(), &Sinusoid::new(4, 10, 7).unwrap());
     }
 
     #[test]
@@ -140,9 +126,7 @@ mod tests {
             most = most.max(wave.amplitude);
             mean += wave.phase / 2000.0;
             for batch in [&episode.support, &episode.query] {
-                let Targets::Values(y) = &batch.y else {
-                    panic!("not values")
-                };
+                let Targets::Values(y) = &batch.y else { panic!("not values") };
                 for (x, y) in batch.x.iter().zip(y) {
                     assert!((-5.0..=5.0).contains(x));
                     let expected = wave.amplitude * (f64::from(*x) - wave.phase).sin();

@@ -69,7 +69,14 @@ impl<'m, T: Element> MetaBatch<'m, T> {
     ///
     /// # Panics
     /// Where `count` is 0 or more than the batch was made for.
-    pub fn gradient<S>(&mut self, source: &S, count: usize, theta: &[T], hyper: Hyper, gradient: &mut [T]) -> BatchReport
+    pub fn gradient<S>(
+        &mut self,
+        source: &S,
+        count: usize,
+        theta: &[T],
+        hyper: Hyper,
+        gradient: &mut [T],
+    ) -> BatchReport
     where
         S: TaskSource<T>,
         S::Local: 'static,
@@ -88,7 +95,8 @@ impl<'m, T: Element> MetaBatch<'m, T> {
                 let mut task = task.lock().expect("no task panics while it is held");
                 let Task { gradient, report } = &mut *task;
                 let worker = &mut thread.worker;
-                *report = source.with_task(i, local, |data: &[Arg<'_, T>]| worker.gradient(theta, hyper, data, gradient));
+                *report =
+                    source.with_task(i, local, |data: &[Arg<'_, T>]| worker.gradient(theta, hyper, data, gradient));
             }
         };
         match &mut self.threads[..] {

@@ -52,10 +52,7 @@ impl Character {
         // Version of the alphabet: any change to what follows needs a new name.
         let mut rng = Random::new("glyph alphabet 1", 0, 0, id);
         let mut character = Character {
-            strokes: [Stroke::Line {
-                points: [[0.0; 2]; MOST_POINTS],
-                len: 0,
-            }; MOST_STROKES],
+            strokes: [Stroke::Line { points: [[0.0; 2]; MOST_POINTS], len: 0 }; MOST_STROKES],
             len: 2 + [0, 0, 1, 1, 1, 2, 2, 3][rng.below(8) as usize],
         };
         // Most strokes start where another one passed, as those of real characters do.
@@ -142,12 +139,7 @@ impl Stroke {
                 // The circle passes through the pen.
                 let (sin, cos) = sin_cos(f64::from(start));
                 let centre = [pen[0] - radius * cos as f32, pen[1] - radius * sin as f32];
-                let stroke = Stroke::Arc {
-                    centre,
-                    radius,
-                    start,
-                    sweep,
-                };
+                let stroke = Stroke::Arc { centre, radius, start, sweep };
                 (stroke, pen)
             }
         }
@@ -178,12 +170,7 @@ impl Stroke {
                     visit([0, 1].map(|k| wa * a[k] + wb * b[k] + wc * c[k]));
                 }
             }
-            Stroke::Arc {
-                centre,
-                radius,
-                start,
-                sweep,
-            } => {
+            Stroke::Arc { centre, radius, start, sweep } => {
                 let direction = |angle: f64| {
                     let (sin, cos) = sin_cos(angle);
                     (cos as f32, sin as f32)
@@ -217,10 +204,7 @@ mod tests {
                     again.push(p);
                 });
             }
-            assert!(
-                (-0.51..-0.49).contains(&low) && (0.49..0.51).contains(&high),
-                "{id}"
-            );
+            assert!((-0.51..-0.49).contains(&low) && (0.49..0.51).contains(&high), "{id}");
             let mut points = again.iter();
             for stroke in Character::number(id).strokes() {
                 stroke.trace(|p| assert_eq!(points.next(), Some(&p)));

@@ -57,23 +57,14 @@ fn placement(rng: &mut Random) -> impl Fn(Point) -> Point + use<> {
     move |[x, y]| {
         let (y, x) = (y / width, x * width);
         let x = x + shear * y;
-        [
-            centre[0] + size * (cos * x - sin * y),
-            centre[1] + size * (sin * x + cos * y),
-        ]
+        [centre[0] + size * (cos * x - sin * y), centre[1] + size * (sin * x + cos * y)]
     }
 }
 
 /// Moves the control points of a stroke.
 fn shake(stroke: &mut Stroke, rng: &mut Random) {
     stroke.move_points(|[x, y]| [x + rng.around_zero(SHAKE), y + rng.around_zero(SHAKE)]);
-    if let Stroke::Arc {
-        radius,
-        start,
-        sweep,
-        ..
-    } = stroke
-    {
+    if let Stroke::Arc { radius, start, sweep, .. } = stroke {
         *radius *= 1.0 + rng.around_zero(ARC_SHAKE);
         *start += rng.around_zero(2.0 * ARC_SHAKE);
         *sweep += rng.around_zero(2.0 * ARC_SHAKE);
@@ -144,10 +135,7 @@ mod tests {
         // A rectangle, and a half disc at each end.
         let length = (16.0_f32 * 16.0 + 5.8 * 5.8).sqrt();
         let expected = 2.0 * length + std::f32::consts::PI;
-        assert!(
-            (area - expected).abs() < 0.03 * expected,
-            "{area} {expected}"
-        );
+        assert!((area - expected).abs() < 0.03 * expected, "{area} {expected}");
     }
 
     #[test]

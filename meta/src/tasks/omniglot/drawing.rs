@@ -96,10 +96,7 @@ mod tests {
             reduce(&paper, width as usize, &mut ours);
             let theirs = resize(&ink, SIDE as u32, SIDE as u32, FilterType::Triangle);
             for (ours, theirs) in ours.iter().zip(theirs.as_raw()) {
-                assert!(
-                    ours.abs_diff(*theirs) <= 1,
-                    "{width} × {height}: {ours} {theirs}"
-                );
+                assert!(ours.abs_diff(*theirs) <= 1, "{width} × {height}: {ours} {theirs}");
             }
         }
     }

@@ -50,10 +50,7 @@ impl Part {
                 return Part::open_folder(unpacked)?.sorted();
             }
         }
-        Err(DataError::Missing {
-            part: name,
-            folder: folder.to_path_buf(),
-        })
+        Err(DataError::Missing { part: name, folder: folder.to_path_buf() })
     }
 
     fn open_archive(path: PathBuf) -> Result<Part, DataError> {
@@ -61,10 +58,7 @@ impl Part {
             Ok(bytes) => bytes.into(),
             Err(source) => return Err(DataError::Read { path, source }),
         };
-        let damaged = |reason: String| DataError::Archive {
-            path: path.clone(),
-            reason,
-        };
+        let damaged = |reason: String| DataError::Archive { path: path.clone(), reason };
         let archive = ZipArchive::new(Cursor::new(bytes)).map_err(|e| damaged(e.to_string()))?;
         let mut drawings = Vec::with_capacity(archive.len());
         for index in 0..archive.len() {
@@ -73,11 +67,7 @@ impl Part {
                 drawings.extend(Drawing::named(&name, index));
             }
         }
-        Ok(Part {
-            path,
-            container: Container::Archive(archive),
-            drawings,
-        })
+        Ok(Part { path, container: Container::Archive(archive), drawings })
     }
 
     fn open_folder(path: PathBuf) -> Result<Part, DataError> {
@@ -89,11 +79,7 @@ impl Part {
                 }
             }
         }
-        Ok(Part {
-            path,
-            container: Container::Folder,
-            drawings,
-        })
+        Ok(Part { path, container: Container::Folder, drawings })
     }
 
     fn sorted(mut self) -> Result<Part, DataError> {
@@ -111,9 +97,7 @@ impl Part {
 
     /// Each character's name and number of drawings, in order.
     pub fn characters(&self) -> impl Iterator<Item = (&str, usize)> {
-        self.drawings
-            .chunk_by(|a, b| a.character() == b.character())
-            .map(|group| (group[0].character(), group.len()))
+        self.drawings.chunk_by(|a, b| a.character() == b.character()).map(|group| (group[0].character(), group.len()))
     }
 
     /// Decodes every drawing into its place in `pixels`, in parallel.
@@ -133,10 +117,7 @@ impl Part {
             .collect::<Vec<_>>()
             .into_iter()
             .collect::<Result<(), _>>()
-            .map_err(|(drawing, reason)| DataError::Image {
-                path: self.path.join(&drawing.path),
-                reason,
-            })
+            .map_err(|(drawing, reason)| DataError::Image { path: self.path.join(&drawing.path), reason })
     }
 }
 
@@ -145,8 +126,9 @@ impl Container {
     fn read(&mut self, path: &Path, drawing: &Drawing, bytes: &mut Vec<u8>) -> Result<(), String> {
         bytes.clear();
         let read = match self {
-            Container::Folder => fs::File::open(path.join(&drawing.path))
-                .and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(bytes)),
+            Container::Folder => {
+                fs::File::open(path.join(&drawing.path)).and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(bytes))
+            }
             Container::Archive(archive) => {
                 let file = archive.by_index(drawing.index).map_err(|e| e.to_string())?;
                 file.take(LARGEST_FILE + 1).read_to_end(bytes)
@@ -182,10 +164,7 @@ impl Drawing {
 
 /// The entries of a folder with their names; none if it is a file. The order is the system's.
 fn list(folder: &Path) -> Result<Vec<(String, PathBuf)>, DataError> {
-    let failed = |source| DataError::Read {
-        path: folder.to_path_buf(),
-        source,
-    };
+    let failed = |source| DataError::Read { path: folder.to_path_buf(), source };
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(e) if e.kind() == ErrorKind::NotADirectory => return Ok(Vec::new()),

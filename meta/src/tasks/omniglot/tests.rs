@@ -12,11 +12,7 @@ use crate::tasks::{Targets, nearest_neighbour_accuracy, testing};
 
 const DRAWINGS: usize = 4;
 
-const ASKED: FewShot = FewShot {
-    ways: 2,
-    shots: 1,
-    queries: 2,
-};
+const ASKED: FewShot = FewShot { ways: 2, shots: 1, queries: 2 };
 
 /// A drawing that can be recognised: white, with a dark square whose place and shade say which.
 fn png(character: usize, drawing: usize) -> Vec<u8> {
@@ -49,8 +45,7 @@ fn write_zip(path: &Path, part: &str, files: &[(String, Vec<u8>)]) {
     let mut zip = ZipWriter::new(fs::File::create(path).unwrap());
     let options = SimpleFileOptions::default();
     zip.add_directory(format!("{part}/"), options).unwrap();
-    zip.start_file(format!("__MACOSX/{part}/Runes/._x.png"), options)
-        .unwrap();
+    zip.start_file(format!("__MACOSX/{part}/Runes/._x.png"), options).unwrap();
     for (name, bytes) in files {
         zip.start_file(format!("{part}/{name}"), options).unwrap();
         zip.write_all(bytes).unwrap();
@@ -71,11 +66,7 @@ fn write_folder(path: &Path, files: &[(String, Vec<u8>)]) {
 fn archives(each: usize) -> TempDir {
     let folder = TempDir::new().unwrap();
     for (p, part) in PARTS.iter().enumerate() {
-        write_zip(
-            &folder.path().join(format!("{part}.zip")),
-            part,
-            &files(p, each),
-        );
+        write_zip(&folder.path().join(format!("{part}.zip")), part, &files(p, each));
     }
     folder
 }
@@ -107,12 +98,7 @@ fn archives_and_folders_give_the_same_data_in_the_order_of_paths() {
     assert_eq!(data.characters(), 8);
     assert_eq!(data.background, 4);
     let names: Vec<&str> = (0..8).map(|c| data.character_name(c)).collect();
-    let part = [
-        "Knots (two)/character01",
-        "Knots (two)/character02",
-        "Runes/character01",
-        "Runes/character02",
-    ];
+    let part = ["Knots (two)/character01", "Knots (two)/character02", "Runes/character01", "Runes/character02"];
     assert_eq!(names, [part, part].concat());
     assert!((0..8).all(|c| data.drawings(c) == DRAWINGS));
 
@@ -150,24 +136,13 @@ fn it_keeps_the_promises_of_a_stream() {
         OmniglotTasks::new(Arc::clone(&data), seed, ASKED, split, rotations).unwrap()
     };
     testing::check_stream(&stream(1, Rotations::Always), &stream(2, Rotations::Always));
-    testing::check_stream(
-        &stream(1, Rotations::Training),
-        &stream(2, Rotations::Training),
-    );
+    testing::check_stream(&stream(1, Rotations::Training), &stream(2, Rotations::Training));
 }
 
 #[test]
 fn an_episode_has_distinct_classes_and_distinct_drawings() {
     let data = small();
-    let tasks = tasks(
-        Arc::clone(&data),
-        FewShot {
-            ways: 8,
-            shots: 2,
-            queries: 2,
-        },
-    )
-    .unwrap();
+    let tasks = tasks(Arc::clone(&data), FewShot { ways: 8, shots: 2, queries: 2 }).unwrap();
     // Every row is found again among the turned drawings of its split.
     let mut known = Vec::new();
     for character in tasks.characters(Split::Validation) {
@@ -185,17 +160,12 @@ fn an_episode_has_distinct_classes_and_distinct_drawings() {
         let mut class_of = [None; 8];
         let mut rows_seen = Vec::new();
         for batch in [&episode.support, &episode.query] {
-            let Targets::Classes(labels) = &batch.y else {
-                panic!("not classes")
-            };
+            let Targets::Classes(labels) = &batch.y else { panic!("not classes") };
             for (row, label) in batch.x.chunks_exact(PIXELS).zip(labels) {
                 let (class, drawing, _) = known.iter().find(|(.., known)| known == row).unwrap();
                 let of_label = &mut class_of[*label as usize];
                 assert_eq!(*of_label.get_or_insert(*class), *class);
-                assert!(
-                    !rows_seen.contains(&(*class, *drawing)),
-                    "a drawing came twice"
-                );
+                assert!(!rows_seen.contains(&(*class, *drawing)), "a drawing came twice");
                 rows_seen.push((*class, *drawing));
             }
         }
@@ -209,10 +179,7 @@ fn an_episode_has_distinct_classes_and_distinct_drawings() {
 #[test]
 fn splits_share_no_character_and_leave_none_out() {
     let data = small();
-    for split in [
-        CharacterSplit::Original,
-        CharacterSplit::Permuted { seed: 3 },
-    ] {
+    for split in [CharacterSplit::Original, CharacterSplit::Permuted { seed: 3 }] {
         let parts = split.cut(&data);
         assert_eq!(parts, split.cut(&data));
         assert!(parts.iter().all(|part| !part.is_empty()));
@@ -222,27 +189,17 @@ fn splits_share_no_character_and_leave_none_out() {
     }
     let original = CharacterSplit::Original.cut(&data);
     assert_eq!(original.map(|part| part.len()), [22, 2, 24]);
-    assert_ne!(
-        CharacterSplit::Permuted { seed: 3 }.cut(&data),
-        CharacterSplit::Permuted { seed: 4 }.cut(&data)
-    );
+    assert_ne!(CharacterSplit::Permuted { seed: 3 }.cut(&data), CharacterSplit::Permuted { seed: 4 }.cut(&data));
 }
 
 #[test]
 fn what_is_missing_is_named_with_where_to_get_it() {
     let folder = TempDir::new().unwrap();
     let line = failure(&folder.path().join("nowhere"));
-    assert!(
-        line.contains("images_background.zip") && line.contains("nowhere"),
-        "{line}"
-    );
+    assert!(line.contains("images_background.zip") && line.contains("nowhere"), "{line}");
     assert!(line.contains("github.com/brendenlake/omniglot"), "{line}");
 
-    write_zip(
-        &folder.path().join("images_background.zip"),
-        PARTS[0],
-        &files(0, 1),
-    );
+    write_zip(&folder.path().join("images_background.zip"), PARTS[0], &files(0, 1));
     let line = failure(folder.path());
     assert!(line.contains("images_evaluation.zip"), "{line}");
 
@@ -256,11 +213,7 @@ fn damaged_archives_are_errors() {
     let folder = archives(1);
     let path = folder.path().join("images_evaluation.zip");
     let whole = fs::read(&path).unwrap();
-    for bytes in [
-        &whole[..0],
-        &whole[..whole.len() / 2],
-        b"not an archive at all",
-    ] {
+    for bytes in [&whole[..0], &whole[..whole.len() / 2], b"not an archive at all"] {
         fs::write(&path, bytes).unwrap();
         let line = failure(folder.path());
         assert!(line.contains("images_evaluation.zip is damaged"), "{line}");
@@ -285,29 +238,18 @@ fn damaged_drawings_are_named() {
     let good = files(0, 1);
     let file = &good[5].0;
     let whole = good[5].1.clone();
-    for bytes in [
-        Vec::new(),
-        b"GIF89a".to_vec(),
-        whole[..whole.len() / 2].to_vec(),
-        whole[..40].to_vec(),
-    ] {
+    for bytes in [Vec::new(), b"GIF89a".to_vec(), whole[..whole.len() / 2].to_vec(), whole[..40].to_vec()] {
         let mut bad = good.clone();
         bad[5].1 = bytes;
         let folder = TempDir::new().unwrap();
         write_zip(&folder.path().join("images_background.zip"), PARTS[0], &bad);
         let zipped = failure(folder.path());
-        assert!(
-            zipped.contains(&format!("images_background.zip/{file} is damaged")),
-            "{zipped}"
-        );
+        assert!(zipped.contains(&format!("images_background.zip/{file} is damaged")), "{zipped}");
 
         let folder = TempDir::new().unwrap();
         write_folder(&folder.path().join(PARTS[0]), &bad);
         let unpacked = failure(folder.path());
-        assert!(
-            unpacked.contains(&format!("{file} is damaged")),
-            "{unpacked}"
-        );
+        assert!(unpacked.contains(&format!("{file} is damaged")), "{unpacked}");
     }
 }
 
@@ -316,15 +258,9 @@ fn more_than_there_is_cannot_be_asked() {
     let data = small();
     let refuse = |asked| one_line(tasks(Arc::clone(&data), asked).unwrap_err());
     let line = refuse(FewShot { ways: 20, ..ASKED });
-    assert!(
-        line.contains("20 ways asked of 8 classes in the validation split"),
-        "{line}"
-    );
+    assert!(line.contains("20 ways asked of 8 classes in the validation split"), "{line}");
     let line = refuse(FewShot { shots: 3, ..ASKED });
-    assert!(
-        line.contains("3 shots + 2 queries asked of 4 drawings of"),
-        "{line}"
-    );
+    assert!(line.contains("3 shots + 2 queries asked of 4 drawings of"), "{line}");
     let line = refuse(FewShot { ways: 0, ..ASKED });
     assert!(line.contains("0 ways"), "{line}");
 }
@@ -333,13 +269,9 @@ fn more_than_there_is_cannot_be_asked() {
 #[test]
 fn the_real_data_has_its_known_size_and_difficulty() {
     let beside_the_repository = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/omniglot");
-    let folder = std::env::var_os("OMNIGLOT_DIR")
-        .map_or_else(|| PathBuf::from(beside_the_repository), PathBuf::from);
+    let folder = std::env::var_os("OMNIGLOT_DIR").map_or_else(|| PathBuf::from(beside_the_repository), PathBuf::from);
     if !folder.is_dir() {
-        println!(
-            "skipped: no Omniglot in {} (set OMNIGLOT_DIR)",
-            folder.display()
-        );
+        println!("skipped: no Omniglot in {} (set OMNIGLOT_DIR)", folder.display());
         return;
     }
     let data = Arc::new(Omniglot::read(&folder).unwrap());
@@ -347,17 +279,10 @@ fn the_real_data_has_its_known_size_and_difficulty() {
     assert!((0..1623).all(|c| data.drawings(c) == 20));
     assert_eq!(data.character_name(0), "Alphabet_of_the_Magi/character01");
 
-    let asked = FewShot {
-        ways: 5,
-        shots: 1,
-        queries: 15,
-    };
+    let asked = FewShot { ways: 5, shots: 1, queries: 15 };
     let split = CharacterSplit::default();
     let tasks = OmniglotTasks::new(data, 1, asked, split, Rotations::default()).unwrap();
-    assert_eq!(
-        Split::ALL.map(|s| tasks.characters(s).len()),
-        [1100, 100, 423]
-    );
+    assert_eq!(Split::ALL.map(|s| tasks.characters(s).len()), [1100, 100, 423]);
     let mut episode = Episode::empty_for(tasks.shape());
     let mean = (0..300)
         .map(|k| {
