@@ -34,6 +34,7 @@
 //! assert_eq!(plan.evaluate(&[&[0.5, 1.0], &[1.0, 2.0]])[0], by_duals);
 //! ```
 
+pub mod check;
 pub mod dual;
 pub mod element;
 pub mod functions;

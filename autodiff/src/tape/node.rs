@@ -175,6 +175,34 @@ impl Prim {
         matches!(self, Prim::Unary(_) | Prim::Binary(_) | Prim::Compare(_) | Prim::Select)
     }
 
+    /// The names of all that are no rule, for the test that none is left unchecked. A new primitive needs a name
+    /// below, and belongs here.
+    #[cfg(test)]
+    pub const NAMES: &[&str] = &[
+        "input",
+        "seed",
+        "literal",
+        "less",
+        "less_equal",
+        "select",
+        "stop_gradient",
+        "cut",
+        "broadcast",
+        "sum",
+        "reshape",
+        "permute",
+        "slice",
+        "assemble",
+        "matmul",
+        "conv2d",
+        "conv2d_input_grad",
+        "conv2d_weight_grad",
+        "arg_max",
+        "one_hot",
+        "gather",
+        "scatter_add",
+    ];
+
     pub fn name(&self) -> &'static str {
         match self {
             Prim::Input(_) => "input",
