@@ -17,7 +17,7 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// Parameters `{name}.weight` [out, in] and `{name}.bias` [out].
+    /// Parameters `{name}.weight` [out, in] and `{name}.bias` `[out]`.
     pub fn new(layout: &mut Layout, name: &str, inputs: usize, outputs: usize) -> Self {
         Self::behind_flatten(layout, name, [inputs, 1, 1], outputs)
     }
@@ -50,7 +50,7 @@ pub struct Conv2d {
 }
 
 impl Conv2d {
-    /// Parameters `{name}.weight` [out, in, k, k] and `{name}.bias` [out].
+    /// Parameters `{name}.weight` [out, in, k, k] and `{name}.bias` `[out]`.
     pub fn new(
         layout: &mut Layout,
         name: &str,
@@ -81,7 +81,7 @@ pub struct BatchNorm2d {
 }
 
 impl BatchNorm2d {
-    /// Parameters `{name}.weight` γ and `{name}.bias` β, both [c].
+    /// Parameters `{name}.weight` γ and `{name}.bias` β, both `[c]`.
     pub fn new(layout: &mut Layout, name: &str, channels: usize) -> Self {
         let weight = layout.add_vector(format!("{name}.weight"), channels, Fill::Constant(1.0));
         let bias = layout.add_vector(format!("{name}.bias"), channels, Fill::Constant(0.0));
@@ -108,7 +108,7 @@ pub struct LayerNorm {
 }
 
 impl LayerNorm {
-    /// Parameters `{name}.weight` γ and `{name}.bias` β, both [d].
+    /// Parameters `{name}.weight` γ and `{name}.bias` β, both `[d]`.
     pub fn new(layout: &mut Layout, name: &str, width: usize) -> Self {
         let weight = layout.add_vector(format!("{name}.weight"), width, Fill::Constant(1.0));
         let bias = layout.add_vector(format!("{name}.bias"), width, Fill::Constant(0.0));

@@ -12,9 +12,9 @@ pub fn mse<'t>(output: Var<'t>, target: Var<'t>) -> Var<'t> {
     (output - target).square().mean_all()
 }
 
-/// Softmax cross-entropy: the mean over rows of logsumexp(z) − z[label].
+/// Softmax cross-entropy: the mean over rows of logsumexp(z) − `z[label]`.
 ///
-/// `logits` are [n, classes], `labels` [n].
+/// `logits` are \[n, classes\], `labels` \[n\].
 ///
 /// # Panics
 /// Where the shapes do not fit or a label could be no class.

@@ -13,7 +13,7 @@ use crate::statistics::{Moments, Statistics};
 pub enum Target<'t> {
     /// Real values [n, width]: mean squared error.
     Values(Var<'t>),
-    /// Classes [n]: softmax cross-entropy.
+    /// Classes `[n]`: softmax cross-entropy.
     Classes(Indices<'t>),
 }
 
@@ -49,7 +49,7 @@ impl Model {
         &self.layout
     }
 
-    /// One row's input: [d], or [h, w, c].
+    /// One row's input: `[d]`, or `[h, w, c]`.
     pub fn input(&self) -> &[usize] {
         &self.input
     }

@@ -4,11 +4,11 @@
 //!
 //! | file | what it decides |
 //! |---|---|
-//! | [`graph`] | which nodes are live, their stage, which are views of others |
-//! | [`fuse`] | which elementwise nodes and sums form one pass, and which values touch memory at all |
-//! | [`lower`] | the steps of each stage in order, with nodes still in place of addresses |
-//! | [`arena`] | where each value lives, by liveness |
-//! | [`display`] | what it looks like |
+//! | `graph` | which nodes are live, their stage, which are views of others |
+//! | `fuse` | which elementwise nodes and sums form one pass, and which values touch memory at all |
+//! | `lower` | the steps of each stage in order, with nodes still in place of addresses |
+//! | `arena` | where each value lives, by liveness |
+//! | `display` | what it looks like |
 //!
 //! None of them changes rounding: a fused plan and an unfused one give the same bits.
 
