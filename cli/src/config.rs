@@ -1,6 +1,6 @@
 //! The effective configuration of a run: every question answered and checked, saved beside the result.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -21,6 +21,9 @@ pub struct Config {
     pub method: MethodName,
     /// The network.
     pub model: String,
+    /// Where the initial parameters come from, if not from the seed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
     /// Classes in a task (classification).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ways: Option<usize>,
@@ -94,10 +97,7 @@ impl Config {
                             images_evaluation.zip from github.com/brendenlake/omniglot (folder python)"
                     .into());
             }
-            (Dataset::Omniglot, Some(folder)) => {
-                // A run can be repeated and evaluated from any folder.
-                Some(std::path::absolute(&folder).map_err(|e| Failure::io("find", &folder, &e))?)
-            }
+            (Dataset::Omniglot, Some(folder)) => Some(absolute(&folder)?),
             (_, None) => None,
             (_, Some(_)) => return Err(format!("{dataset} makes its own tasks: leave data out").into()),
         };
@@ -121,6 +121,7 @@ impl Config {
             data,
             method,
             model: asked.model.unwrap_or_else(|| defaults::model(dataset, ways)),
+            init: asked.init.as_deref().map(absolute).transpose()?,
             ways,
             shots: asked.shots.unwrap_or(tasks.shots),
             queries: asked.queries.unwrap_or(tasks.queries),
@@ -212,6 +213,11 @@ impl Config {
             None => String::from("L_support"),
         }
     }
+}
+
+/// A run can be repeated and evaluated from any folder.
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|e| Failure::io("find", path, &e))
 }
 
 #[cfg(test)]

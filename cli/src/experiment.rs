@@ -6,17 +6,16 @@ use meta::inner::Hyper;
 use meta::linear::Cg;
 use meta::method::{FirstOrder, Implicit, InnerStop, Keep, Method, Reptile, Unrolled};
 use meta::problem::{FewShot, Problem};
-use meta::tasks::{self, CharacterSplit, Glyphs, Omniglot, OmniglotTasks, Rotations, Sinusoid, TargetKind, TaskStream};
+use meta::tasks::{CharacterSplit, Glyphs, Omniglot, OmniglotTasks, Rotations, Sinusoid, TargetKind, TaskStream};
 use meta::train::{Adam, Optimiser, Sgd};
 use nn::Model;
 use rayon::ThreadPool;
 
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::memory;
+use crate::model;
 use crate::settings::{Dataset, MethodName, OuterOptimizer};
-
-/// The most parameters: a typing mistake in a spec is answered, not tried.
-const MOST_PARAMETERS: usize = 100_000_000;
 
 /// What training and evaluation share.
 pub struct Experiment {
@@ -37,9 +36,7 @@ impl Experiment {
     /// What is wrong with the data, the network, or the two together.
     pub fn new(config: &Config, pool: ThreadPool) -> Result<Self, Failure> {
         autodiff::Isa::detect()?;
-        let model: Model = config.model.parse().map_err(|e| Failure::new(format_args!("model: {e}")))?;
-        let stream = pool.install(|| stream(config))?;
-        check_fit(&model, stream.as_ref())?;
+        let (model, stream) = pool.install(|| tasks(config))?;
         let shape = stream.shape();
         let prox = config.method == MethodName::Imaml;
         let problem = FewShot::new(model, shape.support, shape.query, prox);
@@ -55,14 +52,8 @@ impl Experiment {
         let method = self.compile(config);
         let threads = self.pool.current_num_threads().min(config.meta_batch);
         let bytes = (method.bytes() * threads + 4 * self.problem.dim() * (config.meta_batch + 4)) as u64;
-        match available_bytes().filter(|&available| bytes > available) {
-            None => Ok(method),
-            Some(available) => Err(Failure::new(format_args!(
-                "training takes {} MB of memory and {} MB are free: lower --inner-steps, --meta-batch or --threads",
-                bytes >> 20,
-                available >> 20
-            ))),
-        }
+        memory::check("training", bytes, "lower --inner-steps, --meta-batch or --threads")?;
+        Ok(method)
     }
 
     fn compile(&self, config: &Config) -> Box<dyn Method<f32>> {
@@ -102,15 +93,19 @@ pub fn pool(threads: Option<usize>) -> Result<ThreadPool, Failure> {
     pool.map_err(|e| Failure::new(format_args!("cannot start {threads} threads: {e}")))
 }
 
-/// Memory that a program can still take, where the system tells.
-fn available_bytes() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
+/// The network and the tasks.
+///
+/// # Errors
+/// What is wrong with one of them, or the two together.
+pub fn tasks(config: &Config) -> Result<(Model, Box<dyn TaskStream>), Failure> {
+    let model = model::parse(&config.model).map_err(|e| Failure::new(format_args!("model: {e}")))?;
+    let stream = stream(config)?;
+    check_fit(&model, stream.as_ref())?;
+    Ok((model, stream))
 }
 
 fn stream(config: &Config) -> Result<Box<dyn TaskStream>, Failure> {
-    let asked = tasks::FewShot { ways: config.ways.unwrap_or(0), shots: config.shots, queries: config.queries };
+    let asked = meta::tasks::FewShot { ways: config.ways.unwrap_or(0), shots: config.shots, queries: config.queries };
     Ok(match (config.dataset, &config.data) {
         (Dataset::Omniglot, Some(folder)) => {
             let data = Arc::new(Omniglot::read(folder)?);
@@ -125,12 +120,6 @@ fn stream(config: &Config) -> Result<Box<dyn TaskStream>, Failure> {
 fn check_fit(model: &Model, stream: &dyn TaskStream) -> Result<(), Failure> {
     let (spec, name, shape) = (model.spec(), stream.name(), stream.shape());
     let misfit = |what: String| Err(Failure::new(format_args!("the model {spec} does not fit {name}: {what}")));
-    let parameters = model.layout().parameter_count();
-    if parameters > MOST_PARAMETERS {
-        return Err(
-            format!("the model {spec} has {parameters} parameters: at most {MOST_PARAMETERS} are allowed").into()
-        );
-    }
     if model.input() != shape.x {
         return misfit(format!("it reads {}, the data have {}", extents(model.input()), extents(&shape.x)));
     }

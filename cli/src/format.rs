@@ -1,6 +1,7 @@
 //! Numbers as people read them.
 
-use meta::train::{Interval, Measure};
+use meta::predict::Measure;
+use meta::train::Interval;
 
 /// `97.1 ± 0.4 %`, or `0.312 ± 0.021` for a squared error.
 pub fn interval(measure: Measure, Interval { mean, half_width }: Interval) -> String {

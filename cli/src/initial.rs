@@ -1,18 +1,50 @@
-//! Initial parameters, a pure function of the seed.
+//! Initial parameters: a pure function of the seed, or from a file.
 
+use std::path::Path;
+
+use autodiff::Element;
 use nn::{Init, Model};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// θ₀: PyTorch's default initialisation, drawn from ChaCha8 with the key `parameters` (16 bytes, zero padded) ‖
-/// seed (8, little endian) ‖ 0 (8), so that it shares no stream with any task.
-pub fn parameters(model: &Model, seed: u64) -> Vec<f32> {
+use crate::failure::Failure;
+use crate::tensors::{Tensors, is_buffer};
+
+/// A source of uniform numbers in [0, 1): ⌊w / 2¹¹⌋ · 2⁻⁵³ of 64-bit words w of ChaCha8 with the key `name` (16 bytes,
+/// zero padded) ‖ seed (8, little endian) ‖ 0 (8), so that it shares no stream with any task.
+pub fn uniform(name: &str, seed: u64) -> impl FnMut() -> f64 {
     let mut key = [0; 32];
-    key[..10].copy_from_slice(b"parameters");
+    key[..name.len()].copy_from_slice(name.as_bytes());
     key[16..24].copy_from_slice(&seed.to_le_bytes());
     let mut rng = ChaCha8Rng::from_seed(key);
-    // ⌊w / 2¹¹⌋ · 2⁻⁵³ of a 64-bit word w
-    model.init(Init::PyTorch, &mut || (rng.next_u64() >> 11) as f64 * (1.0 / (1_u64 << 53) as f64))
+    move || (rng.next_u64() >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
+}
+
+/// θ₀: PyTorch's default initialisation.
+pub fn parameters<T: Element>(model: &Model, seed: u64) -> Vec<T> {
+    model.init(Init::PyTorch, &mut uniform("parameters", seed))
+}
+
+/// θ₀ from a `state_dict` saved as safetensors (a run's model.safetensors, or one saved by PyTorch), or from the
+/// `param.*` of an episode file.
+///
+/// # Errors
+/// Where the file cannot be read, or its parameters are not those of the model.
+pub fn from_file<T: Element>(path: &Path, model: &Model) -> Result<Vec<T>, Failure> {
+    let bytes = std::fs::read(path).map_err(|e| Failure::io("read", path, &e))?;
+    let file = Tensors::parse(path, &bytes)?;
+    let located = |e: String| Failure::new(format_args!("{}: {e}", path.display()));
+    let names = file.names();
+    let prefix = if names.iter().any(|name| name.starts_with("param.")) { "param." } else { "" };
+    // Of an episode file the parameters are read and the tasks are not.
+    for name in names.iter().filter_map(|name| name.strip_prefix(prefix)) {
+        if is_buffer(name) {
+            eprintln!("imaml: {}: ignoring the buffer {name}", path.display());
+        } else if !model.layout().entries().iter().any(|e| e.name() == name) {
+            return Err(located(format!("{name} is no parameter of {}", model.spec())));
+        }
+    }
+    file.parameters(model.layout(), prefix).map_err(located)
 }
 
 #[cfg(test)]
@@ -22,8 +54,9 @@ mod tests {
     #[test]
     fn parameters_depend_on_the_seed_and_nothing_else() {
         let model: Model = "mlp:1-8-1".parse().unwrap();
-        assert_eq!(parameters(&model, 3), parameters(&model, 3));
-        assert_ne!(parameters(&model, 3), parameters(&model, 4));
-        assert!(parameters(&model, 3).iter().all(|p| p.abs() <= 1.0));
+        let parameters = |seed| parameters::<f32>(&model, seed);
+        assert_eq!(parameters(3), parameters(3));
+        assert_ne!(parameters(3), parameters(4));
+        assert!(parameters(3).iter().all(|p| p.abs() <= 1.0));
     }
 }

@@ -6,6 +6,8 @@
 //! | `train` | meta-trains; saves a run folder |
 //! | `eval` | measures a run on tasks it has not seen |
 //! | `grad`, `hvp`, `metagrad` | derivatives on the tasks of an episode file |
+//! | `predict` | what a model says of an episode file's query sets |
+//! | `export-episode` | writes tasks and parameters as an episode file |
 //!
 //! What goes wrong is one line on standard error, exit status 2. A run stopped by Ctrl-C is saved, exit status 130.
 
@@ -22,12 +24,16 @@ mod defaults;
 mod episode;
 mod experiment;
 mod failure;
+mod files;
 mod format;
 mod initial;
+mod memory;
+mod model;
 mod parameter_file;
 mod progress;
 mod run_folder;
 mod settings;
+mod tensors;
 mod training;
 
 /// Meta-learning with implicit gradients. Without a command: a demonstration of some three minutes.
@@ -46,6 +52,8 @@ enum Command {
     Grad(commands::derivative::GradArgs),
     Hvp(commands::derivative::HvpArgs),
     Metagrad(commands::derivative::MetagradArgs),
+    Predict(commands::predict::PredictArgs),
+    ExportEpisode(commands::export_episode::ExportArgs),
 }
 
 fn main() -> ExitCode {
@@ -72,6 +80,8 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Grad(args) => commands::derivative::grad(&args).map(|()| ExitCode::SUCCESS),
         Command::Hvp(args) => commands::derivative::hvp(&args).map(|()| ExitCode::SUCCESS),
         Command::Metagrad(args) => commands::derivative::metagrad(&args).map(|()| ExitCode::SUCCESS),
+        Command::Predict(args) => commands::predict::predict(&args).map(|()| ExitCode::SUCCESS),
+        Command::ExportEpisode(args) => commands::export_episode::export(&args).map(|()| ExitCode::SUCCESS),
     }
 }
 

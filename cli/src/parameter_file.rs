@@ -8,6 +8,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use crate::failure::Failure;
+use crate::tensors::Tensors;
 
 /// The bytes of a file that holds flat vectors as `<prefix><parameter name>`, and one metadata entry.
 ///
@@ -33,7 +34,7 @@ pub fn to_bytes(layout: &Layout, vectors: &[(&str, &[f32])], (key, value): (&str
 /// A file that [`to_bytes`] made, or one of the same names and shapes.
 pub struct ParameterFile<'a> {
     path: &'a Path,
-    tensors: SafeTensors<'a>,
+    tensors: Tensors<'a>,
     metadata: HashMap<String, String>,
 }
 
@@ -45,7 +46,7 @@ impl<'a> ParameterFile<'a> {
     pub fn parse(path: &'a Path, bytes: &'a [u8]) -> Result<Self, Failure> {
         let damaged = |e| Failure::new(format_args!("{} is damaged ({e}): train again", path.display()));
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
-        let tensors = SafeTensors::deserialize(bytes).map_err(damaged)?;
+        let tensors = Tensors::parse(path, bytes)?;
         Ok(ParameterFile { path, tensors, metadata: header.metadata().clone().unwrap_or_default() })
     }
 
@@ -59,25 +60,9 @@ impl<'a> ParameterFile<'a> {
     /// # Errors
     /// Where a parameter is missing, has another shape or type, or is not finite.
     pub fn vector(&self, layout: &Layout, prefix: &str) -> Result<Vec<f32>, Failure> {
-        let mut flat = vec![0.0; layout.len()];
-        for entry in layout.entries() {
-            let name = format!("{prefix}{}", entry.name());
-            let wrong = |what: &str| {
-                let path = self.path.display();
-                Failure::new(format_args!("{path} does not belong to this run's model: {name} {what}; train again"))
-            };
-            let tensor = self.tensors.tensor(&name).map_err(|_| wrong("is missing"))?;
-            if tensor.dtype() != Dtype::F32 || tensor.shape() != entry.file_shape() {
-                let (shape, expected) = (tensor.shape(), entry.file_shape());
-                return Err(wrong(&format!("is {:?} {shape:?}, not F32 {expected:?}", tensor.dtype())));
-            }
-            let number = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
-            let values: Vec<f32> = tensor.data().chunks_exact(4).map(number).collect();
-            if values.iter().any(|v| !v.is_finite()) {
-                return Err(wrong("holds a NaN or an infinity"));
-            }
-            layout.from_file(entry, &values, &mut flat);
-        }
-        Ok(flat)
+        self.tensors.parameters(layout, prefix).map_err(|e| {
+            let path = self.path.display();
+            Failure::new(format_args!("{path} does not belong to this run's model: {e}; train again"))
+        })
     }
 }

@@ -10,7 +10,6 @@
 //! A reader sees an old file or a new one, never half of one. The checkpoint comes last: whatever is interrupted
 //! between two files, going on from it writes the others again.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use nn::Layout;
@@ -18,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::files::write_whole;
 use crate::parameter_file::{ParameterFile, to_bytes};
 use crate::settings::Settings;
 
@@ -194,18 +194,4 @@ impl RunFolder {
         write_whole(&self.file(MODEL), &to_bytes(layout, &[("", theta)], ("format", "pt")))?;
         write_whole(&self.file(CHECKPOINT), &to_bytes(layout, &vectors, (KEY, &standing)))
     }
-}
-
-/// Writes a file beside its place, then renames it.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".partial");
-    let written = std::fs::File::create(&temporary)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| std::fs::rename(&temporary, path));
-    written.map_err(|e| {
-        // Nothing half-written stays behind; that it cannot be removed is no second error.
-        let _ = std::fs::remove_file(&temporary);
-        Failure::io("write", path, &e)
-    })
 }

@@ -8,6 +8,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use meta::tasks::Split;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
@@ -110,6 +111,27 @@ impl Decay {
     }
 }
 
+/// Which tasks of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SplitName {
+    /// Those trained on.
+    Train,
+    /// Those to choose by.
+    Validation,
+    /// Those to report.
+    Test,
+}
+
+impl From<SplitName> for Split {
+    fn from(name: SplitName) -> Split {
+        match name {
+            SplitName::Train => Split::Train,
+            SplitName::Validation => Split::Validation,
+            SplitName::Test => Split::Test,
+        }
+    }
+}
+
 impl fmt::Display for Dataset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -131,6 +153,9 @@ pub struct Settings {
     /// The network, such as mlp:1-40-40-1 or conv4:channels=64,stride=2,ways=5,image=1x28x28.
     #[arg(long, value_name = "SPEC")]
     pub model: Option<String>,
+    /// Start from the parameters in this file: a run's model.safetensors, or a state_dict saved by PyTorch.
+    #[arg(long, value_name = "FILE")]
+    pub init: Option<PathBuf>,
     /// Classes in a task.
     #[arg(long, value_name = "N")]
     pub ways: Option<usize>,
@@ -212,6 +237,7 @@ impl Settings {
             data: self.data.or(other.data),
             method: self.method.or(other.method),
             model: self.model.or(other.model),
+            init: self.init.or(other.init),
             ways: self.ways.or(other.ways),
             shots: self.shots.or(other.shots),
             queries: self.queries.or(other.queries),

@@ -76,7 +76,10 @@ pub fn train(
     let mut optimiser = experiment.optimiser(config);
     let (mut seconds, mut iteration, mut metrics) = (0.0, 0, String::new());
     let theta = match from {
-        None => initial::parameters(problem.model(), config.seed),
+        None => match &config.init {
+            Some(path) => initial::from_file(path, problem.model())?,
+            None => initial::parameters(problem.model(), config.seed),
+        },
         Some((Checkpoint { standing, theta, optimiser: state }, lines)) => {
             optimiser.restore(standing.iteration, &state)?;
             (seconds, iteration, metrics) = (standing.seconds, standing.iteration, lines);

@@ -16,12 +16,14 @@
 //! | [`inner`] | the recorded inner step: running it, and its pullback |
 //! | [`linear`] | solvers of A x = b for operators that only multiply |
 //! | [`method`] | meta-gradients |
+//! | [`predict`] | what a network says after adaptation |
 //! | [`tasks`] | reproducible streams of few-shot tasks |
 //! | [`train`] | outer optimisers, the training loop, evaluation |
 
 pub mod inner;
 pub mod linear;
 pub mod method;
+pub mod predict;
 pub mod problem;
 pub mod tasks;
 pub mod train;

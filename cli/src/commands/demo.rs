@@ -4,8 +4,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
+use meta::predict::Measure;
 use meta::tasks::{Episode, Split, TaskStream, nearest_neighbour_accuracy};
-use meta::train::{Evaluation, Interval, Measure};
+use meta::train::{Evaluation, Interval};
 use rayon::prelude::*;
 
 use crate::commands::eval::evaluate;

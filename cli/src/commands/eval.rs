@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use meta::tasks::Split;
 use meta::train::{Evaluation, Evaluator};
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use crate::experiment::{self, Experiment};
 use crate::failure::Failure;
 use crate::format;
 use crate::run_folder::RunFolder;
-use crate::settings::Settings;
+use crate::settings::{Settings, SplitName};
 use crate::training::result_json;
 
 /// Measure a trained run on tasks it has not seen.
@@ -51,15 +51,6 @@ pub struct EvalArgs {
     json: bool,
 }
 
-/// A split to measure on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum SplitName {
-    /// To report.
-    Test,
-    /// To choose by.
-    Validation,
-}
-
 /// `imaml eval`
 ///
 /// # Errors
@@ -83,10 +74,7 @@ pub fn eval(args: &EvalArgs) -> Result<ExitCode, Failure> {
     let config = Config::new(changed.or(saved))?;
     let experiment = Experiment::new(&config, experiment::pool(args.threads)?)?;
     let theta = folder.parameters(experiment.problem.model().layout())?;
-    let split = match args.split {
-        SplitName::Test => Split::Test,
-        SplitName::Validation => Split::Validation,
-    };
+    let split = args.split.into();
     let steps = steps(&args.inner_steps, &config);
     let results = evaluate(&experiment, &theta, split, args.tasks, &steps);
     if args.json {

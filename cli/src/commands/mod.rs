@@ -3,4 +3,7 @@
 pub mod demo;
 pub mod derivative;
 pub mod eval;
+pub mod export_episode;
+pub mod predict;
+pub mod source;
 pub mod train;

@@ -11,15 +11,15 @@
 //! Everything is checked here, so that behind this module no shape, label or number can be wrong: each error
 //! names the tensor and what was expected of it.
 
+mod axes;
 mod read;
-mod tensors;
 mod write;
 
 use autodiff::{Arg, Element};
 use meta::train::TaskSource;
 
+pub use axes::{channels_first, file_row};
 pub use read::{Needs, read};
-pub use tensors::{Dtype, Tensors};
 pub use write::{OutputFile, write};
 
 /// The contents of an episode file, in memory order, for one model.

@@ -5,7 +5,8 @@ use std::path::Path;
 use autodiff::Element;
 use nn::Model;
 
-use super::{EpisodeFile, Set, Targets, Tasks, Tensors};
+use super::{EpisodeFile, Set, Targets, Tasks, axes};
+use crate::tensors::{Tensors, expect_shape, is_buffer};
 
 /// What a command needs of a file beyond parameters and support sets.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,9 +16,6 @@ pub struct Needs {
     /// `query.*`
     pub query: bool,
 }
-
-/// Buffers of a state_dict, which carry no derivative.
-const BUFFERS: [&str; 3] = ["running_mean", "running_var", "num_batches_tracked"];
 
 /// Reads and checks an episode file for a model.
 ///
@@ -31,7 +29,7 @@ pub fn read<T: Element>(
 ) -> Result<EpisodeFile<T>, String> {
     let located = |e: String| format!("{}: {e}", path.display());
     check_names(path, file, model).map_err(located)?;
-    let parameters = parameters(file, model).map_err(located)?;
+    let parameters = file.parameters(model.layout(), "param.").map_err(located)?;
     let (vectors, vectors_stacked) =
         if needs.vectors { vectors(file, model).map_err(located)? } else { Default::default() };
     let tasks = tasks(file, model, needs.query).map_err(located)?;
@@ -45,7 +43,7 @@ fn check_names(path: &Path, file: &Tensors<'_>, model: &Model) -> Result<(), Str
             return Err(format!("the tensor {name} is none of param.*, vector.*, support.*, query.*"));
         };
         match kind {
-            "param" if BUFFERS.iter().any(|b| rest.ends_with(b)) => {
+            "param" if is_buffer(rest) => {
                 eprintln!("imaml: {}: ignoring the buffer {name}", path.display());
             }
             "param" | "vector" if known(rest) => {}
@@ -58,24 +56,6 @@ fn check_names(path: &Path, file: &Tensors<'_>, model: &Model) -> Result<(), Str
         }
     }
     Ok(())
-}
-
-fn expect_shape(name: &str, shape: &[usize], expected: &[usize]) -> Result<(), String> {
-    if shape == expected {
-        return Ok(());
-    }
-    Err(format!("the tensor {name} has shape {shape:?}: expected {expected:?}"))
-}
-
-fn parameters<T: Element>(file: &Tensors<'_>, model: &Model) -> Result<Vec<T>, String> {
-    let layout = model.layout();
-    let mut flat = vec![T::zero(); layout.len()];
-    for entry in layout.entries() {
-        let name = format!("param.{}", entry.name());
-        expect_shape(&name, &file.shape(&name)?, entry.file_shape())?;
-        layout.from_file(entry, &file.floats::<T>(&name)?, &mut flat);
-    }
-    Ok(flat)
 }
 
 /// The directions, and whether the file stacks them along a leading axis.
@@ -132,11 +112,7 @@ fn set<T: Element>(
 ) -> Result<(usize, usize, Set<T>), String> {
     let (x_name, y_name) = (format!("{kind}.x"), format!("{kind}.y"));
     let shape = file.shape(&x_name)?;
-    // Files hold [T, n, C, H, W]; the model reads [n, H, W, C].
-    let row: Vec<usize> = match *model.input() {
-        [h, w, c] => vec![c, h, w],
-        ref other => other.to_vec(),
-    };
+    let row = axes::file_row(model.input());
     if shape.len() != 2 + row.len() || shape[2..] != row[..] {
         return Err(format!("the tensor {x_name} has shape {shape:?}: expected [tasks, rows, {}]", list(&row)));
     }
@@ -149,7 +125,7 @@ fn set<T: Element>(
     }
     let mut x = file.floats::<T>(&x_name)?;
     if let [h, w, c] = *model.input() {
-        x = channels_last(&x, [h, w, c]);
+        x = axes::channels_last(&x, [h, w, c]);
     }
     let y = if model.classifies() {
         expect_shape(&y_name, &file.shape(&y_name)?, &[count, rows])?;
@@ -163,14 +139,4 @@ fn set<T: Element>(
 
 fn list(numbers: &[usize]) -> String {
     numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
-}
-
-fn channels_last<T: Element>(x: &[T], [h, w, c]: [usize; 3]) -> Vec<T> {
-    let mut y = Vec::with_capacity(x.len());
-    for image in x.chunks_exact(h * w * c) {
-        for pixel in 0..h * w {
-            y.extend((0..c).map(|channel| image[channel * h * w + pixel]));
-        }
-    }
-    y
 }

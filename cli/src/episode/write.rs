@@ -1,4 +1,4 @@
-//! Results as a safetensors file: written beside its place, then renamed, so that it is whole or absent.
+//! Tensors into a safetensors file.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -6,6 +6,9 @@ use std::path::Path;
 use autodiff::Element;
 use nn::Layout;
 use safetensors::{Dtype, View};
+
+use crate::failure::Failure;
+use crate::files::write_whole;
 
 /// Tensors on their way into a file.
 #[derive(Default)]
@@ -47,6 +50,12 @@ impl OutputFile {
         self.tensors.push((name.into(), Array { dtype, shape: shape.into(), bytes }));
     }
 
+    /// Adds labels, as i64.
+    pub fn add_labels(&mut self, name: &str, shape: &[usize], labels: impl Iterator<Item = u32>) {
+        let bytes = labels.flat_map(|label| i64::from(label).to_le_bytes()).collect();
+        self.tensors.push((name.into(), Array { dtype: Dtype::I64, shape: shape.into(), bytes }));
+    }
+
     /// Adds flat vectors as `<kind>.<parameter>` tensors in file order, with a leading axis where `stacked`.
     pub fn add_parameters<T: Element>(&mut self, kind: &str, layout: &Layout, vectors: &[&[T]], stacked: bool) {
         for entry in layout.entries() {
@@ -58,20 +67,12 @@ impl OutputFile {
     }
 }
 
-/// Writes the file.
+/// Writes the file, whole or not at all.
 ///
 /// # Errors
 /// What went wrong, and where.
-pub fn write(path: &Path, file: &OutputFile) -> Result<(), String> {
-    let failed = |e: &dyn std::fmt::Display| format!("cannot write {}: {e}", path.display());
+pub fn write(path: &Path, file: &OutputFile) -> Result<(), Failure> {
     let tensors: Vec<(&str, &Array)> = file.tensors.iter().map(|(name, array)| (name.as_str(), array)).collect();
-    let bytes = safetensors::serialize(tensors, None).map_err(|e| failed(&e))?;
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".partial");
-    let result = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
-    result.map_err(|e| {
-        // Nothing half-written stays behind; that it cannot be removed is no second error.
-        let _ = std::fs::remove_file(&temporary);
-        failed(&e)
-    })
+    let bytes = safetensors::serialize(tensors, None).expect("the header of these tensors is small");
+    write_whole(path, &bytes)
 }

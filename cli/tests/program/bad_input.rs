@@ -6,7 +6,7 @@ use super::{TINY, folder, run, succeed};
 
 /// Runs, expects one line on standard error that has all of `says`, status 2, and no folder `run`.
 #[track_caller]
-fn refuses(folder: &Path, arguments: &[&str], says: &[&str]) {
+pub fn refuses(folder: &Path, arguments: &[&str], says: &[&str]) {
     let output = run(folder, arguments);
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");

@@ -6,7 +6,7 @@ mod optimiser;
 mod source;
 
 pub use batch::{BatchReport, MetaBatch};
-pub use evaluate::{Evaluation, Evaluator, Interval, Measure};
+pub use evaluate::{Evaluation, Evaluator, Interval};
 pub use optimiser::{Adam, Optimiser, Sgd};
 pub use source::{EpisodeTasks, TaskSource};
 

@@ -2,36 +2,33 @@
 //!
 //! All three run the same way: a [`Method`] on every task, in parallel, the mean over tasks to a file.
 
+mod support;
+
 use std::path::PathBuf;
 use std::time::Instant;
 
-use autodiff::{Arg, Element, Isa, Options, Plan, Stage, Tape, Workspace, grad as gradient_of, hvp as hessian_times};
+use autodiff::Element;
 use clap::{Args, ValueEnum};
 use meta::inner::Hyper;
 use meta::linear::{Cg, Status};
-use meta::method::{FirstOrder, Implicit, InnerStop, Keep, Method, Report, Reptile, Unrolled, Worker};
-use meta::problem::{At, FewShot, Problem};
+use meta::method::{FirstOrder, Implicit, InnerStop, Keep, Method, Reptile, Unrolled};
+use meta::problem::FewShot;
 use meta::train::MetaBatch;
-use nn::Model;
 use serde_json::{Value, json};
 
-use crate::episode::{self, Dtype, EpisodeFile, Needs, OutputFile, Tensors};
+use crate::commands::source::{Opened, Precision, Source};
+use crate::console::say;
+use crate::episode::{self, EpisodeFile, Needs, OutputFile};
+use crate::experiment;
 use crate::failure::Failure;
+use crate::memory;
+use support::{SupportGradient, SupportHessian};
 
-/// What every command on an episode file takes.
+/// What these commands take.
 #[derive(Args, Clone, Debug)]
 pub struct Common {
-    /// The episode file (safetensors).
-    file: PathBuf,
-    /// The model, such as mlp:1-40-40-1 or conv4:channels=64,stride=2,ways=5,image=1x28x28.
-    #[arg(long)]
-    model: String,
-    /// Precision to compute in [default: the file's].
-    #[arg(long)]
-    dtype: Option<Precision>,
-    /// Threads [default: all cores].
-    #[arg(long)]
-    threads: Option<usize>,
+    #[command(flatten)]
+    source: Source,
     /// Where to write the result.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -41,13 +38,6 @@ pub struct Common {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
-}
-
-/// A precision by name.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Precision {
-    F32,
-    F64,
 }
 
 /// The mean support loss and its gradient.
@@ -149,34 +139,23 @@ enum Task<'a> {
 }
 
 fn run(common: &Common, task: &Task<'_>) -> Result<(), Failure> {
-    let model: Model = common.model.parse().map_err(|e| format!("--model: {e}"))?;
-    let isa = Isa::detect()?;
-    if common.repeat == 0 || common.threads == Some(0) {
-        return Err(String::from("--repeat and --threads are at least 1").into());
+    if common.repeat == 0 {
+        return Err("--repeat is 0: expected at least 1".into());
     }
-    let path = &common.file;
-    let bytes = std::fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
-    let file = Tensors::parse(path, &bytes)?;
-    let double = match common.dtype {
-        Some(precision) => matches!(precision, Precision::F64),
-        None => file.dtype() == Dtype::F64,
-    };
-    if double { run_in::<f64>(common, task, model, &file, isa) } else { run_in::<f32>(common, task, model, &file, isa) }
+    let opened = common.source.open()?;
+    match opened.precision {
+        Precision::F32 => run_in::<f32>(common, task, &opened),
+        Precision::F64 => run_in::<f64>(common, task, &opened),
+    }
 }
 
-fn run_in<T: Element>(
-    common: &Common,
-    task: &Task<'_>,
-    model: Model,
-    file: &Tensors<'_>,
-    isa: Isa,
-) -> Result<(), Failure> {
+fn run_in<T: Element>(common: &Common, task: &Task<'_>, opened: &Opened) -> Result<(), Failure> {
     let needs = Needs { vectors: matches!(task, Task::Hvp), query: matches!(task, Task::Metagrad(_)) };
-    let EpisodeFile { parameters, vectors, vectors_stacked, tasks } =
-        episode::read::<T>(&common.file, file, &model, needs)?;
+    let EpisodeFile { parameters, vectors, vectors_stacked, tasks } = opened.read::<T>(needs)?;
+    let Opened { model, isa, .. } = opened;
     let dim = model.layout().len();
     let imaml = matches!(task, Task::Metagrad(a) if a.method == MethodName::Imaml);
-    let problem = FewShot::new(model, tasks.support_rows, tasks.query_rows.max(1), imaml);
+    let problem = FewShot::new(model.clone(), tasks.support_rows, tasks.query_rows.max(1), imaml);
     let mut hyper = Hyper { lambda: 0.0, rate: 0.0 };
     let mut width = dim;
     let method: Box<dyn Method<T>> = match task {
@@ -190,11 +169,11 @@ fn run_in<T: Element>(
             meta_method(a, &problem)
         }
     };
-    let threads = common.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()));
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .map_err(|e| format!("cannot start {threads} threads: {e}"))?;
+    let pool = experiment::pool(common.source.threads)?;
+    let threads = pool.current_num_threads();
+    let workers = threads.min(tasks.count);
+    let bytes = method.bytes() * workers + width * size_of::<T>() * (tasks.count + 1);
+    memory::check("this", bytes as u64, "lower --inner-steps or --threads, or take fewer tasks or directions")?;
     let mut batch = MetaBatch::new(method.as_ref(), &pool, width, tasks.count);
     let mut result = vec![T::zero(); width];
     let mut seconds = Vec::new();
@@ -228,7 +207,7 @@ fn run_in<T: Element>(
         "seconds": seconds,
         "flops": flops,
         "plan_bytes": method.bytes(),
-        "peak_rss_bytes": peak_rss_bytes(),
+        "peak_rss_bytes": memory::peak_rss_bytes(),
         "threads": threads,
         "isa": isa.to_string(),
         "products": mean.products,
@@ -236,17 +215,26 @@ fn run_in<T: Element>(
         "negative_curvature": reports.iter().map(|r| r.negative_curvature).sum::<usize>(),
     });
     if common.json {
-        println!("{summary}");
+        say(summary);
         return Ok(());
     }
     let best = seconds.iter().copied().fold(f64::INFINITY, f64::min);
-    println!("{name} over {} tasks in {}: loss {:.6e}, norm {norm:.6e}", tasks.count, T::NAME, mean.query_loss);
+    say(format_args!(
+        "{name} over {} tasks in {}: loss {:.6e}, norm {norm:.6e}",
+        tasks.count,
+        T::NAME,
+        mean.query_loss
+    ));
     let rate = flops as f64 / best / 1e9;
-    println!("{:.3} ms, {rate:.1} GFLOP/s on {threads} threads ({isa}), {} bytes planned", best * 1e3, method.bytes());
+    say(format_args!(
+        "{:.3} ms, {rate:.1} GFLOP/s on {threads} threads ({isa}), {} bytes planned",
+        best * 1e3,
+        method.bytes()
+    ));
     let troubled = |s: &Status| !matches!(s, Status::Converged | Status::Finished);
     for (i, report) in reports.iter().enumerate() {
         if let Some(status) = report.status.filter(troubled) {
-            println!("task {i}: {status}");
+            say(format_args!("task {i}: {status}"));
         }
     }
     Ok(())
@@ -265,104 +253,5 @@ fn meta_method<T: Element>(args: &MetagradArgs, problem: &FewShot) -> Box<dyn Me
             };
             Box::new(Implicit::new(problem, InnerStop::Steps(steps), Box::new(cg)))
         }
-    }
-}
-
-/// The process's largest resident memory so far, where the system tells.
-pub fn peak_rss_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
-    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
-}
-
-/// ∇L_support at θ, as a [`Method`]: "adaptation" by no step at all.
-struct SupportGradient<T>(Plan<T>);
-
-impl<T: Element> SupportGradient<T> {
-    fn new(problem: &FewShot) -> Self {
-        let tape = Tape::new();
-        let theta = tape.input("theta", problem.dim(), Stage::POINT);
-        let at = At { phi: theta, theta, lambda: autodiff::Real::zero(), data: problem.declare(&tape) };
-        let loss = problem.support_loss(&at);
-        let gradient = gradient_of(loss, &[theta])[0];
-        SupportGradient(Plan::staged(&tape, &[(Stage::POINT, loss), (Stage::POINT, gradient)], Options::default()))
-    }
-}
-
-impl<T: Element> Method<T> for SupportGradient<T> {
-    fn worker(&self) -> Box<dyn Worker<T> + '_> {
-        Box::new(PlanWorker { plan: &self.0, vectors: &[], workspace: self.0.workspace() })
-    }
-    fn bytes(&self) -> usize {
-        self.0.bytes()
-    }
-    fn flops(&self, _report: &Report) -> u64 {
-        self.0.flops(Stage::DATA) + self.0.flops(Stage::POINT)
-    }
-}
-
-/// ∇²L_support at θ times each of several vectors.
-struct SupportHessian<T> {
-    plan: Plan<T>,
-    vectors: Vec<Vec<T>>,
-}
-
-impl<T: Element> SupportHessian<T> {
-    fn new(problem: &FewShot, vectors: Vec<Vec<T>>) -> Self {
-        let tape = Tape::new();
-        let theta = tape.input("theta", problem.dim(), Stage::POINT);
-        let at = At { phi: theta, theta, lambda: autodiff::Real::zero(), data: problem.declare(&tape) };
-        let direction = tape.input("direction", problem.dim(), Stage::DIRECTION);
-        let loss = problem.support_loss(&at);
-        let product = hessian_times(loss, &[theta], &[(theta, direction)])[0];
-        let outputs = [(Stage::POINT, loss), (Stage::DIRECTION, product)];
-        SupportHessian { plan: Plan::staged(&tape, &outputs, Options::default()), vectors }
-    }
-}
-
-impl<T: Element> Method<T> for SupportHessian<T> {
-    fn worker(&self) -> Box<dyn Worker<T> + '_> {
-        Box::new(PlanWorker { plan: &self.plan, vectors: &self.vectors, workspace: self.plan.workspace() })
-    }
-    fn bytes(&self) -> usize {
-        self.plan.bytes()
-    }
-    fn flops(&self, report: &Report) -> u64 {
-        self.plan.flops(Stage::DATA)
-            + self.plan.flops(Stage::POINT)
-            + report.products as u64 * self.plan.flops(Stage::DIRECTION)
-    }
-}
-
-/// Runs either plan; no vectors means the gradient.
-struct PlanWorker<'m, T> {
-    plan: &'m Plan<T>,
-    vectors: &'m [Vec<T>],
-    workspace: Workspace<T>,
-}
-
-impl<T: Element> Worker<T> for PlanWorker<'_, T> {
-    fn gradient(&mut self, theta: &[T], _hyper: Hyper, data: &[Arg<'_, T>], out: &mut [T]) -> Report {
-        let mut args = vec![Arg::Floats(theta)];
-        args.extend_from_slice(data);
-        let mut loss = [T::zero()];
-        if self.vectors.is_empty() {
-            self.plan.run(Stage::DATA, &mut self.workspace, &args, &mut []);
-            self.plan.run(Stage::POINT, &mut self.workspace, &args, &mut [&mut loss, out]);
-        } else {
-            args.push(Arg::Floats(&[]));
-            self.plan.run(Stage::DATA, &mut self.workspace, &args, &mut []);
-            self.plan.run(Stage::POINT, &mut self.workspace, &args, &mut [&mut loss]);
-            let last = args.len() - 1;
-            for (vector, part) in self.vectors.iter().zip(out.chunks_exact_mut(theta.len())) {
-                args[last] = vector.into();
-                self.plan.run(Stage::DIRECTION, &mut self.workspace, &args, &mut [part]);
-            }
-        }
-        Report { query_loss: loss[0].to_f64(), products: self.vectors.len(), ..Report::default() }
-    }
-
-    fn phi(&self) -> &[T] {
-        &[]
     }
 }

@@ -3,18 +3,12 @@
 use std::path::Path;
 
 use autodiff::Element;
+use nn::{Entry, Layout};
 use safetensors::SafeTensors;
 
-/// The precision of a file's numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dtype {
-    /// 32 bits.
-    F32,
-    /// 64 bits.
-    F64,
-}
+use crate::failure::Failure;
 
-/// The bytes of a file; [`Tensors::parse`] looks into them.
+/// What a file holds, without a copy of it.
 pub struct Tensors<'b> {
     tensors: SafeTensors<'b>,
 }
@@ -24,11 +18,12 @@ impl<'b> Tensors<'b> {
     ///
     /// # Errors
     /// What is wrong with the file.
-    pub fn parse(path: &Path, bytes: &'b [u8]) -> Result<Self, String> {
-        match SafeTensors::deserialize(bytes) {
-            Ok(tensors) => Ok(Tensors { tensors }),
-            Err(e) => Err(format!("{} is no complete safetensors file ({e}): write it again", path.display())),
-        }
+    pub fn parse(path: &Path, bytes: &'b [u8]) -> Result<Self, Failure> {
+        let incomplete = |e| {
+            let path = path.display();
+            Failure::new(format_args!("{path} is damaged, or no safetensors file ({e}): write it again"))
+        };
+        Ok(Tensors { tensors: SafeTensors::deserialize(bytes).map_err(incomplete)? })
     }
 
     /// All names.
@@ -38,10 +33,9 @@ impl<'b> Tensors<'b> {
         names
     }
 
-    /// F64 where any tensor is, else F32.
-    pub fn dtype(&self) -> Dtype {
-        let double = self.tensors.iter().any(|(_, t)| t.dtype() == safetensors::Dtype::F64);
-        if double { Dtype::F64 } else { Dtype::F32 }
+    /// Whether any tensor has 64-bit reals.
+    pub fn is_double(&self) -> bool {
+        self.tensors.iter().any(|(_, t)| t.dtype() == safetensors::Dtype::F64)
     }
 
     /// The shape of a tensor.
@@ -53,6 +47,23 @@ impl<'b> Tensors<'b> {
             Ok(tensor) => Ok(tensor.shape().to_vec()),
             Err(_) => Err(format!("the tensor {name} is missing")),
         }
+    }
+
+    /// The flat vector of parameters stored as `<prefix><parameter name>`.
+    ///
+    /// # Errors
+    /// Where a parameter is missing, has another shape or type, or is not finite.
+    pub fn parameters<T: Element>(&self, layout: &Layout, prefix: &str) -> Result<Vec<T>, String> {
+        // Shapes first: a model far larger than the file is no reason to take its memory.
+        let name = |entry: &Entry| format!("{prefix}{}", entry.name());
+        for entry in layout.entries() {
+            expect_shape(&name(entry), &self.shape(&name(entry))?, entry.file_shape())?;
+        }
+        let mut flat = vec![T::zero(); layout.len()];
+        for entry in layout.entries() {
+            layout.from_file(entry, &self.floats::<T>(&name(entry))?, &mut flat);
+        }
+        Ok(flat)
     }
 
     /// Real numbers, f32 or f64, all finite.
@@ -99,4 +110,20 @@ impl<'b> Tensors<'b> {
         };
         values.iter().map(label).collect()
     }
+}
+
+/// Refuses another shape than the expected one.
+///
+/// # Errors
+/// Naming the tensor and both shapes.
+pub fn expect_shape(name: &str, shape: &[usize], expected: &[usize]) -> Result<(), String> {
+    if shape == expected {
+        return Ok(());
+    }
+    Err(format!("the tensor {name} has shape {shape:?}: expected {expected:?}"))
+}
+
+/// Whether a name of a `state_dict` is that of a buffer, which carries no derivative.
+pub fn is_buffer(name: &str) -> bool {
+    ["running_mean", "running_var", "num_batches_tracked"].iter().any(|b| name.rsplit('.').next() == Some(b))
 }

@@ -1,0 +1,91 @@
+//! `imaml predict`: what a model says of the query sets of an episode file, as it is or after adaptation.
+
+use std::path::PathBuf;
+
+use autodiff::Element;
+use clap::Args;
+use meta::inner::Hyper;
+use meta::predict::Predictor;
+use meta::problem::{FewShot, QueryStatistics};
+use meta::train::TaskSource;
+
+use crate::commands::source::{Opened, Precision, Source};
+use crate::console::say;
+use crate::episode::{self, EpisodeFile, Needs, OutputFile};
+use crate::failure::Failure;
+use crate::format::count;
+
+/// What a model says of the query sets: logits, or predicted values.
+#[derive(Args, Clone, Debug)]
+pub struct PredictArgs {
+    #[command(flatten)]
+    source: Source,
+    /// Gradient steps of adaptation to each task's support set first.
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    inner_steps: usize,
+    /// Their size.
+    #[arg(long, value_name = "RATE")]
+    inner_lr: Option<f64>,
+    /// λ of a prox term ½λ‖φ − θ‖² in what adaptation descends [default: none].
+    #[arg(long)]
+    lambda: Option<f64>,
+    /// Normalise query sets with the support set's batch statistics, so that each query is classified alone.
+    #[arg(long)]
+    inductive: bool,
+    /// Where to write `query.output` [tasks, rows, outputs].
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+/// `imaml predict`
+///
+/// # Errors
+/// One line on what is wrong with the arguments or the file.
+pub fn predict(args: &PredictArgs) -> Result<(), Failure> {
+    for (value, flag) in [(args.inner_lr, "--inner-lr"), (args.lambda, "--lambda")] {
+        if let Some(v) = value.filter(|v| !(v.is_finite() && *v > 0.0)) {
+            return Err(format!("{flag} is {v}: expected a number above 0").into());
+        }
+    }
+    if args.inner_steps > 0 && args.inner_lr.is_none() {
+        return Err("--inner-steps needs --inner-lr, the size of a step".into());
+    }
+    let opened = args.source.open()?;
+    match opened.precision {
+        Precision::F32 => predict_in::<f32>(args, &opened),
+        Precision::F64 => predict_in::<f64>(args, &opened),
+    }
+}
+
+fn predict_in<T: Element>(args: &PredictArgs, opened: &Opened) -> Result<(), Failure> {
+    let needs = Needs { query: true, ..Needs::default() };
+    let EpisodeFile { parameters, tasks, .. } = opened.read::<T>(needs)?;
+    let model = &opened.model;
+    let problem = FewShot::new(model.clone(), tasks.support_rows, tasks.query_rows, args.lambda.is_some());
+    let statistics = if args.inductive { QueryStatistics::Inductive } else { QueryStatistics::Transductive };
+    let predictor = Predictor::new(&problem, &[statistics]);
+    let mut space = predictor.space();
+    let hyper = Hyper { lambda: args.lambda.unwrap_or(0.0), rate: args.inner_lr.unwrap_or(0.0) };
+    let mut outputs: Vec<T> = Vec::new();
+    let mut measured = 0.0;
+    for i in 0..tasks.count {
+        tasks.with_task(i, &mut (), |data| {
+            space.run(&parameters, hyper, data, &[args.inner_steps], |_, _, output| {
+                measured += predictor.measure().of(output, model.outputs(), data[3]) / tasks.count as f64;
+                outputs.extend_from_slice(output);
+            });
+        });
+    }
+    if let Some(i) = outputs.iter().position(|v| !v.to_f64().is_finite()) {
+        let task = i / (tasks.query_rows * model.outputs());
+        return Err(format!("the outputs of task {task} are not finite: lower --inner-lr").into());
+    }
+    if let Some(out) = &args.out {
+        let mut file = OutputFile::default();
+        file.add("query.output", &[tasks.count, tasks.query_rows, model.outputs()], &outputs);
+        episode::write(out, &file)?;
+    }
+    let (tasks, steps) = (count(tasks.count as u64, "task"), count(args.inner_steps as u64, "step"));
+    say(format_args!("{} {measured:.6} over {tasks} after {steps} of adaptation", predictor.measure().name()));
+    Ok(())
+}

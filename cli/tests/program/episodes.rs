@@ -1,0 +1,218 @@
+//! Episode files: written, read back, refused where they are wrong; parameters that go from file to file.
+
+use std::path::Path;
+
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use serde_json::Value;
+
+use super::bad_input::refuses;
+use super::{bytes, folder, run, succeed};
+
+const MLP: &str = "--model=mlp:1-8-1,act=tanh";
+const CONV: &str = "--model=conv4:channels=4,stride=2,ways=3,image=1x28x28";
+
+/// An episode file of two sinusoid tasks in double precision, with two directions.
+fn sinusoid(folder: &Path) {
+    let export = ["export-episode", "sinusoid", MLP, "--shots=4", "--queries=3", "--tasks=2", "--dtype=f64"];
+    succeed(folder, &[&export[..], &["--vectors=2", "--out=s.safetensors"]].concat());
+}
+
+/// What to do to a file.
+type Change<'f> = Box<dyn Fn(&mut Vec<Tensor>) + 'f>;
+
+type Tensor = (String, Dtype, Vec<usize>, Vec<u8>);
+
+/// A copy of `s.safetensors` as `bad.safetensors`, changed by `change`.
+fn changed(folder: &Path, change: impl Fn(&mut Vec<Tensor>)) {
+    let whole = bytes(folder, "s.safetensors");
+    let file = SafeTensors::deserialize(&whole).unwrap();
+    let mut tensors: Vec<Tensor> =
+        file.iter().map(|(name, t)| (name.into(), t.dtype(), t.shape().into(), t.data().into())).collect();
+    change(&mut tensors);
+    let views: Vec<(&str, TensorView<'_>)> = tensors
+        .iter()
+        .map(|(name, dtype, shape, data)| (name.as_str(), TensorView::new(*dtype, shape.clone(), data).unwrap()))
+        .collect();
+    std::fs::write(folder.join("bad.safetensors"), safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
+fn find<'t>(tensors: &'t mut [Tensor], name: &str) -> &'t mut Tensor {
+    tensors.iter_mut().find(|t| t.0 == name).unwrap()
+}
+
+#[test]
+fn what_is_exported_can_be_used() {
+    let folder = folder();
+    let path = folder.path();
+    sinusoid(path);
+    let metagrad = ["metagrad", "s.safetensors", MLP, "--method=imaml", "--inner-steps=3", "--inner-lr=0.05", "--json"];
+    let json: Value = serde_json::from_str(&succeed(path, &metagrad)).unwrap();
+    let mut keys: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    let expected = "flops isa loss negative_curvature norm peak_rss_bytes plan_bytes products seconds status threads";
+    assert_eq!(keys.join(" "), expected);
+    assert_eq!(json["products"], 10, "two tasks of five iterations");
+    let hvp: Value =
+        serde_json::from_str(&succeed(path, &["hvp", "s.safetensors", MLP, "--json", "--repeat=3"])).unwrap();
+    assert_eq!(hvp["seconds"].as_array().unwrap().len(), 3);
+
+    // Images, and the same task whatever else is in the file.
+    let glyphs = ["export-episode", "glyphs", CONV, "--ways=3", "--queries=2"];
+    succeed(path, &[&glyphs[..], &["--first=5", "--tasks=2", "--out=a.safetensors"]].concat());
+    succeed(path, &[&glyphs[..], &["--first=6", "--tasks=1", "--out=b.safetensors"]].concat());
+    let (a, b) = (bytes(path, "a.safetensors"), bytes(path, "b.safetensors"));
+    let (a, b) = (SafeTensors::deserialize(&a).unwrap(), SafeTensors::deserialize(&b).unwrap());
+    let x = a.tensor("query.x").unwrap();
+    assert_eq!(x.shape(), [2, 6, 1, 28, 28]);
+    assert_eq!(x.data()[x.data().len() / 2..], *b.tensor("query.x").unwrap().data());
+    assert_eq!(a.tensor("query.y").unwrap().dtype(), Dtype::I64);
+}
+
+#[test]
+fn parameters_go_from_file_to_file() {
+    let folder = folder();
+    let path = folder.path();
+    let train =
+        ["train", "glyphs", "--method=maml", CONV, "--ways=3", "--queries=2", "--meta-batch=2", "--eval-every=0"];
+    succeed(path, &[&train[..], &["--iterations=2", "--out=run"]].concat());
+    let export = ["export-episode", "glyphs", CONV, "--ways=3", "--queries=2", "--init=run/model.safetensors"];
+    succeed(path, &[&export[..], &["--out=e.safetensors"]].concat());
+    let (model, episodes) = (bytes(path, "run/model.safetensors"), bytes(path, "e.safetensors"));
+    let (model, episodes) = (SafeTensors::deserialize(&model).unwrap(), SafeTensors::deserialize(&episodes).unwrap());
+    for (name, tensor) in model.iter() {
+        assert_eq!(tensor.data(), episodes.tensor(&format!("param.{name}")).unwrap().data(), "{name}");
+    }
+    // A run starts from either file, and both are the same start.
+    for (init, out) in [("run/model.safetensors", "one"), ("e.safetensors", "two")] {
+        let (init, out) = (format!("--init={init}"), format!("--out={out}"));
+        succeed(path, &[&train[..], &["--iterations=1", &init, &out]].concat());
+    }
+    assert_eq!(bytes(path, "one/model.safetensors"), bytes(path, "two/model.safetensors"));
+    assert_ne!(bytes(path, "one/model.safetensors"), bytes(path, "run/model.safetensors"));
+
+    let predict = ["predict", "e.safetensors", CONV, "--out=p.safetensors"];
+    assert!(succeed(path, &predict).starts_with("accuracy "));
+    let p = bytes(path, "p.safetensors");
+    assert_eq!(SafeTensors::deserialize(&p).unwrap().tensor("query.output").unwrap().shape(), [8, 6, 3]);
+    let adapted = [&predict[..], &["--inner-steps=2", "--inner-lr=0.4", "--inductive"]].concat();
+    succeed(path, &adapted);
+    assert_ne!(bytes(path, "p.safetensors"), p);
+}
+
+#[test]
+fn a_wrong_start_is_refused() {
+    let folder = folder();
+    let path = folder.path();
+    sinusoid(path);
+    let train = ["train", "sinusoid", "--out=run"];
+    for (init, says) in [
+        ("--init=none.safetensors", &["cannot read", "none.safetensors"][..]),
+        ("--init=s.safetensors", &["param.fc1.weight", "[8, 1]", "[40, 1]"]),
+    ] {
+        refuses(path, &[&train[..], &[init]].concat(), says);
+    }
+    refuses(path, &[&train[..], &["--init=s.safetensors", "--model=mlp:1-9-1"]].concat(), &["fc1.weight", "[9, 1]"]);
+    refuses(path, &["export-episode", "sinusoid", "--out=none/e.safetensors"], &["cannot write", "none"]);
+    refuses(path, &["export-episode", "sinusoid", "--tasks=0", "--out=run"], &["--tasks is 0"]);
+    refuses(path, &["export-episode", "omniglot", "--out=run"], &["--data"]);
+    refuses(path, &["predict", "s.safetensors", MLP, "--inner-steps=1"], &["--inner-lr"]);
+}
+
+/// Every wrong episode file: how it is wrong, and what must be said.
+#[test]
+fn wrong_episode_files_are_refused() {
+    let folder = folder();
+    let path = folder.path();
+    sinusoid(path);
+    let not_a_number = |t: &mut Tensor| t.3[..8].copy_from_slice(&f64::NAN.to_le_bytes());
+    let infinite = |t: &mut Tensor| t.3[..8].copy_from_slice(&f64::INFINITY.to_le_bytes());
+    let cut = |t: &mut Tensor| {
+        (t.2, t.3) = (vec![0, 4, 1], Vec::new());
+    };
+    let cases: Vec<(&str, Change<'_>, &[&str])> = vec![
+        ("metagrad", Box::new(|t| t.retain(|t| !t.0.starts_with("query"))), &["query.x", "missing"]),
+        ("metagrad", Box::new(|t| t.retain(|t| t.0 != "support.y")), &["support.y", "missing"]),
+        ("metagrad", Box::new(|t| t.retain(|t| t.0 != "param.fc2.bias")), &["param.fc2.bias", "missing"]),
+        ("hvp", Box::new(|t| t.retain(|t| !t.0.starts_with("vector"))), &["vector.fc1.weight", "missing"]),
+        ("grad", Box::new(move |t| not_a_number(find(t, "param.fc1.weight"))), &["param.fc1.weight", "NaN", "finite"]),
+        ("grad", Box::new(move |t| infinite(find(t, "support.x"))), &["support.x", "inf", "finite"]),
+        ("metagrad", Box::new(move |t| not_a_number(find(t, "query.y"))), &["query.y", "NaN"]),
+        ("grad", Box::new(move |t| cut(find(t, "support.x"))), &["support.x", "[0, 4, 1]", "at least one task"]),
+        ("grad", Box::new(|t| find(t, "param.fc1.bias").2 = vec![1, 8]), &["param.fc1.bias", "[1, 8]", "[8]"]),
+        ("metagrad", Box::new(|t| find(t, "query.x").2 = vec![1, 6, 1]), &["query.x", "1 tasks", "2"]),
+        ("grad", Box::new(|t| find(t, "support.y").2 = vec![2, 2, 2]), &["support.y", "[2, 2, 2]", "[2, 4, 1]"]),
+        ("grad", Box::new(|t| find(t, "param.fc1.bias").0 = "param.fc9.bias".into()), &["fc9.bias", "fc1.bias"]),
+        ("grad", Box::new(|t| find(t, "param.fc1.bias").0 = "weights".into()), &["weights", "param.*"]),
+        ("grad", Box::new(|t| find(t, "support.x").1 = Dtype::I64), &["support.x", "I64", "F64"]),
+    ];
+    for (command, change, says) in cases {
+        changed(path, change);
+        let mut arguments = vec![command, "bad.safetensors", MLP, "--out=run"];
+        if command == "metagrad" {
+            arguments.extend(["--method=maml", "--inner-steps=1", "--inner-lr=0.1"]);
+        }
+        refuses(path, &arguments, says);
+    }
+
+    let whole = bytes(path, "s.safetensors");
+    let mut lies = whole.clone();
+    lies[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+    let cases = [&whole[..whole.len() - 1], &whole[..100], &lies, b"", b"{}", &[255; 64]];
+    for bad in cases {
+        std::fs::write(path.join("bad.safetensors"), bad).unwrap();
+        refuses(path, &["grad", "bad.safetensors", MLP, "--out=run"], &["bad.safetensors", "damaged"]);
+    }
+    refuses(path, &["grad", "none.safetensors", MLP], &["none.safetensors", "cannot read"]);
+    refuses(path, &["grad", "s.safetensors", "--model=mlp:1"], &["--model", "width"]);
+    let vast = "--model=conv4:channels=1048576,stride=2,ways=5,image=1x28x28";
+    refuses(path, &["grad", "s.safetensors", vast], &["parameters", "at most"]);
+    let maml = ["metagrad", "s.safetensors", MLP, "--method=maml", "--inner-lr=0.1"];
+    refuses(path, &[&maml[..], &["--inner-steps=1000000000"]].concat(), &["memory", "--inner-steps"]);
+    refuses(path, &[&maml[..], &["--inner-steps=1", "--lambda=1"]].concat(), &["--lambda", "imaml"]);
+    refuses(path, &["grad", "s.safetensors", MLP, "--out=none/g.safetensors"], &["cannot write", "none"]);
+}
+
+#[test]
+fn wrong_labels_are_refused() {
+    let folder = folder();
+    let path = folder.path();
+    let export = ["export-episode", "glyphs", CONV, "--ways=3", "--tasks=1", "--out=s.safetensors"];
+    succeed(path, &export);
+    for (label, says) in [(3_i64, "3"), (-1, "-1"), (i64::MAX, "9223372036854775807")] {
+        changed(path, |t| find(t, "support.y").3[..8].copy_from_slice(&label.to_le_bytes()));
+        refuses(path, &["grad", "bad.safetensors", CONV, "--out=run"], &["support.y", says, "3 classes"]);
+    }
+    changed(path, |t| {
+        let buffer = ("param.bn1.running_mean".into(), Dtype::F32, vec![1], vec![0; 4]);
+        t.push(buffer);
+    });
+    let output = run(path, &["grad", "bad.safetensors", CONV]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && error.contains("ignoring the buffer param.bn1.running_mean"), "{error}");
+}
+
+/// The counts of products against formulas: with f one forward pass and f₁ its first layer, a gradient is 3f − f₁, a
+/// product at a stored point 6(f − f₁) + 2f₁.
+#[test]
+fn flops_are_the_algebraic_minimum() {
+    let folder = folder();
+    let path = folder.path();
+    succeed(path, &["export-episode", "glyphs", CONV, "--ways=3", "--queries=2", "--tasks=2", "--out=e.safetensors"]);
+    // 3 images: 3×3 kernels on 14², 7², 4², 2² positions; then [3, 16] · [16, 3].
+    let layers = [14 * 14 * 9 * 4, 7 * 7 * 36 * 4, 4 * 4 * 36 * 4, 2 * 2 * 36 * 4, 16 * 3];
+    let forward = |images: u64| 2 * images * layers.iter().sum::<u64>();
+    let first = |images: u64| 2 * images * layers[0];
+    let gradient = |images| 3 * forward(images) - first(images);
+    let product = 6 * (forward(3) - first(3)) + 2 * first(3);
+    let flops = |arguments: &[&str]| {
+        let json = succeed(path, &[arguments, &["e.safetensors", CONV, "--json"]].concat());
+        serde_json::from_str::<Value>(&json).unwrap()["flops"].as_u64().unwrap()
+    };
+    assert_eq!(flops(&["grad"]), 2 * gradient(3));
+    let metagrad = |arguments: &[&str]| flops(&[&["metagrad", "--inner-lr=0.01"], arguments].concat());
+    assert_eq!(metagrad(&["--method=maml", "--inner-steps=2"]), 2 * (2 * (gradient(3) + product) + gradient(6)));
+    assert_eq!(metagrad(&["--method=fomaml", "--inner-steps=2"]), 2 * (2 * gradient(3) + gradient(6)));
+    let imaml = ["--method=imaml", "--inner-steps=4", "--cg-steps=3"];
+    assert_eq!(metagrad(&imaml), 2 * (5 * gradient(3) + gradient(6) + 3 * product));
+}
