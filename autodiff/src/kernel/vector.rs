@@ -54,7 +54,24 @@ impl<T: Element> Task for AddScaled<'_, T> {
     }
 }
 
+struct Scale<'a, T>(T, &'a mut [T]);
+impl<T: Element> Task for Scale<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let Scale(a, x) = self;
+        for x in x {
+            *x = a * *x;
+        }
+    }
+}
+
 impl Isa {
+    /// x ← a x
+    pub fn scale<T: Element>(self, a: T, x: &mut [T]) {
+        self.run(Scale(a, x));
+    }
+
     /// Σ xᵢ yᵢ, products and sums in `f64`, in an order fixed by the length.
     ///
     /// # Panics

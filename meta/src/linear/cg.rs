@@ -4,24 +4,14 @@
 //! r = b, p = r          repeat:  α = rᵀr / pᵀAp,  x += α p,  r −= α A p,  β = r′ᵀr′ / rᵀr,  p = r′ + β p
 //! ```
 //!
-//! Inner products accumulate in `f64`. b is scaled by a power of two so that ‖b‖ is near 1: the answer is the
-//! same for b and 2ᵏ b to the last bit, and a right-hand side of 1e-30 does not underflow in `f32`.
-//!
 //! This differs from the textbook in:
 //! 1. Negative curvature is detected, counted, and met by a policy.
-//! 2. With a tolerance, convergence is claimed of the true residual b − A x only: where the recurrence says
-//!    converged and the truth does not, CG restarts from the true residual, and says so where that no longer helps.
+//! 2. Scaling, true residuals and restarts, which all solvers share (`cycles.rs`).
 
 use autodiff::Element;
 
-use super::{LinearOperator, LinearSolver, OnNegativeCurvature, Solution, SolverSpace, Stats, Status};
-
-/// When to stop.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Until {
-    Iterations(usize),
-    Tolerance { relative: f64, cap: usize },
-}
+use super::cycles::{Cycle, Until, solve};
+use super::{LinearOperator, LinearSolver, OnNegativeCurvature, Room, Solution, SolverSpace, Status};
 
 /// Conjugate gradients.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,129 +35,45 @@ impl Cg {
     pub fn on_negative_curvature(self, policy: OnNegativeCurvature) -> Self {
         Cg { policy, ..self }
     }
-}
 
-impl<T: Element> LinearSolver<T> for Cg {
-    fn most_products(&self) -> usize {
-        match self.until {
-            Until::Iterations(n) => n,
-            // Each restart checks the true residual once.
-            Until::Tolerance { cap, .. } => 2 * cap + 1,
-        }
-    }
-
-    fn solve<'s>(&self, a: &mut dyn LinearOperator<T>, b: &[T], space: &'s mut SolverSpace<T>) -> Solution<'s, T> {
-        assert_eq!((b.len(), space.x.len()), (a.dim(), a.dim()), "solve: operator, right-hand side and space");
-        let isa = space.isa;
-        let SolverSpace { x, r, p, ap, .. } = space;
-        let mut stats = Stats::default();
-        x.fill(T::zero());
-
-        let exponent = scale_exponent(b);
-        let (Some(exponent), cap, tolerance) = (exponent, self.cap(), self.relative()) else {
-            let largest_is_finite = b.iter().all(|v| v.to_f64().is_finite());
-            let status = if largest_is_finite { Status::Converged } else { Status::NotFinite };
-            stats.residual = if largest_is_finite { 0.0 } else { f64::NAN };
-            return Solution { value: x, status, stats };
-        };
-        scaled_copy(b, -exponent, r);
-        p.copy_from_slice(r);
-        let b_square = isa.dot(r, r);
-        let mut rr = b_square;
-        // The smallest true residual so far, to tell stagnation.
-        let mut best = f64::INFINITY;
-        let status = loop {
-            if let Some(relative) = tolerance {
-                if rr.sqrt() <= relative * b_square.sqrt() {
-                    // The recurrence has converged; has the truth?
-                    a.apply(x, ap);
-                    stats.products += 1;
-                    scaled_copy(b, -exponent, r);
-                    isa.add_scaled(T::lit(-1.0), ap, r);
-                    rr = isa.dot(r, r);
-                    stats.residual = (rr / b_square).sqrt();
-                    if stats.residual <= relative {
-                        break Status::Converged;
-                    }
-                    if stats.residual > 0.5 * best {
-                        break Status::Stagnated;
-                    }
-                    best = stats.residual;
-                    p.copy_from_slice(r);
-                }
-            } else if rr == 0.0 {
-                break Status::Converged;
-            }
-            if stats.iterations == cap {
-                break if tolerance.is_some() { Status::Capped } else { Status::Finished };
-            }
-            a.apply(p, ap);
-            stats.products += 1;
+    fn cycle<T: Element>(self, a: &mut dyn LinearOperator<T>, mut run: Cycle<'_, T>) -> Option<Status> {
+        let isa = run.isa;
+        let [ap, p] = &mut std::mem::take(&mut run.vectors)[..] else { unreachable!("the room asked for") };
+        p.copy_from_slice(run.r);
+        let mut rr = isa.dot(run.r, run.r);
+        while !run.is_done(rr.sqrt()) {
+            run.apply(a, p, ap);
             let (curvature, pp, aap) = (isa.dot(p, ap), isa.dot(p, p), isa.dot(ap, ap));
             if !(curvature.is_finite() && aap.is_finite()) {
-                break Status::NotFinite;
+                return Some(Status::NotFinite);
             }
             if curvature <= 0.0 {
-                stats.negative_curvature += 1;
+                run.stats.negative_curvature += 1;
                 if self.policy == OnNegativeCurvature::Stop {
-                    break Status::NegativeCurvature;
+                    return Some(Status::NegativeCurvature);
                 }
             }
             if curvature.abs() <= T::EPSILON * (pp * aap).sqrt() {
-                break Status::Singular;
+                return Some(Status::Singular);
             }
             let alpha = rr / curvature;
-            isa.add_scaled(T::from_f64(alpha), p, x);
-            isa.add_scaled(T::from_f64(-alpha), ap, r);
-            let next = isa.dot(r, r);
-            isa.combine(T::one(), r, T::from_f64(next / rr), p);
+            isa.add_scaled(T::from_f64(alpha), p, run.x);
+            isa.add_scaled(T::from_f64(-alpha), ap, run.r);
+            let next = isa.dot(run.r, run.r);
+            isa.combine(T::one(), run.r, T::from_f64(next / rr), p);
             rr = next;
-            stats.iterations += 1;
-            stats.residual = (rr / b_square).sqrt();
-        };
-        rescale(x, exponent);
-        Solution { value: x, status, stats }
-    }
-}
-
-impl Cg {
-    fn cap(&self) -> usize {
-        match self.until {
-            Until::Iterations(n) => n,
-            Until::Tolerance { cap, .. } => cap,
+            run.stats.iterations += 1;
         }
-    }
-
-    fn relative(&self) -> Option<f64> {
-        match self.until {
-            Until::Iterations(_) => None,
-            Until::Tolerance { relative, .. } => Some(relative),
-        }
+        None
     }
 }
 
-/// The power of two next to the largest element; `None` where b is zero or not finite.
-fn scale_exponent<T: Element>(b: &[T]) -> Option<i32> {
-    let mut largest = 0.0_f64;
-    for v in b {
-        let size = v.to_f64().abs();
-        if size.is_nan() {
-            return None;
-        }
-        largest = largest.max(size);
+impl<T: Element> LinearSolver<T> for Cg {
+    fn room(&self) -> Room {
+        Room { vectors: 2, scalars: 0 }
     }
-    (largest > 0.0 && largest.is_finite()).then(|| largest.log2().floor() as i32)
-}
 
-/// y ← 2ᵏ x, exact: in two halves, since 2ᵏ itself may not be a number of the type.
-fn scaled_copy<T: Element>(x: &[T], k: i32, y: &mut [T]) {
-    y.copy_from_slice(x);
-    rescale(y, k);
-}
-
-fn rescale<T: Element>(x: &mut [T], k: i32) {
-    let (half, rest) = (T::from_f64(2.0_f64.powi(k / 2)), T::from_f64(2.0_f64.powi(k - k / 2)));
-    for v in x {
-        *v = *v * half * rest;
+    fn solve<'s>(&self, a: &mut dyn LinearOperator<T>, b: &[T], space: &'s mut SolverSpace<T>) -> Solution<'s, T> {
+        solve(a, b, space, self.until, |a, run| self.cycle(a, run))
     }
 }

@@ -1,12 +1,31 @@
 //! Solvers of A x = b for a symmetric A that can only be multiplied by.
+//!
+//! | solver | A may be | memory beside x and r | it minimises, in its Krylov space |
+//! |---|---|---|---|
+//! | [`Cg`] | positive definite | 2 vectors | ‖x − x*‖ in A's norm |
+//! | [`Minres`] | indefinite | 5 vectors | ‖r‖ |
+//! | [`Gmres`] | anything nonsingular | m + 3 vectors | ‖r‖ |
+//! | [`Neumann`] | positive definite | 3 vectors | nothing: a fixed polynomial |
+//! | [`Dense`] | anything nonsingular | a matrix | ‖r‖ = 0 |
+//!
+//! All start, restart and end alike: b is scaled by a power of two, convergence is claimed of true residuals only.
 
 mod cg;
+mod cycles;
+mod dense;
+mod gmres;
+mod minres;
+mod neumann;
+mod space;
 
 use std::fmt;
 
-use autodiff::{Element, Isa};
-
 pub use cg::Cg;
+pub use dense::Dense;
+pub use gmres::Gmres;
+pub use minres::Minres;
+pub use neumann::Neumann;
+pub use space::{Parts, Room, SolverSpace};
 
 /// A square matrix, known by its products.
 pub trait LinearOperator<T> {
@@ -18,37 +37,14 @@ pub trait LinearOperator<T> {
 
 /// Something that solves A x = b.
 pub trait LinearSolver<T>: Send + Sync {
-    /// Solves from x = 0. The answer lives in `space`.
+    /// Solves from x = 0. The answer lives in `space`, which was made with this solver's [`room`](LinearSolver::room).
     ///
     /// # Panics
-    /// Where lengths differ.
+    /// Where lengths differ, or the space was made for a solver that needs less.
     fn solve<'s>(&self, a: &mut dyn LinearOperator<T>, b: &[T], space: &'s mut SolverSpace<T>) -> Solution<'s, T>;
 
-    /// The most products one solve may take.
-    fn most_products(&self) -> usize;
-}
-
-/// A thread's vectors for a solver.
-#[derive(Clone, Debug)]
-pub struct SolverSpace<T> {
-    pub(crate) isa: Isa,
-    pub(crate) x: Vec<T>,
-    pub(crate) r: Vec<T>,
-    pub(crate) p: Vec<T>,
-    pub(crate) ap: Vec<T>,
-}
-
-impl<T: Element> SolverSpace<T> {
-    /// Room for systems of `dim` unknowns.
-    pub fn new(dim: usize, isa: Isa) -> Self {
-        let zeros = || vec![T::zero(); dim];
-        SolverSpace { isa, x: zeros(), r: zeros(), p: zeros(), ap: zeros() }
-    }
-
-    /// Bytes held.
-    pub fn bytes(&self) -> usize {
-        4 * self.x.len() * size_of::<T>()
-    }
+    /// What a [`SolverSpace`] for it has to hold.
+    fn room(&self) -> Room;
 }
 
 /// What a solver found.
@@ -76,8 +72,10 @@ pub enum Status {
     Stagnated,
     /// A direction with pᵀAp ≤ 0 was met and the policy is to stop there.
     NegativeCurvature,
-    /// |pᵀAp| is at rounding: A is singular, as far as this precision can tell.
+    /// |pᵀAp|, or a pivot, is at rounding: A is singular, as far as this precision can tell.
     Singular,
+    /// A has an eigenvalue ≤ 0, with which a Neumann series diverges.
+    Diverges,
     /// A product or b holds a NaN or an infinity.
     NotFinite,
 }
@@ -92,6 +90,7 @@ impl Status {
             Status::Stagnated => "stagnated",
             Status::NegativeCurvature => "negative-curvature",
             Status::Singular => "singular",
+            Status::Diverges => "diverges",
             Status::NotFinite => "not-finite",
         }
     }
@@ -108,6 +107,9 @@ impl fmt::Display for Status {
                 "stopped at negative curvature: the operator is indefinite; raise lambda, or choose to go on"
             }
             Status::Singular => "the operator is singular as far as this precision can tell; raise lambda",
+            Status::Diverges => {
+                "the series diverges: the operator is not positive definite; raise lambda, or use MINRES"
+            }
             Status::NotFinite => "met a NaN or an infinity: lower the inner learning rate or look at the data",
         })
     }

@@ -55,14 +55,15 @@ impl<T: Element> Method<T> for Implicit<T> {
             method: self,
             run: Run::new(&self.inner),
             outer: self.outer.plan().workspace(),
-            space: SolverSpace::new(dim, self.inner.plan().isa()),
+            space: SolverSpace::new(self.solver.room(), dim, self.inner.plan().isa()),
             v: vec![T::zero(); dim],
             direct: vec![T::zero(); dim],
         })
     }
 
     fn bytes(&self) -> usize {
-        let vectors = (4 + 2) * self.inner.dim() * size_of::<T>();
+        let dim = self.inner.dim();
+        let vectors = 2 * dim * size_of::<T>() + SolverSpace::<T>::bytes(self.solver.room(), dim);
         Run::bytes(&self.inner) + self.outer.plan().bytes() + vectors
     }
 

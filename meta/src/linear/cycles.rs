@@ -1,0 +1,148 @@
+//! What every iteration shares: a scaled right-hand side, a residual that is true, restarts, and how it all ends.
+//!
+//! b is scaled by a power of two so that ‖b‖ is near 1: the answer is the same for b and 2ᵏ b to the last bit, and a
+//! right-hand side of 1e-30 does not underflow in `f32`.
+//!
+//! With a tolerance, convergence is claimed of the true residual b − A x only: where a recurrence says converged and
+//! the truth does not, the iteration starts again from the true residual, and stagnation is named where that no longer
+//! halves it.
+
+use autodiff::{Element, Isa};
+
+use super::{LinearOperator, Solution, SolverSpace, Stats, Status};
+
+/// When to stop.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Until {
+    /// Exactly so many iterations, fewer only where the residual is 0.
+    Iterations(usize),
+    /// ‖b − A x‖ ≤ `relative` ‖b‖, in at most `cap` iterations.
+    Tolerance { relative: f64, cap: usize },
+}
+
+impl Until {
+    fn cap(self) -> usize {
+        match self {
+            Until::Iterations(n) => n,
+            Until::Tolerance { cap, .. } => cap,
+        }
+    }
+}
+
+/// One run of an iteration from a true residual.
+pub(super) struct Cycle<'c, T> {
+    pub isa: Isa,
+    /// The answer so far, to be added to.
+    pub x: &'c mut [T],
+    /// b − A x at the start; the iteration's own afterwards.
+    pub r: &'c mut [T],
+    pub vectors: &'c mut [Vec<T>],
+    pub scalars: &'c mut [f64],
+    /// ‖r‖ at which to stop.
+    pub target: f64,
+    /// The count of iterations at which to stop.
+    pub cap: usize,
+    /// ‖b‖
+    pub b_norm: f64,
+    pub stats: &'c mut Stats,
+}
+
+impl<T: Element> Cycle<'_, T> {
+    /// y ← A x, counted.
+    pub fn apply(&mut self, a: &mut dyn LinearOperator<T>, x: &[T], y: &mut [T]) {
+        a.apply(x, y);
+        self.stats.products += 1;
+    }
+
+    /// Whether to stop at this ‖r‖; remembers it.
+    pub fn is_done(&mut self, residual: f64) -> bool {
+        self.stats.residual = residual / self.b_norm;
+        residual <= self.target || self.stats.iterations == self.cap
+    }
+}
+
+/// Solves by cycles. A cycle returns a status where it can only stop, and none where it reached its target or its cap.
+pub(super) fn solve<'s, T: Element>(
+    a: &mut dyn LinearOperator<T>,
+    b: &[T],
+    space: &'s mut SolverSpace<T>,
+    until: Until,
+    mut cycle: impl FnMut(&mut dyn LinearOperator<T>, Cycle<'_, T>) -> Option<Status>,
+) -> Solution<'s, T> {
+    assert_eq!((b.len(), space.x.len()), (a.dim(), a.dim()), "solve: operator, right-hand side and space");
+    let SolverSpace { isa, x, r, vectors, scalars } = space;
+    let mut stats = Stats::default();
+    x.fill(T::zero());
+    let Some(exponent) = scale_exponent(b) else {
+        let finite = b.iter().all(|v| v.to_f64().is_finite());
+        stats.residual = if finite { 0.0 } else { f64::NAN };
+        return Solution { value: x, status: if finite { Status::Converged } else { Status::NotFinite }, stats };
+    };
+    scaled_copy(b, -exponent, r);
+    let b_norm = isa.dot(r, r).sqrt();
+    // The smallest true residual so far, to tell stagnation.
+    let mut best = f64::INFINITY;
+    let status = loop {
+        let target = match until {
+            Until::Iterations(_) => 0.0,
+            Until::Tolerance { relative, .. } => relative * b_norm,
+        };
+        let (x, r) = (&mut x[..], &mut r[..]);
+        let cap = until.cap();
+        let run = Cycle { isa: *isa, x, r, vectors, scalars, target, cap, b_norm, stats: &mut stats };
+        if let Some(status) = cycle(a, run) {
+            break status;
+        }
+        let Until::Tolerance { relative, .. } = until else {
+            break if stats.residual == 0.0 { Status::Converged } else { Status::Finished };
+        };
+        // r ← b − A x
+        let ax = &mut vectors[0];
+        a.apply(x, ax);
+        stats.products += 1;
+        scaled_copy(b, -exponent, r);
+        isa.add_scaled(T::lit(-1.0), ax, r);
+        stats.residual = isa.dot(r, r).sqrt() / b_norm;
+        if !stats.residual.is_finite() {
+            break Status::NotFinite;
+        }
+        if stats.residual <= relative {
+            break Status::Converged;
+        }
+        if stats.residual > 0.5 * best {
+            break Status::Stagnated;
+        }
+        if stats.iterations == cap {
+            break Status::Capped;
+        }
+        best = stats.residual;
+    };
+    rescale(x, exponent);
+    Solution { value: x, status, stats }
+}
+
+/// The power of two next to the largest element; `None` where b is zero or not finite.
+pub(super) fn scale_exponent<T: Element>(b: &[T]) -> Option<i32> {
+    let mut largest = 0.0_f64;
+    for v in b {
+        let size = v.to_f64().abs();
+        if size.is_nan() {
+            return None;
+        }
+        largest = largest.max(size);
+    }
+    (largest > 0.0 && largest.is_finite()).then(|| largest.log2().floor() as i32)
+}
+
+/// y ← 2ᵏ x, exact: in two halves, since 2ᵏ itself may not be a number of the type.
+fn scaled_copy<T: Element>(x: &[T], k: i32, y: &mut [T]) {
+    y.copy_from_slice(x);
+    rescale(y, k);
+}
+
+fn rescale<T: Element>(x: &mut [T], k: i32) {
+    let (half, rest) = (T::from_f64(2.0_f64.powi(k / 2)), T::from_f64(2.0_f64.powi(k - k / 2)));
+    for v in x {
+        *v = *v * half * rest;
+    }
+}
