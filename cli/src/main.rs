@@ -6,6 +6,7 @@
 //! | `train` | meta-trains; saves a run folder |
 //! | `eval` | measures a run on tasks it has not seen |
 //! | `grad`, `hvp`, `metagrad` | derivatives on the tasks of an episode file |
+//! | `verify` | a meta-gradient every way there is, compared; exit status 1 where two disagree |
 //! | `predict` | what a model says of an episode file's query sets |
 //! | `export-episode` | writes tasks and parameters as an episode file |
 //!
@@ -54,6 +55,7 @@ enum Command {
     Metagrad(commands::derivative::MetagradArgs),
     Predict(commands::predict::PredictArgs),
     ExportEpisode(commands::export_episode::ExportArgs),
+    Verify(commands::verify::VerifyArgs),
 }
 
 fn main() -> ExitCode {
@@ -81,6 +83,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Hvp(args) => commands::derivative::hvp(&args).map(|()| ExitCode::SUCCESS),
         Command::Metagrad(args) => commands::derivative::metagrad(&args).map(|()| ExitCode::SUCCESS),
         Command::Predict(args) => commands::predict::predict(&args).map(|()| ExitCode::SUCCESS),
+        Command::Verify(args) => commands::verify::verify(&args),
         Command::ExportEpisode(args) => commands::export_episode::export(&args).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -19,6 +19,7 @@
 //! | [`predict`] | what a network says after adaptation |
 //! | [`tasks`] | reproducible streams of few-shot tasks |
 //! | [`train`] | outer optimisers, the training loop, evaluation |
+//! | [`verify`] | a meta-gradient every way there is, compared |
 
 pub mod inner;
 pub mod linear;
@@ -27,6 +28,7 @@ pub mod predict;
 pub mod problem;
 pub mod tasks;
 pub mod train;
+pub mod verify;
 
 pub use method::{Method, Report};
 pub use problem::{FewShot, Problem};

@@ -1,5 +1,7 @@
 //! Bi-level problems, recorded.
 
+use std::ops::Range;
+
 use autodiff::{Indices, Shape, Stage, Tape, Var};
 use nn::{Model, Statistics, Target};
 
@@ -97,7 +99,10 @@ impl QueryStatistics {
     }
 }
 
-/// Few-shot learning with a network: G = L_support(φ) + ½ λ ‖φ − θ‖², f = L_query(φ).
+/// Few-shot learning with a network: G = L_support(φ̂) + ½ λ ‖φ − θ‖², f = L_query(φ̂).
+///
+/// φ̂ is φ, or, where parameters are [frozen](FewShot::freezing), φ with those replaced by θ's: they are not adapted,
+/// and reach F through ∂f/∂θ and ∂θ∇φG. Their φ does not matter to L and stays at θ, where the prox term holds it.
 ///
 /// Data: support x, support y, query x, query y.
 #[derive(Clone, Debug)]
@@ -107,17 +112,53 @@ pub struct FewShot {
     query: usize,
     prox: bool,
     statistics: QueryStatistics,
+    /// Ranges of the flat vector, ascending.
+    frozen: Vec<Range<usize>>,
 }
 
 impl FewShot {
     /// `support` and `query` are rows; `prox` says whether G has the prox term.
     pub fn new(model: Model, support: usize, query: usize, prox: bool) -> Self {
-        FewShot { model, support, query, prox, statistics: QueryStatistics::default() }
+        FewShot { model, support, query, prox, statistics: QueryStatistics::default(), frozen: Vec::new() }
     }
 
     /// The same problem with other moments for the query set.
     pub fn with_statistics(self, statistics: QueryStatistics) -> Self {
         FewShot { statistics, ..self }
+    }
+
+    /// The same problem, in which the parameters that `freezes` names are not adapted.
+    pub fn freezing(self, freezes: impl Fn(&str) -> bool) -> Self {
+        let entries = self.model.layout().entries().iter();
+        FewShot { frozen: entries.filter(|e| freezes(e.name())).map(|e| e.range()).collect(), ..self }
+    }
+
+    /// Whether each coordinate of φ is adapted: neither frozen nor the padding between parameters.
+    pub fn adapts(&self) -> Vec<bool> {
+        let mut adapts = vec![false; self.dim()];
+        self.model.layout().entries().iter().for_each(|e| adapts[e.range()].fill(true));
+        self.frozen.iter().for_each(|range| adapts[range.clone()].fill(false));
+        adapts
+    }
+
+    /// φ̂: φ, with frozen parameters from θ.
+    fn parameters<'t>(&self, at: &At<'t>) -> Var<'t> {
+        if self.frozen.is_empty() {
+            return at.phi;
+        }
+        let mut parts = Vec::new();
+        let mut end = 0;
+        for range in &self.frozen {
+            if end < range.start {
+                parts.push(at.phi.slice(&[end], &[range.start]));
+            }
+            parts.push(at.theta.slice(&[range.start], &[range.end]));
+            end = range.end;
+        }
+        if end < self.dim() {
+            parts.push(at.phi.slice(&[end], &[self.dim()]));
+        }
+        Var::concat(&parts, 0)
     }
 
     /// The network.
@@ -133,17 +174,18 @@ impl FewShot {
     /// Records the network's outputs on the query set: logits, or predictions.
     pub fn predict<'t>(&self, at: &At<'t>) -> Var<'t> {
         let x = at.data[2].values();
+        let parameters = self.parameters(at);
         let by_support = self.statistics == QueryStatistics::Inductive && self.model.normalises_batches();
         if !by_support {
-            return self.model.forward(at.phi, x, &Statistics::Batch).output;
+            return self.model.forward(parameters, x, &Statistics::Batch).output;
         }
-        let moments = self.model.forward(at.phi, at.data[0].values(), &Statistics::Batch).moments;
-        self.model.forward(at.phi, x, &Statistics::Given(&moments)).output
+        let moments = self.model.forward(parameters, at.data[0].values(), &Statistics::Batch).moments;
+        self.model.forward(parameters, x, &Statistics::Given(&moments)).output
     }
 
     /// Records the mean loss on the support set at φ, without the prox term.
     pub fn support_loss<'t>(&self, at: &At<'t>) -> Var<'t> {
-        let output = self.model.forward(at.phi, at.data[0].values(), &Statistics::Batch).output;
+        let output = self.model.forward(self.parameters(at), at.data[0].values(), &Statistics::Batch).output;
         self.model.loss(output, target(at.data[1]))
     }
 }

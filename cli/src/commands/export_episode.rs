@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use autodiff::Element;
 use clap::Args;
-use meta::tasks::{Batch, Episode, EpisodeShape, Split, Targets};
+use meta::tasks::Split;
 
 use crate::commands::source::Precision;
 use crate::config::Config;
 use crate::console::say;
-use crate::episode::{self, OutputFile, channels_first, file_row};
+use crate::episode::{self, OutputFile, Tasks};
 use crate::experiment;
 use crate::failure::Failure;
 use crate::format::count;
@@ -119,50 +119,11 @@ fn export_in<T: Element>(args: &ExportArgs) -> Result<(), Failure> {
         file.add_parameters("vector", layout, &directions, true);
     }
 
-    let (shape, split): (_, Split) = (stream.shape(), args.split.into());
-    let sample = |k| {
-        let mut episode = Episode::empty_for(shape);
-        stream.sample(split, k, &mut episode);
-        episode
-    };
-    let episodes: Vec<Episode> = (args.first..args.first + args.tasks).map(sample).collect();
-    let set = |part: fn(&Episode) -> &Batch| episodes.iter().map(part).collect::<Vec<_>>();
-    add_set::<T>(&mut file, "support", shape, &set(|e| &e.support), shape.support);
-    add_set::<T>(&mut file, "query", shape, &set(|e| &e.query), shape.query);
+    let split: Split = args.split.into();
+    file.add_tasks(&model, &Tasks::<T>::sample(stream.as_ref(), split, args.first, args.tasks as usize));
     episode::write(&args.out, &file)?;
     let (tasks, out) = (count(args.tasks, "task"), args.out.display());
     say(format_args!("{tasks} of {}, from number {} of the {split} split, in {out}", config.tasks(), args.first));
     say(format_args!("check them with: imaml verify {out} --model {}", model.spec()));
     Ok(())
-}
-
-/// Adds `<kind>.x` [T, rows, …] and `<kind>.y`.
-fn add_set<T: Element>(file: &mut OutputFile, kind: &str, shape: &EpisodeShape, batches: &[&Batch], rows: usize) {
-    let real = |v: &[f32]| v.iter().map(|&x| T::from_f64(f64::from(x))).collect::<Vec<T>>();
-    let mut x: Vec<T> = batches.iter().flat_map(|b| real(&b.x)).collect();
-    if let [h, w, c] = shape.x[..] {
-        x = channels_first(&x, [h, w, c]);
-    }
-    let lead = [batches.len(), rows];
-    file.add(&format!("{kind}.x"), &[&lead[..], &file_row(&shape.x)].concat(), &x);
-    let name = format!("{kind}.y");
-    match &batches[0].y {
-        Targets::Classes(_) => {
-            let labels = batches.iter().flat_map(|b| match &b.y {
-                Targets::Classes(labels) => &labels[..],
-                Targets::Values(_) => &[],
-            });
-            file.add_labels(&name, &lead, labels.copied());
-        }
-        Targets::Values(_) => {
-            let values: Vec<T> = batches
-                .iter()
-                .flat_map(|b| match &b.y {
-                    Targets::Values(values) => real(values),
-                    Targets::Classes(_) => Vec::new(),
-                })
-                .collect();
-            file.add(&name, &[&lead[..], &[values.len() / (batches.len() * rows)]].concat(), &values);
-        }
-    }
 }

@@ -7,3 +7,4 @@ pub mod export_episode;
 pub mod predict;
 pub mod source;
 pub mod train;
+pub mod verify;

@@ -16,9 +16,9 @@ mod read;
 mod write;
 
 use autodiff::{Arg, Element};
+use meta::tasks::{self, Batch, Episode, Split, TargetKind, TaskStream};
 use meta::train::TaskSource;
 
-pub use axes::{channels_first, file_row};
 pub use read::{Needs, read};
 pub use write::{OutputFile, write};
 
@@ -62,6 +62,16 @@ pub(crate) enum Targets<T> {
 }
 
 impl<T: Element> Set<T> {
+    fn append(&mut self, batch: &Batch) {
+        let real = |v: &[f32]| v.iter().map(|&x| T::from_f64(f64::from(x))).collect::<Vec<T>>();
+        self.x.extend(real(&batch.x));
+        match (&mut self.y, &batch.y) {
+            (Targets::Values(all), tasks::Targets::Values(values)) => all.extend(real(values)),
+            (Targets::Classes(all), tasks::Targets::Classes(classes)) => all.extend(classes),
+            _ => unreachable!("a stream's targets are of one kind"),
+        }
+    }
+
     fn task(&self, i: usize, count: usize) -> [Arg<'_, T>; 2] {
         fn part<U>(all: &[U], i: usize, count: usize) -> &[U] {
             let len = all.len() / count;
@@ -75,13 +85,37 @@ impl<T: Element> Set<T> {
     }
 }
 
+impl<T: Element> Tasks<T> {
+    /// Tasks of a stream, from number `first` on.
+    pub fn sample(stream: &dyn TaskStream, split: Split, first: u64, count: usize) -> Self {
+        let shape = stream.shape();
+        let empty = || match shape.target {
+            TargetKind::Values(_) => Set { x: Vec::new(), y: Targets::Values(Vec::new()) },
+            TargetKind::Classes(_) => Set { x: Vec::new(), y: Targets::Classes(Vec::new()) },
+        };
+        let (mut support, mut query) = (empty(), empty());
+        let mut episode = Episode::empty_for(shape);
+        for k in first..first + count as u64 {
+            stream.sample(split, k, &mut episode);
+            support.append(&episode.support);
+            query.append(&episode.query);
+        }
+        Tasks { count, support_rows: shape.support, query_rows: shape.query, support, query }
+    }
+
+    /// Task `i` as a problem takes it.
+    pub fn args(&self, i: usize) -> [Arg<'_, T>; 4] {
+        let ([sx, sy], [qx, qy]) = (self.support.task(i, self.count), self.query.task(i, self.count));
+        [sx, sy, qx, qy]
+    }
+}
+
 impl<T: Element> TaskSource<T> for Tasks<T> {
     type Local = ();
 
     fn local(&self) {}
 
     fn with_task<R>(&self, i: usize, _local: &mut (), f: impl FnOnce(&[Arg<'_, T>]) -> R) -> R {
-        let ([sx, sy], [qx, qy]) = (self.support.task(i, self.count), self.query.task(i, self.count));
-        f(&[sx, sy, qx, qy])
+        f(&self.args(i))
     }
 }

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use autodiff::Element;
-use nn::Layout;
+use nn::{Layout, Model};
 use safetensors::{Dtype, View};
 
+use super::{Targets, Tasks, axes};
 use crate::failure::Failure;
 use crate::files::write_whole;
 
@@ -50,10 +51,26 @@ impl OutputFile {
         self.tensors.push((name.into(), Array { dtype, shape: shape.into(), bytes }));
     }
 
-    /// Adds labels, as i64.
-    pub fn add_labels(&mut self, name: &str, shape: &[usize], labels: impl Iterator<Item = u32>) {
-        let bytes = labels.flat_map(|label| i64::from(label).to_le_bytes()).collect();
-        self.tensors.push((name.into(), Array { dtype: Dtype::I64, shape: shape.into(), bytes }));
+    /// Adds tasks for a model: support.x, support.y, query.x, query.y.
+    pub fn add_tasks<T: Element>(&mut self, model: &Model, tasks: &Tasks<T>) {
+        for (kind, set, rows) in
+            [("support", &tasks.support, tasks.support_rows), ("query", &tasks.query, tasks.query_rows)]
+        {
+            let lead = [tasks.count, rows];
+            let shape = [&lead[..], &axes::file_row(model.input())].concat();
+            match *model.input() {
+                [h, w, c] => self.add(&format!("{kind}.x"), &shape, &axes::channels_first(&set.x, [h, w, c])),
+                _ => self.add(&format!("{kind}.x"), &shape, &set.x),
+            }
+            let name = format!("{kind}.y");
+            match &set.y {
+                Targets::Values(values) => self.add(&name, &[&lead[..], &[model.outputs()]].concat(), values),
+                Targets::Classes(labels) => {
+                    let bytes = labels.iter().flat_map(|&label| i64::from(label).to_le_bytes()).collect();
+                    self.tensors.push((name, Array { dtype: Dtype::I64, shape: lead.into(), bytes }));
+                }
+            }
+        }
     }
 
     /// Adds flat vectors as `<kind>.<parameter>` tensors in file order, with a leading axis where `stacked`.

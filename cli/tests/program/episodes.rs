@@ -216,3 +216,33 @@ fn flops_are_the_algebraic_minimum() {
     let imaml = ["--method=imaml", "--inner-steps=4", "--cg-steps=3"];
     assert_eq!(metagrad(&imaml), 2 * (5 * gradient(3) + gradient(6) + 3 * product));
 }
+
+#[test]
+fn a_file_is_verified() {
+    let folder = folder();
+    let path = folder.path();
+    sinusoid(path);
+    let text = succeed(path, &["verify", "s.safetensors", MLP, "--tasks=2"]);
+    for part in ["dense solve", "implicit, CG", "unrolled, checkpoints", "0 disagree", "Nothing disagrees."] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    let json = succeed(path, &["verify", "s.safetensors", MLP, "--freeze=fc1", "--json"]);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["sound"], json["cases"].as_array().unwrap().len()), (&Value::from(true), 1));
+    let pairs = json["cases"][0]["findings"][0]["pairs"].as_array().unwrap();
+    assert!(pairs.iter().any(|p| p["verdict"] == "agree") && pairs.iter().any(|p| p["reason"].is_string()));
+
+    refuses(path, &["verify", "s.safetensors"], &["--model"]);
+    refuses(path, &["verify", "s.safetensors", MLP, "--freeze=conv"], &["--freeze conv", "fc1.weight"]);
+    refuses(path, &["verify", "s.safetensors", MLP, "--freeze=fc"], &["every parameter"]);
+    refuses(path, &["verify", "s.safetensors", MLP, "--lambda=0"], &["--lambda is 0"]);
+    refuses(path, &["verify", "s.safetensors", MLP, "--tasks=0"], &["--tasks"]);
+    refuses(path, &["verify", "none.safetensors", MLP], &["cannot read", "none"]);
+}
+
+#[test]
+fn the_built_in_cases_agree() {
+    let folder = folder();
+    let text = succeed(folder.path(), &["verify"]);
+    assert!(text.contains("linear regression") && text.contains("Nothing disagrees."), "{text}");
+}

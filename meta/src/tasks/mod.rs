@@ -39,7 +39,7 @@ mod few_shot;
 mod glyphs;
 mod nearest;
 mod omniglot;
-mod random;
+pub(crate) mod random;
 mod sinusoid;
 #[cfg(test)]
 mod testing;

@@ -1,0 +1,84 @@
+//! What is verified: every part that a meta-gradient is made of, so that a test can put a wrong one in its place.
+
+use crate::linear::{Cg, Dense, Gmres, LinearSolver, Minres, Neumann};
+use crate::method::{FirstOrder, Implicit, InnerStop, Keep, Method, Reptile, Unrolled};
+use crate::problem::Problem;
+
+/// GMRES with fewer vectors may stagnate on operators that others solve.
+pub(super) const GMRES_RESTART: usize = 150;
+
+/// A linear solver by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SolverName {
+    /// Conjugate gradients.
+    Cg,
+    /// Minimal residuals.
+    Minres,
+    /// Generalised minimal residuals.
+    Gmres,
+    /// Neumann series.
+    Neumann,
+    /// Factorisation of the matrix.
+    Dense,
+}
+
+/// How long a linear solver runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum SolverStop {
+    /// Exactly so many iterations.
+    Iterations(usize),
+    /// To a relative residual, in so many iterations.
+    Tolerance(f64, usize),
+}
+
+/// The parts under test. What is given here is the crate's own; a test replaces one to see the fault found.
+pub trait Engine {
+    /// G, with its prox term, and f.
+    fn problem(&self) -> &dyn Problem;
+
+    /// A linear solver.
+    fn solver(&self, name: SolverName, stop: SolverStop) -> Box<dyn LinearSolver<f64>> {
+        match (name, stop) {
+            (SolverName::Cg, SolverStop::Iterations(n)) => Box::new(Cg::iterations(n)),
+            (SolverName::Cg, SolverStop::Tolerance(e, cap)) => Box::new(Cg::tolerance(e, cap)),
+            (SolverName::Minres, SolverStop::Iterations(n)) => Box::new(Minres::iterations(n)),
+            (SolverName::Minres, SolverStop::Tolerance(e, cap)) => Box::new(Minres::tolerance(e, cap)),
+            (SolverName::Gmres, SolverStop::Iterations(n)) => Box::new(Gmres::iterations(n)),
+            (SolverName::Gmres, SolverStop::Tolerance(e, cap)) => {
+                Box::new(Gmres::tolerance(e, cap).restarting_every(GMRES_RESTART))
+            }
+            (SolverName::Neumann, SolverStop::Iterations(n)) => Box::new(Neumann::iterations(n)),
+            (SolverName::Neumann, SolverStop::Tolerance(e, cap)) => Box::new(Neumann::tolerance(e, cap)),
+            (SolverName::Dense, _) => Box::new(Dense),
+        }
+    }
+
+    /// Implicit differentiation.
+    fn implicit(&self, stop: InnerStop, solver: Box<dyn LinearSolver<f64>>) -> Box<dyn Method<f64>> {
+        Box::new(Implicit::new(self.problem(), stop, solver))
+    }
+
+    /// Backpropagation through steps.
+    fn unrolled(&self, steps: usize, keep: Keep) -> Box<dyn Method<f64>> {
+        Box::new(Unrolled::new(self.problem(), steps, keep))
+    }
+
+    /// First-order MAML.
+    fn first_order(&self, steps: usize) -> Box<dyn Method<f64>> {
+        Box::new(FirstOrder::new(self.problem(), steps))
+    }
+
+    /// Reptile.
+    fn reptile(&self, steps: usize) -> Box<dyn Method<f64>> {
+        Box::new(Reptile::new(self.problem(), steps))
+    }
+}
+
+/// The crate's own parts.
+pub struct Own<'p>(pub &'p dyn Problem);
+
+impl Engine for Own<'_> {
+    fn problem(&self) -> &dyn Problem {
+        self.0
+    }
+}
