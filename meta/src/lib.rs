@@ -19,6 +19,7 @@
 //! | [`predict`] | what a network says after adaptation |
 //! | [`tasks`] | reproducible streams of few-shot tasks |
 //! | [`train`] | outer optimisers, the training loop, evaluation |
+//! | [`tutorial`] | the ideas from the beginning, on a problem small enough to check by hand |
 //! | [`verify`] | a meta-gradient every way there is, compared |
 
 pub mod inner;
@@ -28,6 +29,7 @@ pub mod predict;
 pub mod problem;
 pub mod tasks;
 pub mod train;
+pub mod tutorial;
 pub mod verify;
 
 pub use method::{Method, Report};
