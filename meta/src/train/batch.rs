@@ -8,7 +8,6 @@ use autodiff::{Arg, Element};
 
 use super::TaskSource;
 use crate::inner::Hyper;
-use crate::linear::Status;
 use crate::method::{Method, Report, Worker};
 
 /// Workers for every thread and a gradient for every task, made once.
@@ -151,12 +150,5 @@ impl<'m, T: Element> MetaBatch<'m, T> {
     /// The reports of the first `count` tasks.
     pub fn reports(&mut self, count: usize) -> Vec<Report> {
         self.tasks[..count].iter_mut().map(|t| t.get_mut().expect("no task panics while it is held").report).collect()
-    }
-}
-
-impl BatchReport {
-    /// Whether a status is one to warn of.
-    pub fn is_trouble(status: Status) -> bool {
-        !matches!(status, Status::Converged | Status::Finished)
     }
 }
