@@ -88,6 +88,20 @@ def show(row: tuple) -> None:
     print("".join(f"{cell:<{w}}" if i < 2 else f"{cell:>{w}}" for i, (cell, w) in enumerate(zip(row, widths))), flush=True)
 
 
+def markdown(rows: list[tuple]) -> str:
+    """A row for each piece of work: our time, how many times as long each peer takes, our share of the peak, memory."""
+    peers = [*PYTHON_PEERS, "burn", "tch"]
+    lines = [f"| work | imaml ms | {' | '.join(peers)} | imaml % of peak | peak MB: imaml, PyTorch, JAX |"]
+    lines.append("|---" * (len(peers) + 4) + "|")
+    for work in dict.fromkeys(row[0] for row in rows):
+        of = {row[1]: row for row in rows if row[0] == work}
+        ratios = [f"{float(of[name][4]):.1f}×" if name in of else "–" for name in peers]
+        least = lambda kind: min((float(of[n][6]) for n in of if n.startswith(kind)), default=float("nan"))  # noqa: E731
+        memory = f"{of['imaml'][6]}, {least('torch'):.0f}, {least('jax'):.0f}"
+        lines.append(f"| {work} | {of['imaml'][2]} | {' | '.join(ratios)} | {of['imaml'][5]} | {memory} |")
+    return "\n".join(lines)
+
+
 def machine(isa: str) -> str:
     """One line on where this ran."""
     cpu = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), platform.machine())
@@ -134,9 +148,7 @@ def main() -> None:
     if flops_peak:
         print(f"100 % is {flops_peak / 1e9:.0f} GFLOP/s, measured")
     if args.markdown:
-        print("\n| " + " | ".join(COLUMNS) + " |\n|" + "---|" * len(COLUMNS))
-        for row in rows:
-            print("| " + " | ".join(row) + " |")
+        print("\n" + markdown(rows))
 
 
 if __name__ == "__main__":
