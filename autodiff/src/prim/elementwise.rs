@@ -104,7 +104,7 @@ fn simplify<'t>(op: BinaryOp, x: Var<'t>, y: Var<'t>) -> Option<Var<'t>> {
         },
         BinaryOp::Div if y.literal() == Some(1.0) => Some(x),
         BinaryOp::Add => {
-            negated(y).map(|y| x - y).or_else(|| negated(x).map(|x| y - x)).or_else(|| structure::merge_disjoint(x, y))
+            negated(y).map(|y| x - y).or_else(|| negated(x).map(|x| y - x)).or_else(|| structure::merge_boxes(x, y))
         }
         BinaryOp::Sub => negated(y).map(|y| x + y),
         _ => None,

@@ -66,3 +66,8 @@ pub(crate) fn sum_of<'t>(a: Option<Var<'t>>, b: Option<Var<'t>>) -> Option<Var<'
         (a, b) => a.or(b),
     }
 }
+
+/// Adds the cotangents that two readers of a value send back.
+pub(crate) fn add_cotangents<'t>(x: Var<'t>, y: Var<'t>) -> Var<'t> {
+    structure::add_cotangents(x, y)
+}

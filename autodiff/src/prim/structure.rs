@@ -227,30 +227,59 @@ fn assemble(tape: &Tape, operands: Operands, offsets: SmallVec<[Axes; 2]>, shape
     tape.intern(Node { prim: Prim::Assemble(offsets), operands, shape, kind: Kind::Float })
 }
 
-/// Two sums of disjoint boxes with no box in common are one: so the gradient with respect to a flat
-/// vector of parameters, which arrives as a sum of pads, becomes writes into views of it.
-pub(super) fn merge_disjoint<'t>(x: Var<'t>, y: Var<'t>) -> Option<Var<'t>> {
+/// Boxes in zeros plus boxes in zeros are boxes in zeros, unless two overlap without being the same: so the gradient
+/// with respect to a flat vector of parameters, which arrives as a sum of pads, becomes writes into views of it.
+pub(super) fn merge_boxes<'t>(x: Var<'t>, y: Var<'t>) -> Option<Var<'t>> {
     let ((tape, _, a), (_, _, b)) = (x.parts()?, y.parts()?);
     let (Prim::Assemble(a_at), Prim::Assemble(b_at)) = (&a.prim, &b.prim) else { return None };
     if a.shape != b.shape {
         return None;
     }
-    let disjoint = |p: NodeId, p_at: &Axes, q: NodeId, q_at: &Axes| {
-        let (p, q) = (shape_of(tape, p), shape_of(tape, q));
-        (0..a.shape.rank()).any(|i| p_at[i] + p[i] <= q_at[i] || q_at[i] + q[i] <= p_at[i])
-    };
-    for (&p, p_at) in a.operands.iter().zip(a_at) {
-        for (&q, q_at) in b.operands.iter().zip(b_at) {
-            if !disjoint(p, p_at, q, q_at) {
+    let mut pieces: Vec<(Axes, NodeId)> = a_at.iter().cloned().zip(a.operands.iter().copied()).collect();
+    let mut same: Vec<(usize, NodeId)> = Vec::new();
+    for (&q, q_at) in b.operands.iter().zip(b_at) {
+        let extent = shape_of(tape, q);
+        let mut meets = None;
+        for (i, (p_at, p)) in pieces[..a_at.len()].iter().enumerate() {
+            let other = shape_of(tape, *p);
+            let disjoint = |i: usize| p_at[i] + other[i] <= q_at[i] || q_at[i] + extent[i] <= p_at[i];
+            if p_at == q_at && other == extent {
+                meets = Some(i);
+            } else if !(0..a.shape.rank()).any(disjoint) {
                 return None;
             }
         }
+        match meets {
+            Some(i) => same.push((i, q)),
+            None => pieces.push((q_at.clone(), q)),
+        }
     }
-    let mut pieces: Vec<(Axes, NodeId)> =
-        a_at.iter().chain(b_at).cloned().zip(a.operands.iter().chain(&b.operands).copied()).collect();
+    for (i, q) in same {
+        pieces[i].1 = (Var::node(tape, pieces[i].1) + Var::node(tape, q)).id_on(tape);
+    }
     pieces.sort();
     let (offsets, operands): (SmallVec<[Axes; 2]>, Operands) = pieces.into_iter().unzip();
     Some(Var::node(tape, assemble(tape, operands, offsets, a.shape)))
+}
+
+/// x + y for cotangents that are each a full-size value, boxes in zeros, or the sum of both: full-size values and
+/// boxes are added apart, so that one full-size term (that of a prox, say) does not keep all boxes from merging.
+pub(super) fn add_cotangents<'t>(x: Var<'t>, y: Var<'t>) -> Var<'t> {
+    let is_boxes = |v: Var<'t>| matches!(v.parts(), Some((_, _, node)) if matches!(node.prim, Prim::Assemble(_)));
+    let split = |v: Var<'t>| match v.parts() {
+        Some((_, _, node)) if matches!(node.prim, Prim::Assemble(_)) => (None, Some(v)),
+        Some((tape, _, node)) if node.prim == Prim::Binary(BinaryOp::Add) => {
+            let (a, b) = (Var::node(tape, node.operands[0]), Var::node(tape, node.operands[1]));
+            match (is_boxes(a), is_boxes(b)) {
+                (false, true) => (Some(a), Some(b)),
+                (true, false) => (Some(b), Some(a)),
+                _ => (Some(v), None),
+            }
+        }
+        _ => (Some(v), None),
+    };
+    let (((full, boxes), (full_y, boxes_y)), add) = ((split(x), split(y)), super::sum_of);
+    add(add(full, full_y), add(boxes, boxes_y)).expect("x and y have a part each")
 }
 
 /// Concatenation along an existing axis.

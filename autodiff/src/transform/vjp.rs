@@ -84,7 +84,7 @@ pub fn vjp_structural<'t>(outputs: &[(Var<'t>, Var<'t>)], wrt: &[Var<'t>]) -> Ve
 }
 
 fn accumulate<'t>(cotangents: &mut [Option<Var<'t>>], at: usize, value: Var<'t>) {
-    cotangents[at] = prim::sum_of(cotangents[at], Some(value));
+    cotangents[at] = Some(cotangents[at].map_or(value, |sum| prim::add_cotangents(sum, value)));
 }
 
 /// ∇f with respect to each of `wrt`: the transposed Jacobian of a single number, times 1.
