@@ -14,7 +14,7 @@ pub(crate) struct Place {
     pub len: usize,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Region {
     /// The slice bound to this input.
     Input(u32),

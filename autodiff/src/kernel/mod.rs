@@ -4,6 +4,7 @@
 //! slices, compiled for every instruction set by [`Isa::run`].
 
 mod isa;
+mod machine;
 mod map;
 pub(crate) mod math;
 mod memory;

@@ -1,5 +1,7 @@
 //! Kernels that move elements: permutations, boxes, rows by index, maxima of windows.
 
+use super::Isa;
+use super::product::transpose;
 use crate::element::Element;
 use crate::shape::Axes;
 use crate::tape::{MOST_AXES, Windows};
@@ -31,12 +33,29 @@ fn walk(dims: &[usize], strides: &[usize], mut f: impl FnMut(usize)) {
 }
 
 /// y, row-major over `dims`, reads x with `strides` (from `start`): permutation and slice in one.
-pub(super) fn read_strided<T: Element>(x: &[T], y: &mut [T], dims: &[usize], strides: &[usize], start: usize) {
+pub(super) fn read_strided<T: Element>(
+    isa: Isa,
+    x: &[T],
+    y: &mut [T],
+    dims: &[usize],
+    strides: &[usize],
+    start: usize,
+) {
     let Some((&len, outer)) = dims.split_last() else {
         y[0] = x[start];
         return;
     };
     let step = strides[outer.len()];
+    if let (Some((&lines, outer)), true) = (outer.split_last(), step > 1) {
+        if strides[outer.len()] == 1 {
+            let mut blocks = y.chunks_exact_mut((lines * len).max(1));
+            walk(outer, &strides[..outer.len()], |at| {
+                let block = blocks.next().expect("as many blocks as positions");
+                transpose(isa, &x[start + at..], step, block, lines);
+            });
+            return;
+        }
+    }
     let mut rows = y.chunks_exact_mut(len.max(1));
     walk(outer, &strides[..outer.len()], |at| {
         let row = rows.next().expect("as many rows as positions");

@@ -6,6 +6,7 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::map::{self, Map};
 use super::memory::{Block, Place, Region, Size};
@@ -240,13 +241,24 @@ impl<T: Element> Program<T> {
         &self.steps
     }
 
+    /// Bytes that a step reads and writes, each place once.
+    pub fn bytes(&self, step: usize) -> usize {
+        let Touches { mut reads, writes } = self.steps[step].touches();
+        reads.sort_unstable_by_key(|&(arena, place)| (arena == Arena::Indices, place.region, place.offset));
+        reads.dedup();
+        let size = |&(arena, place): &(Arena, Place)| {
+            place.len * if arena == Arena::Floats { size_of::<T>() } else { size_of::<u32>() }
+        };
+        reads.iter().chain(&writes).map(size).sum()
+    }
+
     /// Which inputs are read.
     pub fn inputs(&self) -> &[usize] {
         &self.inputs
     }
 
     /// Runs every step. The caller has checked that each input that is read and each output has the length
-    /// in `sizes`; the blocks are checked here.
+    /// in `sizes`; the blocks are checked here. `times`, where there are any, grow by what each step took.
     pub fn run(
         &self,
         isa: Isa,
@@ -254,6 +266,7 @@ impl<T: Element> Program<T> {
         outputs: &mut [&mut [T]],
         kept: &mut [Block<T>; Stage::COUNT],
         scratch: &mut Block<T>,
+        times: &mut [Duration],
     ) {
         for (stage, block) in kept.iter().enumerate() {
             assert!(block.size() == self.sizes.kept[stage], "the workspace belongs to another plan");
@@ -282,8 +295,18 @@ impl<T: Element> Program<T> {
             scratch: (scratch.floats.as_mut_ptr(), scratch.indices.as_mut_ptr()),
             borrow: PhantomData,
         };
-        for step in &self.steps {
+        if times.is_empty() {
+            for step in &self.steps {
+                run_step(step, isa, &access);
+            }
+            return;
+        }
+        let mut before = Instant::now();
+        for (step, time) in self.steps.iter().zip(times) {
             run_step(step, isa, &access);
+            let now = Instant::now();
+            *time += now - before;
+            before = now;
         }
     }
 }
@@ -471,7 +494,7 @@ fn run_step<T: Element>(step: &Step<T>, isa: Isa, m: &Access<'_, T>) {
         Step::Read { dims, strides, start, x, y } => {
             // SAFETY: see above.
             let (x, y) = unsafe { (m.read(*x), m.write(*y)) };
-            movement::read_strided(x, y, dims, strides, *start);
+            movement::read_strided(isa, x, y, dims, strides, *start);
         }
         Step::Assemble { pieces, zeros, y } => {
             // SAFETY: see above; pieces computed in place are part of y and only not written here.

@@ -39,7 +39,7 @@ impl fmt::Display for At {
     }
 }
 
-fn write_step<T: Element>(f: &mut fmt::Formatter<'_>, step: &Step<T>) -> fmt::Result {
+pub(super) fn write_step<T: Element>(f: &mut fmt::Formatter<'_>, step: &Step<T>) -> fmt::Result {
     match step {
         Step::Map(map) => write_map(f, map),
         Step::MatMul { shape, a, b, c } => {

@@ -9,6 +9,7 @@
 //! | `lower` | the steps of each stage in order, with nodes still in place of addresses |
 //! | `arena` | where each value lives, by liveness |
 //! | `display` | what it looks like |
+//! | `timing` | where the time goes |
 //!
 //! None of them changes rounding: a fused plan and an unfused one give the same bits.
 
@@ -17,6 +18,9 @@ mod display;
 mod fuse;
 mod graph;
 mod lower;
+mod timing;
+
+pub use timing::StepTime;
 
 use crate::element::Element;
 use crate::kernel::{Arg, Block, Isa, Program, Size, Sizes, Step};
@@ -64,6 +68,7 @@ struct Input {
 pub struct Workspace<T> {
     kept: [Block<T>; Stage::COUNT],
     scratch: Block<T>,
+    times: timing::Times,
 }
 
 impl<T: Element> Workspace<T> {
@@ -169,7 +174,11 @@ impl<T: Element> Plan<T> {
 
     /// Memory for one thread.
     pub fn workspace(&self) -> Workspace<T> {
-        Workspace { kept: self.kept.map(Block::new), scratch: Block::new(self.scratch) }
+        Workspace {
+            kept: self.kept.map(Block::new),
+            scratch: Block::new(self.scratch),
+            times: timing::Times::default(),
+        }
     }
 
     /// Another block for what `stage` keeps, to [`swap`](Workspace::swap) in.
@@ -232,7 +241,8 @@ impl<T: Element> Plan<T> {
                 "run: output {i} of the {stage} stage has {len} elements, its shape is {shape}"
             );
         }
-        program.run(self.isa, inputs, outputs, &mut workspace.kept, &mut workspace.scratch);
+        let Workspace { kept, scratch, times } = workspace;
+        program.run(self.isa, inputs, outputs, kept, scratch, times.of(stage));
     }
 
     /// Runs every stage once in a fresh workspace: for tests and small things. Float inputs only.

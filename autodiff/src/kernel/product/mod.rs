@@ -17,7 +17,8 @@
 //! - `tile`: the micro-kernel, a tile of C in registers;
 //! - `rows`: cuts a box of rows into tiles; `dots`: the case of one column;
 //! - `axis`: which taps of a convolution are inside the image, and where;
-//! - `matmul`, `conv`, `weight_grad`: the public products, which lay out rows and depths. Nothing is packed or copied.
+//! - `matmul`, `conv`, `weight_grad`: the public products, which lay out rows and depths. Nothing is packed or copied;
+//! - `transpose`: what a plan packs of its own, the transposed operands.
 //!
 //! Rounding is fixed by shape: a number's sum runs in the order of the depth (or, with one column, in 8 lanes of
 //! f32 and 4 of f64) whatever its tile, its position in the batch or the thread. AVX2 and AVX-512 give the same
@@ -33,12 +34,14 @@ mod simd;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod transpose;
 mod weight_grad;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 pub use conv::{Conv, ConvGeometry};
 pub use matmul::MatMul;
+pub(super) use transpose::transpose;
 
 use super::isa::{Isa, Level, Task};
 use simd::Simd;

@@ -81,6 +81,11 @@ macro_rules! lanes {
                 Lanes(sum)
             }
             #[inline(always)]
+            unsafe fn interleave(self, other: Self) -> (Self, Self) {
+                let number = |i: usize| if i % 2 == 0 { self.0[i / 2] } else { other.0[i / 2] };
+                (Lanes(std::array::from_fn(number)), Lanes(std::array::from_fn(|i| number(i + $lanes))))
+            }
+            #[inline(always)]
             unsafe fn sum(self) -> $scalar {
                 let mut lanes = self.0;
                 let mut half = $lanes / 2;

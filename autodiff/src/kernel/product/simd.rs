@@ -52,6 +52,9 @@ pub trait Simd: Copy {
         offset
     }
 
+    /// a₀ b₀ a₁ b₁ …, cut in two.
+    unsafe fn interleave(self, other: Self) -> (Self, Self);
+
     /// The sum of all lanes, in halves: lane i + lane i + LANES/2, and so on.
     unsafe fn sum(self) -> Self::Scalar;
 }

@@ -33,6 +33,7 @@ macro_rules! vector {
         first($count:ident) -> $mask:ty { $first:expr }
         load_masked($from:ident, $load_mask:ident) { $load_masked:expr }
         store_masked($to:ident, $store_mask:ident, $value:ident) { $store_masked:expr }
+        interleave($a:ident, $b:ident) { $interleave:expr }
     ) => {
         impl Simd for $vector {
             type Scalar = $scalar;
@@ -102,6 +103,13 @@ macro_rules! vector {
                 offset
             }
             #[inline(always)]
+            unsafe fn interleave(self, other: Self) -> (Self, Self) {
+                let ($a, $b) = (self.0, other.0);
+                // SAFETY: features.
+                let (first, second) = unsafe { $interleave };
+                (Self(first), Self(second))
+            }
+            #[inline(always)]
             unsafe fn sum(self) -> $scalar {
                 let mut lanes = [0.0; $lanes];
                 // SAFETY: features; `lanes` has room for all lanes.
@@ -125,6 +133,13 @@ vector! {
     first(count) -> __mmask16 { ((1u32 << count) - 1) as __mmask16 }
     load_masked(from, mask) { _mm512_maskz_loadu_ps(mask, from) }
     store_masked(to, mask, value) { _mm512_mask_storeu_ps(to, mask, value) }
+    interleave(a, b) {{
+        let (low, high) = (
+            _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23),
+            _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31),
+        );
+        (_mm512_permutex2var_ps(a, low, b), _mm512_permutex2var_ps(a, high, b))
+    }}
 }
 vector! {
     F64x8: 8 of f64, 32 registers, 4 wide, in isa::avx512;
@@ -132,6 +147,10 @@ vector! {
     first(count) -> __mmask8 { ((1u32 << count) - 1) as __mmask8 }
     load_masked(from, mask) { _mm512_maskz_loadu_pd(mask, from) }
     store_masked(to, mask, value) { _mm512_mask_storeu_pd(to, mask, value) }
+    interleave(a, b) {{
+        let (low, high) = (_mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15));
+        (_mm512_permutex2var_pd(a, low, b), _mm512_permutex2var_pd(a, high, b))
+    }}
 }
 vector! {
     HalfF32x8: 8 of f32, 32 registers, 1 wide, in isa::avx512;
@@ -139,6 +158,10 @@ vector! {
     first(count) -> __mmask8 { ((1u32 << count) - 1) as __mmask8 }
     load_masked(from, mask) { _mm256_maskz_loadu_ps(mask, from) }
     store_masked(to, mask, value) { _mm256_mask_storeu_ps(to, mask, value) }
+    interleave(a, b) {{
+        let (even, odd) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+        (_mm256_permute2f128_ps::<0x20>(even, odd), _mm256_permute2f128_ps::<0x31>(even, odd))
+    }}
 }
 vector! {
     HalfF64x4: 4 of f64, 32 registers, 1 wide, in isa::avx512;
@@ -146,6 +169,10 @@ vector! {
     first(count) -> __mmask8 { ((1u32 << count) - 1) as __mmask8 }
     load_masked(from, mask) { _mm256_maskz_loadu_pd(mask, from) }
     store_masked(to, mask, value) { _mm256_mask_storeu_pd(to, mask, value) }
+    interleave(a, b) {{
+        let (even, odd) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+        (_mm256_permute2f128_pd::<0x20>(even, odd), _mm256_permute2f128_pd::<0x31>(even, odd))
+    }}
 }
 vector! {
     F32x8: 8 of f32, 16 registers, 2 wide, in isa::avx2;
@@ -156,6 +183,10 @@ vector! {
     }
     load_masked(from, mask) { _mm256_maskload_ps(from, mask) }
     store_masked(to, mask, value) { _mm256_maskstore_ps(to, mask, value) }
+    interleave(a, b) {{
+        let (even, odd) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+        (_mm256_permute2f128_ps::<0x20>(even, odd), _mm256_permute2f128_ps::<0x31>(even, odd))
+    }}
 }
 vector! {
     F64x4: 4 of f64, 16 registers, 2 wide, in isa::avx2;
@@ -166,4 +197,8 @@ vector! {
     }
     load_masked(from, mask) { _mm256_maskload_pd(from, mask) }
     store_masked(to, mask, value) { _mm256_maskstore_pd(to, mask, value) }
+    interleave(a, b) {{
+        let (even, odd) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+        (_mm256_permute2f128_pd::<0x20>(even, odd), _mm256_permute2f128_pd::<0x31>(even, odd))
+    }}
 }

@@ -1,0 +1,93 @@
+//! Where the time goes: what each step of a plan does and how long it has taken.
+
+use std::time::Duration;
+
+use super::{Plan, Workspace, flops};
+use crate::element::Element;
+use crate::kernel::Step;
+use crate::tape::{ConvFace, Stage};
+
+/// Time by stage and step; empty while nothing is timed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Times([Vec<Duration>; Stage::COUNT], [u64; Stage::COUNT]);
+
+impl Times {
+    pub fn of(&mut self, stage: Stage) -> &mut [Duration] {
+        let times = &mut self.0[stage.index()];
+        self.1[stage.index()] += u64::from(!times.is_empty());
+        times
+    }
+}
+
+/// One step of a plan and the time it took in one workspace.
+#[derive(Clone, Debug)]
+pub struct StepTime {
+    /// The stage that it is part of.
+    pub stage: Stage,
+    /// What it does, without addresses: equal steps have equal names.
+    pub what: String,
+    /// Multiply-adds × 2 of one run, where it is a matrix or convolution product.
+    pub flops: u64,
+    /// Bytes that one run reads and writes, each value once.
+    pub bytes: usize,
+    /// How often it ran.
+    pub runs: u64,
+    /// In all those runs.
+    pub time: Duration,
+}
+
+impl<T: Element> Plan<T> {
+    /// Measures each step of every later run with this workspace, from now on. A clock is read between steps, which
+    /// takes some 25 ns each: times of very short steps are upper bounds.
+    pub fn time_steps(&self, workspace: &mut Workspace<T>) {
+        let lengths = Stage::ALL.map(|stage| self.programs[stage.index()].steps().len());
+        workspace.times = Times(lengths.map(|n| vec![Duration::ZERO; n]), [0; Stage::COUNT]);
+    }
+
+    /// What each step has taken since [`time_steps`](Plan::time_steps); nothing without that.
+    pub fn step_times(&self, workspace: &Workspace<T>) -> Vec<StepTime> {
+        let mut all = Vec::new();
+        for stage in Stage::ALL {
+            let program = &self.programs[stage.index()];
+            let Times(times, runs) = &workspace.times;
+            for (i, (step, &time)) in program.steps().iter().zip(&times[stage.index()]).enumerate() {
+                let (flops, bytes) = (flops(step), program.bytes(i));
+                all.push(StepTime { stage, what: what(step), flops, bytes, runs: runs[stage.index()], time });
+            }
+        }
+        all
+    }
+}
+
+/// A step without its addresses.
+fn what<T: Element>(step: &Step<T>) -> String {
+    match step {
+        Step::Map(map) => {
+            let sums = if map.sums.is_empty() { String::new() } else { format!(", {} sums", map.sums.len()) };
+            let operations = map.code.len() - map.sums.len();
+            format!("pass over {}: {operations} operations{sums}", map.numel)
+        }
+        Step::MatMul { shape, .. } => {
+            let (batch, t) = (shape.batch, if shape.trans_a { "ᵀ" } else { "" });
+            let batch = if batch == 1 { String::new() } else { format!("{batch} × ") };
+            format!("product{t} {batch}[{}, {}]·[{}, {}]", shape.m, shape.k, shape.k, shape.n)
+        }
+        Step::Conv { conv, face, .. } => {
+            let g = conv.geometry();
+            let face = match face {
+                ConvFace::Forward => "forward",
+                ConvFace::InputGrad => "input gradient",
+                ConvFace::WeightGrad => "weight gradient",
+            };
+            let (from, to) = ([g.in_h, g.in_w, g.in_c], [g.out_h, g.out_w, g.out_c]);
+            format!("convolution {face} {} × {from:?} ↔ {to:?}", g.batch)
+        }
+        Step::Sum { x, y, .. } => format!("sum {} → {}", x.len, y.len),
+        Step::Read { dims, .. } => format!("copy {dims:?}"),
+        Step::Assemble { pieces, y, .. } => format!("assemble {} of {} pieces", y.len, pieces.len()),
+        Step::Gather { y, .. } => format!("gather {}", y.len),
+        Step::ScatterAdd { rows, .. } => format!("scatter-add {}", rows.len),
+        Step::OneHot { y, .. } => format!("one-hot {}", y.len),
+        Step::ArgMax { x, .. } => format!("arg max {}", x.len),
+    }
+}
