@@ -46,15 +46,15 @@ pub(super) fn read_strided<T: Element>(
         return;
     };
     let step = strides[outer.len()];
-    if let (Some((&lines, outer)), true) = (outer.split_last(), step > 1) {
-        if strides[outer.len()] == 1 {
-            let mut blocks = y.chunks_exact_mut((lines * len).max(1));
-            walk(outer, &strides[..outer.len()], |at| {
-                let block = blocks.next().expect("as many blocks as positions");
-                transpose(isa, &x[start + at..], step, block, lines);
-            });
-            return;
-        }
+    if let Some((&lines, outer)) = outer.split_last()
+        && (step > 1 && strides[outer.len()] == 1)
+    {
+        let mut blocks = y.chunks_exact_mut((lines * len).max(1));
+        walk(outer, &strides[..outer.len()], |at| {
+            let block = blocks.next().expect("as many blocks as positions");
+            transpose(isa, &x[start + at..], step, block, lines);
+        });
+        return;
     }
     let mut rows = y.chunks_exact_mut(len.max(1));
     walk(outer, &strides[..outer.len()], |at| {

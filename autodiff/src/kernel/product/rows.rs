@@ -38,6 +38,55 @@ impl Rows {
     }
 }
 
+/// Columns that one tile covers.
+#[derive(Clone, Copy, Debug)]
+pub struct Panel {
+    pub column: usize,
+    pub vectors: usize,
+    /// Lanes of the last vector.
+    pub last: usize,
+}
+
+impl Panel {
+    /// Columns.
+    #[inline(always)]
+    pub fn lanes<V: Simd>(self) -> usize {
+        (self.vectors - 1) * V::LANES + self.last
+    }
+}
+
+/// to[..count] = from[..count]
+///
+/// # Safety
+/// The CPU has V's instruction set, and so many numbers are inside both buffers.
+#[inline(always)]
+pub unsafe fn copy_row<V: Simd>(from: *const V::Scalar, to: *mut V::Scalar, count: usize) {
+    let whole = count - count % V::LANES;
+    // SAFETY: the caller's promises.
+    unsafe {
+        for lane in (0..whole).step_by(V::LANES) {
+            V::load(from.add(lane)).store(to.add(lane));
+        }
+        for lane in whole..count {
+            *to.add(lane) = *from.add(lane);
+        }
+    }
+}
+
+/// Cuts columns into panels that are about equal: 5 vectors are 3 + 2 rather than 4 + 1.
+#[inline(always)]
+pub fn panels<V: Simd>(columns: usize) -> impl Iterator<Item = Panel> {
+    let vectors = columns.div_ceil(V::LANES);
+    let count = vectors.div_ceil(V::WIDTH);
+    let mut column = 0;
+    (0..count).map(move |i| {
+        let vectors = share(vectors, count, i);
+        let panel = Panel { column, vectors, last: V::LANES.min(columns - column - (vectors - 1) * V::LANES) };
+        column += vectors * V::LANES;
+        panel
+    })
+}
+
 /// `C[rows, 0..columns] (+)= A[rows, depth] · B[depth, 0..columns]`, in tiles.
 ///
 /// # Safety
@@ -61,46 +110,60 @@ pub unsafe fn product<V: Simd>(
         // SAFETY: the caller's promises.
         return unsafe { V::compiled::<_, Dots<V>>()(Dots { rows, depth, add, a, b, c }) };
     }
-    let vectors = columns.div_ceil(V::LANES);
-    let panels = vectors.div_ceil(V::WIDTH);
-    let blocks = if panels == 1 { 1 } else { len.div_ceil(BLOCK_ROWS) };
-    let mut tile = Tile {
-        rows: [a.wrapping_add(rows.a); MAX_ROWS],
-        outs: [c; MAX_ROWS],
-        count: 0,
-        b,
-        depth,
-        vectors: 0,
-        last: V::LANES,
-        far: len * columns > FAR,
-        add,
-    };
+    let far = len * columns > FAR;
+    let blocks = if columns <= V::WIDTH * V::LANES { 1 } else { len.div_ceil(BLOCK_ROWS) };
     let mut walk = Walk::new(rows);
     for block in 0..blocks {
-        let block_len = share(len, blocks, block);
-        let start = walk;
-        let mut column = 0;
-        for panel in 0..panels {
-            // Equal panels, and below equal tiles: 5 vectors are 3 + 2 rather than 4 + 1.
-            tile.vectors = share(vectors, panels, panel);
-            tile.last = V::LANES.min(columns - column - (tile.vectors - 1) * V::LANES);
-            tile.b = b.wrapping_add(column);
-            let tiles = block_len.div_ceil(most_rows(V::REGISTERS, tile.vectors));
+        let (count, start) = (share(len, blocks, block), walk);
+        for panel in panels::<V>(columns) {
             walk = start;
-            for t in 0..tiles {
-                tile.count = share(block_len, tiles, t);
-                for r in 0..tile.count {
-                    // Wrapping: a product of no depth has rows of an empty A.
-                    tile.rows[r] = a.wrapping_add(walk.a);
-                    tile.outs[r] = c.wrapping_add(walk.c + column);
-                    walk.step();
-                }
-                // SAFETY: rows, depth and columns stay inside the buffers, says the caller; there is at least
-                // one row, at most as many as the tile has, and from one to LANES columns in the last vector.
-                unsafe { tile.compute::<V>() };
-            }
-            column += tile.vectors * V::LANES;
+            let (b, c) = (b.wrapping_add(panel.column), c.wrapping_add(panel.column));
+            // SAFETY: the caller's promises, for some of the rows and columns.
+            unsafe { strip::<V>(&mut walk, count, depth, panel, Out { add, far }, a, b, c) };
         }
+    }
+}
+
+/// How a strip of C is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Out {
+    pub add: bool,
+    /// C is unlikely to be in the nearest cache.
+    pub far: bool,
+}
+
+/// The next `count` rows of a walk, in one panel of columns: `b` and `c` are where the panel starts in B and C.
+///
+/// # Safety
+/// As for [`product`].
+#[inline(always)]
+#[allow(clippy::too_many_arguments)] // a product has as many parts
+pub unsafe fn strip<V: Simd>(
+    walk: &mut Walk<'_>,
+    count: usize,
+    depth: Depth<'_>,
+    panel: Panel,
+    Out { add, far }: Out,
+    a: *const V::Scalar,
+    b: *const V::Scalar,
+    c: *mut V::Scalar,
+) {
+    let Panel { vectors, last, .. } = panel;
+    let mut tile = Tile { rows: [a; MAX_ROWS], outs: [c; MAX_ROWS], count: 0, b, depth, vectors, last, far, add };
+    let tiles = count.div_ceil(most_rows(V::REGISTERS, vectors));
+    // Any row of the product will do for those that a tile has no use for.
+    tile.rows = [a.wrapping_add(walk.a); MAX_ROWS];
+    for t in 0..tiles {
+        tile.count = share(count, tiles, t);
+        for r in 0..tile.count {
+            // Wrapping: a product of no depth has rows of an empty A.
+            tile.rows[r] = a.wrapping_add(walk.a);
+            tile.outs[r] = c.wrapping_add(walk.c);
+            walk.step();
+        }
+        // SAFETY: rows, depth and columns stay inside the buffers, says the caller; there is at least one row, at
+        // most as many as the tile has, and from one to LANES columns in the last vector.
+        unsafe { tile.compute::<V>() };
     }
 }
 

@@ -266,6 +266,20 @@ fn large_images_and_batches_are_summed_in_blocks() {
     check_conv::<f32>(same(70, 4, 4, 33, 40), &mut random);
 }
 
+/// With many channels and pixels the weight gradient works on copies.
+#[test]
+fn many_channels_match_plain_loops() {
+    let mut random = Random(9);
+    let strided = ConvGeometry { out_h: 7, out_w: 7, stride_h: 2, stride_w: 2, ..same(6, 14, 14, 64, 64) };
+    let wide = same(1, 2, 200, 48, 70);
+    // Half of the taps never meet the image.
+    let aside = ConvGeometry { pad_h: 4, pad_w: 4, out_h: 3, out_w: 3, ..same(9, 3, 3, 49, 50) };
+    for g in [strided, wide, aside] {
+        check_conv::<f32>(g, &mut random);
+        check_conv::<f64>(g, &mut random);
+    }
+}
+
 #[test]
 fn degenerate_convolutions_are_empty_or_zero() {
     let mut random = Random(6);

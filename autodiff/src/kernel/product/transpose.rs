@@ -41,8 +41,8 @@ impl<T: ProductElement> VectorTask<T> for Job<'_, T> {
                 // `transpose` has checked.
                 unsafe {
                     let mut square = [V::zero(); MOST_LANES];
-                    for k in 0..V::LANES {
-                        square[k] = V::load(x.as_ptr().add((j + k) * step + i));
+                    for (k, row) in square.iter_mut().enumerate().take(V::LANES) {
+                        *row = V::load(x.as_ptr().add((j + k) * step + i));
                     }
                     // Each round of perfect shuffles rotates the bits of (row, column) by one place.
                     for _ in 0..V::LANES.ilog2() {
@@ -51,8 +51,8 @@ impl<T: ProductElement> VectorTask<T> for Job<'_, T> {
                             (square[2 * k], square[2 * k + 1]) = before[k].interleave(before[k + V::LANES / 2]);
                         }
                     }
-                    for k in 0..V::LANES {
-                        square[k].store(y.as_mut_ptr().add((i + k) * len + j));
+                    for (k, row) in square.iter().enumerate().take(V::LANES) {
+                        row.store(y.as_mut_ptr().add((i + k) * len + j));
                     }
                 }
             }

@@ -1,21 +1,16 @@
-//! The weight gradient of a convolution: for each tap, pixels that the tap reads times gradients of what it wrote.
+//! Where few channels lie side by side, x and dy are read where they are.
 //!
-//! ```text
-//! dw[k, l, c, j] = Σ_{n,o,p} x[n, o·s+k−pad, p·s+l−pad, c] · dy[n, o, p, j]
-//! ```
-//!
-//! Rows are weights (tap, input channel), the depth is output pixels. With many input channels the rows of one
-//! tap fill tiles, and the depth is all pixels for which that tap is inside the image. With few (the first layer
-//! of a network has 1 or 3) tiles take the rows of several taps; then the depth is the pixels of one class
-//! (module `axis`), for which all of those are inside, and the classes add up.
+//! With many input channels the rows of one tap fill tiles, and the depth is all pixels for which that tap is inside
+//! the image. With few (the first layer of a network has 1 or 3) tiles take the rows of several taps; then the depth
+//! is the pixels of one class (module `axis`), for which all of those are inside, and the classes add up.
 //!
 //! The depth can be long (a batch of large images): it is cut into blocks that stay in the cache while all rows
 //! pass over them. The cuts depend on the geometry only, hence so does the rounding.
 
-use super::conv::ConvGeometry;
-use super::rows::{Axis, Rows, product};
-use super::simd::Simd;
-use super::tile::{Depth, Run};
+use super::super::conv::ConvGeometry;
+use super::super::rows::{Axis, Rows, product};
+use super::super::simd::Simd;
+use super::super::tile::{Depth, Run};
 
 /// Numbers of x and dy in a block: 256 KiB of f32, so that dw stays in the L2 cache too.
 const BLOCK: usize = 64 * 1024;
@@ -27,16 +22,15 @@ const FEW_CHANNELS: usize = 5;
 #[derive(Clone, Debug)]
 struct Group {
     rows: Rows,
-    /// One run per output row `first_row..`, or per output pixel if [`WeightGrad::along_batch`].
+    /// One run per output row `first_row..`, or per output pixel if [`InPlace::along_batch`].
     runs: Vec<Run>,
     first_row: usize,
     /// Pixels of a run.
     len: usize,
 }
 
-/// How the weight gradient of one geometry is laid out.
 #[derive(Clone, Debug)]
-pub struct WeightGrad {
+pub struct InPlace {
     groups: Vec<Group>,
     /// The groups write to the same weights and add up.
     overlapping: bool,
@@ -52,8 +46,8 @@ pub struct WeightGrad {
     image: (usize, usize),
 }
 
-impl WeightGrad {
-    pub fn new(g: &ConvGeometry) -> WeightGrad {
+impl InPlace {
+    pub fn new(g: &ConvGeometry) -> InPlace {
         let image = (g.in_h * g.in_w * g.in_c, g.out_h * g.out_w * g.out_c);
         let line = g.stride_h * g.in_w * g.in_c + g.out_w * g.out_c;
         let block_images = (BLOCK / (image.0 + image.1).max(1)).clamp(1, g.batch.max(1));
@@ -61,11 +55,8 @@ impl WeightGrad {
         let block_rows = if whole_images { g.out_h } else { BLOCK / line.max(1) }.max(1);
         let overlapping = g.in_c < FEW_CHANNELS;
         let along_batch = whole_images && !overlapping && g.out_w < 8 && block_images > g.out_w;
-        let mut groups = Vec::new();
-        if g.batch > 0 && g.in_c > 0 && g.out_c > 0 {
-            groups = if overlapping { groups_by_class(g) } else { groups_by_tap(g, along_batch) };
-        }
-        WeightGrad {
+        let groups = if overlapping { groups_by_class(g) } else { groups_by_tap(g, along_batch) };
+        InPlace {
             groups,
             overlapping,
             along_batch,
@@ -83,13 +74,9 @@ impl WeightGrad {
     /// The CPU has V's instruction set, and x, dy and dw have the sizes of the geometry.
     #[inline(always)]
     pub unsafe fn run<V: Simd>(&self, x: *const V::Scalar, dy: *const V::Scalar, dw: &mut [V::Scalar]) {
-        let nothing_to_sum = self.groups.is_empty() || self.images == 0 || self.image_rows == 0;
-        if self.overlapping || nothing_to_sum {
+        if self.overlapping {
             // SAFETY: V's instruction set is there.
             dw.fill(unsafe { V::zero().sum() });
-        }
-        if nothing_to_sum {
-            return;
         }
         let dw = dw.as_mut_ptr();
         for image in (0..self.images).step_by(self.block_images) {

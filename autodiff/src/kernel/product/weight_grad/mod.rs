@@ -1,0 +1,55 @@
+//! The weight gradient of a convolution: for each tap, pixels that the tap reads times gradients of what it wrote.
+//!
+//! ```text
+//! dw[k, l, c, j] = Σ_{n,o,p} x[n, o·s+k−pad, p·s+l−pad, c] · dy[n, o, p, j]
+//! ```
+//!
+//! Rows are weights (tap, input channel), the depth is output pixels: `in_place` says which. Where many channels lie
+//! between one pixel and the next, `packed` copies what tiles read first.
+
+mod in_place;
+mod packed;
+
+use super::conv::ConvGeometry;
+use super::simd::Simd;
+use in_place::InPlace;
+use packed::Packed;
+
+/// From so many channels on, tiles in place would read their columns of x and dy from few sets of the cache.
+const MANY_CHANNELS: usize = 48;
+/// So many output pixels are worth copying.
+const MANY_PIXELS: usize = 64;
+
+/// How the weight gradient of one geometry is laid out.
+#[derive(Clone, Debug)]
+pub enum WeightGrad {
+    Nothing,
+    Packed(Packed),
+    InPlace(InPlace),
+}
+
+impl WeightGrad {
+    pub fn new(g: &ConvGeometry) -> WeightGrad {
+        if [g.batch, g.in_c, g.out_c, g.out_h, g.out_w].contains(&0) {
+            WeightGrad::Nothing
+        } else if g.in_c.min(g.out_c) >= MANY_CHANNELS && g.batch * g.out_h * g.out_w >= MANY_PIXELS {
+            WeightGrad::Packed(Packed::new(g))
+        } else {
+            WeightGrad::InPlace(InPlace::new(g))
+        }
+    }
+
+    /// # Safety
+    /// The CPU has V's instruction set, and x, dy and dw have the sizes of the geometry.
+    #[inline(always)]
+    pub unsafe fn run<V: Simd>(&self, x: *const V::Scalar, dy: *const V::Scalar, dw: &mut [V::Scalar]) {
+        // SAFETY: V's instruction set is there, and the caller's promises.
+        unsafe {
+            match self {
+                WeightGrad::Nothing => dw.fill(V::zero().sum()),
+                WeightGrad::Packed(packed) => packed.run::<V>(x, dy, dw),
+                WeightGrad::InPlace(in_place) => in_place.run::<V>(x, dy, dw),
+            }
+        }
+    }
+}
