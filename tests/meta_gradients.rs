@@ -308,6 +308,33 @@ fn threads_change_no_bit() {
 }
 
 #[test]
+fn threads_that_share_one_task_change_no_bit() {
+    let model: Model = "conv4:channels=32,pool,ways=5,image=3x84x84".parse().unwrap();
+    let problem = FewShot::new(model.clone(), 3, 2, true);
+    let mut numbers = Numbers::new(3);
+    let theta: Vec<f32> = model.init(Init::PyTorch, &mut || 0.5 * (numbers.next() + 1.0));
+    let mut images = |n: usize| (0..n * 84 * 84 * 3).map(|_| numbers.next() as f32).collect::<Vec<_>>();
+    let (support, query) = (images(3), images(2));
+    let data = [(&support).into(), Arg::Indices(&[0, 1, 2]), (&query).into(), Arg::Indices(&[3, 4])];
+    let hyper = Hyper { lambda: 2.0, rate: 0.1 };
+    let methods: [Box<dyn Method<f32>>; 2] = [
+        Box::new(Implicit::new(&problem, InnerStop::Steps(1), Box::new(Cg::iterations(1)))),
+        Box::new(Unrolled::new(&problem, 1, Keep::Everything)),
+    ];
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+    for method in &methods {
+        let of = |threads| {
+            let mut g = vec![0.0; theta.len()];
+            pool.install(|| method.shared_worker(threads).gradient(&theta, hyper, &data, &mut g));
+            g
+        };
+        let alone = of(1);
+        assert!(alone.iter().any(|&g| g != 0.0));
+        assert!(of(3) == alone && of(2) == alone);
+    }
+}
+
+#[test]
 fn implicit_memory_does_not_depend_on_the_number_of_steps() {
     let model: Model = "conv4:channels=64,stride=2,ways=5,image=1x28x28".parse().unwrap();
     let problem = FewShot::new(model, 5, 5, true);

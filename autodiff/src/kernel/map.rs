@@ -6,11 +6,13 @@
 //! blocks of the plan's arena.
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
-use super::Task;
+use smallvec::SmallVec;
+
 use super::memory::Place;
 use super::program::Access as Memory;
-use super::sum;
+use super::{Isa, Task, Team, sum};
 use crate::element::Element;
 use crate::rules::{Binary, BinaryOp, BinaryVisitor, CompareOp, Unary, UnaryOp, UnaryVisitor};
 use crate::shape::Axes;
@@ -115,14 +117,125 @@ impl<T: Element> Map<T> {
         (self.registers + stretched) * self.block_len() + totals
     }
 
+    /// How it is cut, if it is worth more than one thread. Sums are cut by shape: in segments that all of them share.
+    fn segments(&self, team: Team) -> Option<Segments> {
+        /// What an element of an instruction costs, in multiply-adds × 2 of a product.
+        const COST: usize = 8;
+        let parts = team.parts(self.numel * self.code.len() * COST);
+        let mut periods = self.sums.iter().map(|s| s.kind.period(self.numel)).filter(|&p| p > 0);
+        let period = periods.next();
+        if parts == 1 || periods.any(|other| Some(other) != period) {
+            return None;
+        }
+        // Blocks start where repeated leaves do.
+        let len = period.map_or(self.block * 64, |period| period * sum::SEGMENT);
+        let count = self.numel.div_ceil(len);
+        let slot = self.sums.iter().map(|s| s.kind.period(self.numel)).sum();
+        len.is_multiple_of(self.block).then_some(Segments { len, count, slot, parts: parts.min(count) })
+    }
+
+    /// Elements that a run on several threads needs beside `work`: totals of segments, and work of other threads.
+    pub fn spare_len(&self, team: Team) -> usize {
+        self.segments(team).filter(|s| s.parts > 1).map_or(0, |s| s.count * s.slot + (s.parts - 1) * self.work_len())
+    }
+
     fn block_len(&self) -> usize {
         // Whole cache lines, so that every register starts on one.
         self.block.min(self.numel).next_multiple_of(16)
     }
 }
 
-/// The run of one [`Map`], for [`Isa::run`](super::Isa::run).
-pub(super) struct Run<'a, 'm, T: Element>(pub &'a Map<T>, pub &'a Memory<'m, T>);
+/// The run of one [`Map`], or of some of its segments, for [`Isa::run`](super::Isa::run).
+struct Run<'a, 'm, T: Element> {
+    map: &'a Map<T>,
+    memory: &'a Memory<'m, T>,
+    /// `work_len` elements that nothing else uses.
+    work: &'a mut [T],
+    part: Part<'a, T>,
+}
+
+enum Part<'a, T> {
+    /// All elements; sums are finished.
+    Whole,
+    /// The segments of so many elements in a range; the totals of each go side by side into a slot.
+    Segments { range: Range<usize>, len: usize, slots: &'a mut [T] },
+}
+
+/// Runs the pass, on as many threads as it is worth.
+pub(super) fn run<T: Element>(map: &Map<T>, isa: Isa, memory: &Memory<'_, T>, team: Team, spare: &mut [T]) {
+    // SAFETY: `Program::new` has checked that `work` lies in its arena and overlaps nothing that this step reads or
+    // writes, and that it is `work_len` long.
+    let own = unsafe { memory.write(map.work) };
+    let segments = map.segments(team);
+    let parts = segments.as_ref().map_or(1, |s| s.parts);
+    if parts == 1 {
+        isa.run(Run { map, memory, work: own, part: Part::Whole });
+        return;
+    }
+    let Segments { len, count, slot, .. } = segments.expect("more than one part");
+    let (slots, others) = spare[..map.spare_len(team)].split_at_mut(count * slot);
+    let mut each: SmallVec<[Share<'_, T>; 8]> = SmallVec::new();
+    let mut works = std::iter::once(&mut *own).chain(others.chunks_exact_mut(map.work_len().max(1)));
+    let (mut rest, mut first) = (&mut *slots, 0);
+    for p in 1..=parts {
+        let end = count * p / parts;
+        let (own, after) = rest.split_at_mut((end - first) * slot);
+        each.push(Share { range: first..end, work: works.next().expect("work for each part"), slots: own });
+        (rest, first) = (after, end);
+    }
+    let memory = Shared(memory);
+    team.each(each, |Share { range, work, slots }| {
+        let memory = memory.get();
+        isa.run(Run { map, memory, work, part: Part::Segments { range, len, slots } });
+    });
+    let mut at = 0;
+    for s in &map.sums {
+        let period = s.kind.period(map.numel);
+        // SAFETY: checked by `Program::new`: in bounds, disjoint from all else.
+        let y = unsafe { memory.get().write(s.y) };
+        match s.kind {
+            SumKind::Rows(_) => sum::add_segments(&slots[at..], slot, y),
+            SumKind::Within(_) => {}
+            SumKind::All => {
+                let mut lanes = [T::zero(); sum::LANES];
+                sum::add_segments(&slots[at..], slot, &mut lanes[..period]);
+                y[0] = sum::add_lanes(&mut lanes[..period]);
+            }
+        }
+        at += period;
+    }
+}
+
+/// A map's memory, for several threads.
+///
+/// What they write is disjoint: elements of their own segments, and their own work.
+struct Shared<'a, 'm, T>(&'a Memory<'m, T>);
+// SAFETY: `Memory` holds pointers to plain numbers whose owners `Program::run` borrows exclusively; parts of a map read
+// what no part writes, and write their own elements through pointers only.
+unsafe impl<T: Element> Sync for Shared<'_, '_, T> {}
+
+impl<'a, 'm, T> Shared<'a, 'm, T> {
+    fn get(&self) -> &'a Memory<'m, T> {
+        self.0
+    }
+}
+
+/// What one part of a map has for itself.
+struct Share<'a, T> {
+    range: Range<usize>,
+    work: &'a mut [T],
+    slots: &'a mut [T],
+}
+
+/// How a map is cut for several threads.
+struct Segments {
+    /// Elements of one.
+    len: usize,
+    count: usize,
+    /// Totals of one segment.
+    slot: usize,
+    parts: usize,
+}
 
 /// Where a slot's elements of the current block start.
 #[derive(Clone, Copy)]
@@ -140,11 +253,8 @@ impl<T: Element> Task for Run<'_, '_, T> {
 
     #[inline(always)]
     fn run(self) {
-        let Run(map, memory) = self;
+        let Run { map, memory, work, mut part } = self;
         let len = map.block_len();
-        // SAFETY: `Program::new` has checked that `work` lies in its arena and overlaps nothing that this
-        // step reads or writes, and that it is `work_len` long.
-        let work = unsafe { memory.write(map.work) };
         let (registers, rest) = work.split_at_mut(map.registers * len);
         let stretched = map.leaves.iter().filter(|l| l.reading != Reading::InOrder).count();
         let (stretch, totals) = rest.split_at_mut(stretched * len);
@@ -156,8 +266,7 @@ impl<T: Element> Task for Run<'_, '_, T> {
             cursors[register_at + r].write(Cursor { base: registers[r * len..].as_mut_ptr(), moves: 0 });
         }
         for (i, &y) in map.outputs.iter().enumerate() {
-            // SAFETY: checked by `Program::new`: in bounds, disjoint from all else.
-            cursors[output_at + i].write(Cursor { base: unsafe { memory.write(y) }.as_mut_ptr(), moves: 1 });
+            cursors[output_at + i].write(Cursor { base: memory.pointer(y), moves: 1 });
         }
         let mut next = 0;
         for (i, leaf) in map.leaves.iter().enumerate() {
@@ -189,8 +298,6 @@ impl<T: Element> Task for Run<'_, '_, T> {
             };
             cursors[leaf_at + i].write(cursor);
         }
-        totals.fill(T::zero());
-
         let cursor = |slot: Slot| {
             let i = match slot {
                 Slot::Leaf(i) => leaf_at + usize::from(i),
@@ -201,69 +308,85 @@ impl<T: Element> Task for Run<'_, '_, T> {
             // code exist.
             unsafe { cursors[i].assume_init() }
         };
-        let mut start = 0;
-        while start < map.numel {
-            let n = map.block.min(map.numel - start);
-            for (i, leaf) in map.leaves.iter().enumerate() {
-                if let (LeafValue::At(x), Reading::Strided { dims, strides }) = (&leaf.value, &leaf.reading) {
-                    // SAFETY: the leaf is in bounds (`Program::new`); the cursor points at a block of `work`
-                    // that nothing else uses, at least `n` long.
-                    let (x, block) = unsafe {
-                        (memory.read(*x), std::slice::from_raw_parts_mut(cursor(Slot::Leaf(i as u16)).base, n))
-                    };
-                    stretch_strided(x, dims, strides, start, block);
+        let (mut segment, last, segment_len) = match &part {
+            Part::Whole => (0, 1, map.numel),
+            Part::Segments { range, len, .. } => (range.start, range.end, *len),
+        };
+        let slots_from = segment;
+        while segment < last {
+            totals.fill(T::zero());
+            let (mut start, end) = (segment * segment_len, map.numel.min((segment + 1) * segment_len));
+            while start < end {
+                let n = map.block.min(end - start);
+                for (i, leaf) in map.leaves.iter().enumerate() {
+                    if let (LeafValue::At(x), Reading::Strided { dims, strides }) = (&leaf.value, &leaf.reading) {
+                        // SAFETY: the leaf is in bounds (`Program::new`); the cursor points at a block of `work`
+                        // that nothing else uses, at least `n` long.
+                        let (x, block) = unsafe {
+                            (memory.read(*x), std::slice::from_raw_parts_mut(cursor(Slot::Leaf(i as u16)).base, n))
+                        };
+                        stretch_strided(x, dims, strides, start, block);
+                    }
                 }
+                for instruction in &map.code {
+                    let source = |k: usize| {
+                        let cursor = cursor(instruction.sources[k]);
+                        // SAFETY: each cursor has at least `n` elements from the position of this block on
+                        // (`block_len` for work, `numel` for leaves in order and outputs, by `Program::new`), and
+                        // an instruction's target is none of its sources (`Program::new`).
+                        unsafe { std::slice::from_raw_parts(cursor.base.add(cursor.moves * start), n) }
+                    };
+                    if let MapOp::Sum(s) = instruction.op {
+                        accumulate(map, memory, totals, usize::from(s), start, source(0));
+                        continue;
+                    }
+                    let cursor = cursor(instruction.target);
+                    // SAFETY: as for the sources; targets are registers or outputs, which are written only here.
+                    let y = unsafe { std::slice::from_raw_parts_mut(cursor.base.add(cursor.moves * start), n) };
+                    match instruction.op {
+                        MapOp::Unary(UnaryOp::Sin) if moderate(source(0)) => {
+                            y.iter_mut().zip(source(0)).for_each(|(y, &x)| *y = x.moderate_sin());
+                        }
+                        MapOp::Unary(UnaryOp::Cos) if moderate(source(0)) => {
+                            y.iter_mut().zip(source(0)).for_each(|(y, &x)| *y = x.moderate_cos());
+                        }
+                        MapOp::Unary(op) => op.visit(Apply1 { x: source(0), y }),
+                        MapOp::Binary(op) => op.visit(Apply2 { a: source(0), b: source(1), y }),
+                        MapOp::Compare(CompareOp::Less) => compare(source(0), source(1), y, |a, b| a < b),
+                        MapOp::Compare(CompareOp::LessEqual) => compare(source(0), source(1), y, |a, b| a <= b),
+                        MapOp::Select => {
+                            for (((y, &m), &a), &b) in y.iter_mut().zip(source(0)).zip(source(1)).zip(source(2)) {
+                                *y = if m != T::zero() { a } else { b };
+                            }
+                        }
+                        MapOp::Copy => y.copy_from_slice(source(0)),
+                        MapOp::Sum(_) => {}
+                    }
+                }
+                start += n;
             }
-            for instruction in &map.code {
-                let source = |k: usize| {
-                    let cursor = cursor(instruction.sources[k]);
-                    // SAFETY: each cursor has at least `n` elements from the position of this block on
-                    // (`block_len` for work, `numel` for leaves in order and outputs, by `Program::new`), and
-                    // an instruction's target is none of its sources (`Program::new`).
-                    unsafe { std::slice::from_raw_parts(cursor.base.add(cursor.moves * start), n) }
-                };
-                if let MapOp::Sum(s) = instruction.op {
-                    accumulate(map, memory, totals, usize::from(s), start, source(0));
+
+            let (mut at, mut slot) = (0, 0);
+            for s in &map.sums {
+                let period = s.kind.period(map.numel);
+                let work = &mut totals[at..at + sum::work(period)];
+                at += work.len();
+                if let Part::Segments { slots, .. } = &mut part {
+                    let width: usize = map.sums.iter().map(|s| s.kind.period(map.numel)).sum();
+                    let from = (segment - slots_from) * width + slot;
+                    sum::finish_rows(work, period, &mut slots[from..from + period]);
+                    slot += period;
                     continue;
                 }
-                let cursor = cursor(instruction.target);
-                // SAFETY: as for the sources; targets are registers or outputs, which are written only here.
-                let y = unsafe { std::slice::from_raw_parts_mut(cursor.base.add(cursor.moves * start), n) };
-                match instruction.op {
-                    MapOp::Unary(UnaryOp::Sin) if moderate(source(0)) => {
-                        y.iter_mut().zip(source(0)).for_each(|(y, &x)| *y = x.moderate_sin());
-                    }
-                    MapOp::Unary(UnaryOp::Cos) if moderate(source(0)) => {
-                        y.iter_mut().zip(source(0)).for_each(|(y, &x)| *y = x.moderate_cos());
-                    }
-                    MapOp::Unary(op) => op.visit(Apply1 { x: source(0), y }),
-                    MapOp::Binary(op) => op.visit(Apply2 { a: source(0), b: source(1), y }),
-                    MapOp::Compare(CompareOp::Less) => compare(source(0), source(1), y, |a, b| a < b),
-                    MapOp::Compare(CompareOp::LessEqual) => compare(source(0), source(1), y, |a, b| a <= b),
-                    MapOp::Select => {
-                        for (((y, &m), &a), &b) in y.iter_mut().zip(source(0)).zip(source(1)).zip(source(2)) {
-                            *y = if m != T::zero() { a } else { b };
-                        }
-                    }
-                    MapOp::Copy => y.copy_from_slice(source(0)),
-                    MapOp::Sum(_) => {}
+                // SAFETY: checked by `Program::new`: in bounds, disjoint from all else; there is no other part.
+                let y = unsafe { memory.write(s.y) };
+                match s.kind {
+                    SumKind::Rows(_) => sum::finish_rows(work, period, y),
+                    SumKind::Within(_) => {}
+                    SumKind::All => y[0] = sum::finish_lanes(work, period),
                 }
             }
-            start += n;
-        }
-
-        let mut at = 0;
-        for s in &map.sums {
-            let period = s.kind.period(map.numel);
-            let work = &mut totals[at..at + sum::work(period)];
-            at += work.len();
-            // SAFETY: checked by `Program::new`: in bounds, disjoint from all else.
-            let y = unsafe { memory.write(s.y) };
-            match s.kind {
-                SumKind::Rows(_) => sum::finish_rows(work, period, y),
-                SumKind::Within(_) => {}
-                SumKind::All => y[0] = sum::finish_lanes(work, period),
-            }
+            segment += 1;
         }
     }
 }
@@ -271,9 +394,10 @@ impl<T: Element> Task for Run<'_, '_, T> {
 #[inline(always)]
 fn accumulate<T: Element>(map: &Map<T>, memory: &Memory<'_, T>, totals: &mut [T], s: usize, start: usize, x: &[T]) {
     if let SumKind::Within(row) = map.sums[s].kind {
-        // SAFETY: checked by `Program::new`: in bounds, disjoint from all else.
-        let y = unsafe { memory.write(map.sums[s].y) };
-        for (y, row) in y[start / row..].iter_mut().zip(x.chunks_exact(row)) {
+        // SAFETY: checked by `Program::new`: in bounds, disjoint from all else; these rows are this part's.
+        let y =
+            unsafe { std::slice::from_raw_parts_mut(memory.pointer(map.sums[s].y).add(start / row), x.len() / row) };
+        for (y, row) in y.iter_mut().zip(x.chunks_exact(row)) {
             *y = sum::sum_vector(row);
         }
         return;

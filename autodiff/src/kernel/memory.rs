@@ -91,11 +91,11 @@ unsafe impl Plain for f64 {}
 unsafe impl Plain for u32 {}
 
 impl<T: Plain> Aligned<T> {
-    fn zeroed(len: usize) -> Self {
+    pub(super) fn zeroed(len: usize) -> Self {
         Aligned { lines: vec![Line([0; 64]); (len * size_of::<T>()).div_ceil(64)], len, of: PhantomData }
     }
 
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.len
     }
 }

@@ -12,6 +12,7 @@ mod movement;
 mod product;
 mod program;
 mod sum;
+mod team;
 mod vector;
 
 pub use isa::Isa;
@@ -22,5 +23,6 @@ pub(crate) use memory::{Place, Plain, Region, Size};
 pub(crate) use movement::permuted_strides;
 pub use product::{Conv, ConvGeometry, MatMul, ProductElement};
 pub use program::Arg;
-pub(crate) use program::{Piece, Program, Sizes, Step};
+pub(crate) use program::{Piece, Program, Room, Sizes, Step};
 pub(crate) use sum::work as sum_work;
+pub use team::Team;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::map::{self, Map};
-use super::memory::{Block, Place, Region, Size};
-use super::{Conv, Isa, MatMul, Task, movement, sum};
+use super::memory::{Aligned, Block, Place, Region, Size};
+use super::{Conv, Isa, MatMul, Task, Team, movement, sum};
 use crate::element::Element;
 use crate::shape::Axes;
 use crate::tape::{ConvFace, Stage, Windows};
@@ -252,6 +252,12 @@ impl<T: Element> Program<T> {
         reads.iter().chain(&writes).map(size).sum()
     }
 
+    /// Elements that a run on several threads needs beside the program's memory.
+    fn spare_len(&self, team: Team) -> usize {
+        let of = |step: &Step<T>| if let Step::Map(map) = step { map.spare_len(team) } else { 0 };
+        self.steps.iter().map(of).max().unwrap_or(0)
+    }
+
     /// Which inputs are read.
     pub fn inputs(&self) -> &[usize] {
         &self.inputs
@@ -264,10 +270,11 @@ impl<T: Element> Program<T> {
         isa: Isa,
         inputs: &[Arg<'_, T>],
         outputs: &mut [&mut [T]],
-        kept: &mut [Block<T>; Stage::COUNT],
-        scratch: &mut Block<T>,
+        room: &mut Room<T>,
         times: &mut [Duration],
     ) {
+        let Room { kept, scratch, team, spare } = room;
+        assert!(spare.len() >= self.spare_len(*team), "the workspace belongs to another plan");
         for (stage, block) in kept.iter().enumerate() {
             assert!(block.size() == self.sizes.kept[stage], "the workspace belongs to another plan");
         }
@@ -297,17 +304,42 @@ impl<T: Element> Program<T> {
         };
         if times.is_empty() {
             for step in &self.steps {
-                run_step(step, isa, &access);
+                run_step(step, isa, *team, &access, spare);
             }
             return;
         }
         let mut before = Instant::now();
         for (step, time) in self.steps.iter().zip(times) {
-            run_step(step, isa, &access);
+            run_step(step, isa, *team, &access, spare);
             let now = Instant::now();
             *time += now - before;
             before = now;
         }
+    }
+}
+
+/// All that running needs beside inputs and outputs.
+#[derive(Clone, Debug)]
+pub(crate) struct Room<T> {
+    pub kept: [Block<T>; Stage::COUNT],
+    scratch: Block<T>,
+    team: Team,
+    /// What the threads of the team need in one step.
+    spare: Aligned<T>,
+}
+
+impl<T: Element> Room<T> {
+    /// For programs that share these sizes.
+    pub fn new(kept: [Size; Stage::COUNT], scratch: Size, team: Team, programs: &[Program<T>]) -> Self {
+        let spare = programs.iter().map(|program| program.spare_len(team)).max();
+        let spare = Aligned::zeroed(spare.unwrap_or(0));
+        Room { kept: kept.map(Block::new), scratch: Block::new(scratch), team, spare }
+    }
+
+    /// Bytes.
+    pub fn bytes(&self) -> usize {
+        let blocks = self.kept.iter().chain([&self.scratch]);
+        blocks.map(Block::bytes).sum::<usize>() + self.spare.len() * size_of::<T>()
     }
 }
 
@@ -386,13 +418,20 @@ impl<'a, T: Element> Access<'a, T> {
         }
     }
 
+    /// Where a float place starts. What it points to is in bounds, and written by no one else, where the place has
+    /// passed [`Program::new`].
+    #[inline(always)]
+    pub(super) fn pointer(&self, place: Place) -> *mut T {
+        self.floats(place).wrapping_add(place.offset)
+    }
+
     /// # Safety
     /// `place` has passed [`Program::new`] as a float place of the step now running, and no slice that
     /// overlaps it is being written.
     #[inline(always)]
     pub(super) unsafe fn read(&self, place: Place) -> &'a [T] {
         // SAFETY: in bounds and not written, by the contract.
-        unsafe { std::slice::from_raw_parts(self.floats(place).add(place.offset), place.len) }
+        unsafe { std::slice::from_raw_parts(self.pointer(place), place.len) }
     }
 
     /// # Safety
@@ -401,7 +440,7 @@ impl<'a, T: Element> Access<'a, T> {
     #[allow(clippy::mut_from_ref)] // The contract makes the slices disjoint.
     pub(super) unsafe fn write(&self, place: Place) -> &'a mut [T] {
         // SAFETY: in bounds and disjoint from all else, by the contract.
-        unsafe { std::slice::from_raw_parts_mut(self.floats(place).add(place.offset), place.len) }
+        unsafe { std::slice::from_raw_parts_mut(self.pointer(place), place.len) }
     }
 
     fn index_base(&self, place: Place) -> *mut u32 {
@@ -454,36 +493,23 @@ impl<T: Element> Task for SumRun<'_, T> {
     }
 }
 
-struct ArgMaxRun<'a, T: Element> {
-    x: &'a [T],
-    y: &'a mut [u32],
-    windows: &'a Windows,
-}
-impl<T: Element> Task for ArgMaxRun<'_, T> {
-    type Output = ();
-    #[inline(always)]
-    fn run(self) {
-        movement::arg_max(self.x, self.y, self.windows);
-    }
-}
-
-fn run_step<T: Element>(step: &Step<T>, isa: Isa, m: &Access<'_, T>) {
+fn run_step<T: Element>(step: &Step<T>, isa: Isa, team: Team, m: &Access<'_, T>, spare: &mut [T]) {
     // SAFETY (of every access below): `Program::new` has checked this step: its places are in bounds of the
     // arena of their type, and what it writes overlaps nothing else that it touches.
     match step {
-        Step::Map(map) => isa.run(map::Run(map, m)),
+        Step::Map(map) => map::run(map, isa, m, team, spare),
         Step::MatMul { shape, a, b, c } => {
             // SAFETY: see above.
             let (a, b, c) = unsafe { (m.read(*a), m.read(*b), m.write(*c)) };
-            shape.run(isa, a, b, c);
+            shape.run(isa, team, a, b, c);
         }
         Step::Conv { conv, face, a, b, c } => {
             // SAFETY: see above.
             let (a, b, c) = unsafe { (m.read(*a), m.read(*b), m.write(*c)) };
             match face {
-                ConvFace::Forward => conv.forward(isa, a, b, c),
-                ConvFace::InputGrad => conv.input_grad(isa, a, b, c),
-                ConvFace::WeightGrad => conv.weight_grad(isa, a, b, c),
+                ConvFace::Forward => conv.forward(isa, team, a, b, c),
+                ConvFace::InputGrad => conv.input_grad(isa, team, a, b, c),
+                ConvFace::WeightGrad => conv.weight_grad(isa, team, a, b, c),
             }
         }
         Step::Sum { summed, inner, x, y, work } => {
@@ -512,13 +538,13 @@ fn run_step<T: Element>(step: &Step<T>, isa: Isa, m: &Access<'_, T>) {
             // SAFETY: see above.
             let (table, indices, y) = unsafe { (m.read(*table), m.read_indices(*indices), m.write(*y)) };
             check_indices(indices, *bound);
-            movement::gather(table, indices, y, *inner);
+            movement::gather(team, table, indices, y, *inner);
         }
         Step::ScatterAdd { inner, bound, rows, indices, y } => {
             // SAFETY: see above.
             let (rows, indices, y) = unsafe { (m.read(*rows), m.read_indices(*indices), m.write(*y)) };
             check_indices(indices, *bound);
-            movement::scatter_add(rows, indices, y, *inner);
+            movement::scatter_add(team, rows, indices, y, *inner);
         }
         Step::OneHot { depth, indices, y } => {
             // SAFETY: see above.
@@ -529,7 +555,7 @@ fn run_step<T: Element>(step: &Step<T>, isa: Isa, m: &Access<'_, T>) {
         Step::ArgMax { windows, x, y } => {
             // SAFETY: see above.
             let (x, y) = unsafe { (m.read(*x), m.write_indices(*y)) };
-            isa.run(ArgMaxRun { x, y, windows });
+            movement::arg_max(isa, team, x, y, windows);
         }
     }
 }

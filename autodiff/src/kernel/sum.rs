@@ -1,10 +1,11 @@
 //! Sums whose rounding is fixed by shape alone.
 //!
-//! A sum over the rows of an [n, period] matrix adds rows in order into `period` running totals; every
-//! [`CHUNK`] rows the totals move up into a second level, so that the rounding error grows with
-//! CHUNK + n/CHUNK instead of n. How the rows arrive, all at once or in blocks between other work of a
-//! fused pass, changes nothing. The sum of a whole vector is the same with period [`LANES`], whose totals
-//! are then added pairwise; so is the sum of each short row.
+//! A sum over the rows of an [n, period] matrix adds rows in order into `period` running totals; every [`CHUNK`] rows
+//! the totals move up into a second level, and every [`SEGMENT`] rows from there into a third, so that the rounding
+//! error grows with CHUNK + SEGMENT/CHUNK + n/SEGMENT instead of n. How the rows arrive, all at once or in blocks
+//! between other work of a fused pass, changes nothing; and segments can be summed apart, by different threads, and
+//! added in order. The sum of a whole vector is the same with period [`LANES`], whose totals are then added pairwise;
+//! so is the sum of each short row.
 
 use crate::element::Element;
 
@@ -12,16 +13,35 @@ use crate::element::Element;
 pub(crate) const LANES: usize = 64;
 /// Rows between moves to the second level.
 const CHUNK: usize = 64;
+/// Rows between moves to the third level: whole chunks.
+pub(super) const SEGMENT: usize = 16 * CHUNK;
 
-/// What an accumulation needs: two levels of totals.
+/// What an accumulation needs: three levels of totals.
 pub(crate) fn work(period: usize) -> usize {
-    2 * period
+    3 * period
+}
+
+/// The levels in a piece of `work`.
+#[inline(always)]
+fn levels<T>(work: &mut [T], period: usize) -> [&mut [T]; 3] {
+    let (chunk, rest) = work.split_at_mut(period);
+    let (segment, total) = rest.split_at_mut(period);
+    [chunk, segment, total]
+}
+
+/// to += from; from = 0
+#[inline(always)]
+fn move_up<T: Element>(from: &mut [T], to: &mut [T]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = *to + *from;
+        *from = T::zero();
+    }
 }
 
 /// Adds `x`, the elements from position `at` on, to the totals in `work`.
 #[inline(always)]
 pub(super) fn accumulate<T: Element>(work: &mut [T], period: usize, mut at: usize, mut x: &[T]) {
-    let (chunk, total) = work.split_at_mut(period);
+    let [chunk, segment, total] = levels(work, period);
     while !x.is_empty() {
         let (row, phase) = (at / period, at % period);
         let until_flush = CHUNK - row % CHUNK;
@@ -39,9 +59,9 @@ pub(super) fn accumulate<T: Element>(work: &mut [T], period: usize, mut at: usiz
         at += taken;
         x = &x[taken..];
         if at.is_multiple_of(period * CHUNK) {
-            for (t, c) in total.iter_mut().zip(chunk.iter_mut()) {
-                *t = *t + *c;
-                *c = T::zero();
+            move_up(chunk, segment);
+            if at.is_multiple_of(period * SEGMENT) {
+                move_up(segment, total);
             }
         }
     }
@@ -77,20 +97,37 @@ fn add_rows<T: Element>(totals: &mut [T], x: &[T]) {
 /// Writes the sum of each column.
 #[inline(always)]
 pub(super) fn finish_rows<T: Element>(work: &mut [T], period: usize, y: &mut [T]) {
-    let (chunk, total) = work.split_at_mut(period);
-    for ((y, &t), &c) in y.iter_mut().zip(&*total).zip(&*chunk) {
-        *y = t + c;
+    let [chunk, segment, total] = levels(work, period);
+    for (((y, &t), &s), &c) in y.iter_mut().zip(&*total).zip(&*segment).zip(&*chunk) {
+        *y = t + (s + c);
     }
 }
 
 /// The sum of all lanes, pairwise.
 #[inline(always)]
 pub(super) fn finish_lanes<T: Element>(work: &mut [T], period: usize) -> T {
-    let (chunk, total) = work.split_at_mut(period);
-    for (c, &t) in chunk.iter_mut().zip(&*total) {
-        *c = t + *c;
+    let [chunk, segment, total] = levels(work, period);
+    for ((c, &s), &t) in chunk.iter_mut().zip(&*segment).zip(&*total) {
+        *c = t + (s + *c);
     }
     pairwise(chunk)
+}
+
+/// y = the sum of the totals of segments, `period` numbers each, in order.
+#[inline(always)]
+pub(super) fn add_segments<T: Element>(segments: &[T], stride: usize, y: &mut [T]) {
+    y.fill(T::zero());
+    for segment in segments.chunks(stride) {
+        for (y, &s) in y.iter_mut().zip(segment) {
+            *y = *y + s;
+        }
+    }
+}
+
+/// The sum of lanes that are already complete, pairwise.
+#[inline(always)]
+pub(super) fn add_lanes<T: Element>(lanes: &mut [T]) -> T {
+    pairwise(lanes)
 }
 
 #[inline(always)]
@@ -110,9 +147,9 @@ fn pairwise<T: Element>(lanes: &mut [T]) -> T {
 /// The sum of one vector.
 #[inline(always)]
 pub(super) fn sum_vector<T: Element>(x: &[T]) -> T {
-    let mut work = [T::zero(); 2 * LANES];
+    let mut totals = [T::zero(); 3 * LANES];
     let period = x.len().clamp(1, LANES);
-    let work = &mut work[..2 * period];
+    let work = &mut totals[..work(period)];
     accumulate(work, period, 0, x);
     finish_lanes(work, period)
 }

@@ -23,7 +23,7 @@ mod timing;
 pub use timing::StepTime;
 
 use crate::element::Element;
-use crate::kernel::{Arg, Block, Isa, Program, Size, Sizes, Step};
+use crate::kernel::{Arg, Block, Isa, Program, Room, Size, Sizes, Step, Team};
 use crate::shape::Shape;
 use crate::tape::{Kind, Stage, Tape, Var};
 
@@ -66,12 +66,16 @@ struct Input {
 /// A thread's memory for one plan: what each stage keeps for later ones, and scratch.
 #[derive(Clone, Debug)]
 pub struct Workspace<T> {
-    kept: [Block<T>; Stage::COUNT],
-    scratch: Block<T>,
+    room: Room<T>,
     times: timing::Times,
 }
 
 impl<T: Element> Workspace<T> {
+    /// Bytes of it: those of the plan, and what threads that share its steps need beside them.
+    pub fn bytes(&self) -> usize {
+        self.room.bytes()
+    }
+
     /// Exchanges what `stage` has kept with `block`: to keep a point is to keep its block, and the inputs it was
     /// run with, which later stages read again rather than keep a copy.
     ///
@@ -79,7 +83,7 @@ impl<T: Element> Workspace<T> {
     /// Where the block is of another size than [`Plan::block`] makes for that stage.
     #[track_caller]
     pub fn swap(&mut self, stage: Stage, block: &mut Block<T>) {
-        let own = &mut self.kept[stage.index()];
+        let own = &mut self.room.kept[stage.index()];
         assert!(own.size() == block.size(), "swap: the block belongs to another plan or stage");
         std::mem::swap(own, block);
     }
@@ -174,11 +178,17 @@ impl<T: Element> Plan<T> {
 
     /// Memory for one thread.
     pub fn workspace(&self) -> Workspace<T> {
-        Workspace {
-            kept: self.kept.map(Block::new),
-            scratch: Block::new(self.scratch),
-            times: timing::Times::default(),
-        }
+        self.shared_workspace(1)
+    }
+
+    /// Memory for a run in which up to `threads` threads of the `rayon` pool it is called in share the larger steps,
+    /// and the threads. The bits are the same for any number.
+    ///
+    /// # Panics
+    /// Where `threads` is 0.
+    pub fn shared_workspace(&self, threads: usize) -> Workspace<T> {
+        let room = Room::new(self.kept, self.scratch, Team::of(threads), &self.programs);
+        Workspace { room, times: timing::Times::default() }
     }
 
     /// Another block for what `stage` keeps, to [`swap`](Workspace::swap) in.
@@ -186,7 +196,7 @@ impl<T: Element> Plan<T> {
         Block::new(self.kept[stage.index()])
     }
 
-    /// Bytes of a [`Workspace`]: all the memory that running needs, inputs and outputs apart.
+    /// Bytes of a [`Workspace`] of one thread: all the memory that running needs, inputs and outputs apart.
     pub fn bytes(&self) -> usize {
         self.kept.iter().chain([&self.scratch]).map(|&s| bytes::<T>(s)).sum()
     }
@@ -241,8 +251,8 @@ impl<T: Element> Plan<T> {
                 "run: output {i} of the {stage} stage has {len} elements, its shape is {shape}"
             );
         }
-        let Workspace { kept, scratch, times } = workspace;
-        program.run(self.isa, inputs, outputs, kept, scratch, times.of(stage));
+        let Workspace { room, times } = workspace;
+        program.run(self.isa, inputs, outputs, room, times.of(stage));
     }
 
     /// Runs every stage once in a fresh workspace: for tests and small things. Float inputs only.

@@ -22,11 +22,11 @@ impl<T: Element> FirstOrder<T> {
 }
 
 impl<T: Element> Method<T> for FirstOrder<T> {
-    fn worker(&self) -> Box<dyn Worker<T> + '_> {
-        let outer = self.outer.plan().workspace();
+    fn shared_worker(&self, threads: usize) -> Box<dyn Worker<T> + '_> {
+        let outer = self.outer.plan().shared_workspace(threads);
         Box::new(FirstOrderWorker {
             method: self,
-            run: Run::new(&self.inner),
+            run: Run::new(&self.inner, threads),
             outer,
             v: vec![T::zero(); self.inner.dim()],
         })

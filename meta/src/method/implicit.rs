@@ -49,12 +49,12 @@ impl<T: Element> Implicit<T> {
 }
 
 impl<T: Element> Method<T> for Implicit<T> {
-    fn worker(&self) -> Box<dyn Worker<T> + '_> {
+    fn shared_worker(&self, threads: usize) -> Box<dyn Worker<T> + '_> {
         let dim = self.inner.dim();
         Box::new(ImplicitWorker {
             method: self,
-            run: Run::new(&self.inner),
-            outer: self.outer.plan().workspace(),
+            run: Run::new(&self.inner, threads),
+            outer: self.outer.plan().shared_workspace(threads),
             space: SolverSpace::new(self.solver.room(), dim, self.inner.plan().isa()),
             v: vec![T::zero(); dim],
             direct: vec![T::zero(); dim],

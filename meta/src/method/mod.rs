@@ -22,8 +22,14 @@ use crate::linear::Status;
 
 /// One way to take a meta-gradient.
 pub trait Method<T>: Send + Sync {
-    /// Memory for one thread.
-    fn worker(&self) -> Box<dyn Worker<T> + '_>;
+    /// A worker whose larger steps up to `threads` threads share, of the `rayon` pool that it is called in: for fewer
+    /// tasks than cores. The bits are the same for any number.
+    fn shared_worker(&self, threads: usize) -> Box<dyn Worker<T> + '_>;
+
+    /// A worker for one thread.
+    fn worker(&self) -> Box<dyn Worker<T> + '_> {
+        self.shared_worker(1)
+    }
 
     /// Bytes of one worker: plans' workspaces, states, solver vectors.
     fn bytes(&self) -> usize;
@@ -91,9 +97,9 @@ pub(crate) struct Run<T> {
 }
 
 impl<T: Element> Run<T> {
-    pub fn new(plan: &InnerPlan<T>) -> Self {
+    pub fn new(plan: &InnerPlan<T>, threads: usize) -> Self {
         let zeros = || vec![T::zero(); plan.state_len()];
-        Run { workspace: plan.plan().workspace(), state: zeros(), next: zeros(), hyper: [T::zero(); 2] }
+        Run { workspace: plan.plan().shared_workspace(threads), state: zeros(), next: zeros(), hyper: [T::zero(); 2] }
     }
 
     /// Bytes of a run of this plan.

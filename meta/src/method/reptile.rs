@@ -23,9 +23,9 @@ impl<T: Element> Reptile<T> {
 }
 
 impl<T: Element> Method<T> for Reptile<T> {
-    fn worker(&self) -> Box<dyn Worker<T> + '_> {
-        let outer = self.outer.plan().workspace();
-        Box::new(ReptileWorker { method: self, run: Run::new(&self.inner), outer })
+    fn shared_worker(&self, threads: usize) -> Box<dyn Worker<T> + '_> {
+        let outer = self.outer.plan().shared_workspace(threads);
+        Box::new(ReptileWorker { method: self, run: Run::new(&self.inner, threads), outer })
     }
 
     fn bytes(&self) -> usize {

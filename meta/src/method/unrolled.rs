@@ -67,13 +67,13 @@ impl<T: Element> Unrolled<T> {
 }
 
 impl<T: Element> Method<T> for Unrolled<T> {
-    fn worker(&self) -> Box<dyn Worker<T> + '_> {
+    fn shared_worker(&self, threads: usize) -> Box<dyn Worker<T> + '_> {
         let (_, blocks, states) = self.sizes();
         let zeros = |n| vec![T::zero(); n];
         Box::new(UnrolledWorker {
             method: self,
-            run: Run::new(&self.inner),
-            outer: self.outer.plan().workspace(),
+            run: Run::new(&self.inner, threads),
+            outer: self.outer.plan().shared_workspace(threads),
             blocks: (0..blocks).map(|_| self.inner.block()).collect(),
             states: (0..states).map(|_| zeros(self.inner.state_len())).collect(),
             phi: zeros(self.inner.dim()),

@@ -1,4 +1,4 @@
-//! The mean meta-gradient of many tasks, on many threads.
+//! The mean meta-gradient of many tasks, on many threads: a thread a task, or several where tasks are fewer.
 
 use std::any::Any;
 use std::sync::Mutex;
@@ -55,11 +55,13 @@ pub struct BatchReport {
 impl<'m, T: Element> MetaBatch<'m, T> {
     /// For up to `tasks` tasks with `dim` meta-parameters.
     pub fn new(method: &'m dyn Method<T>, pool: &'m rayon::ThreadPool, dim: usize, tasks: usize) -> Self {
-        let threads = pool.current_num_threads().min(tasks).max(1);
+        let all = pool.current_num_threads();
+        let threads = all.min(tasks).max(1);
+        let worker = || method.shared_worker((all / threads).max(1));
         let task = || Mutex::new(Task { gradient: vec![T::zero(); dim], report: Report::default() });
         MetaBatch {
             pool,
-            threads: (0..threads).map(|_| Thread { worker: method.worker(), local: None }).collect(),
+            threads: (0..threads).map(|_| Thread { worker: worker(), local: None }).collect(),
             tasks: (0..tasks).map(|_| task()).collect(),
         }
     }
@@ -99,7 +101,7 @@ impl<'m, T: Element> MetaBatch<'m, T> {
             }
         };
         match &mut self.threads[..] {
-            [only] => work(only),
+            [only] => self.pool.install(|| work(only)),
             threads => self.pool.scope(|scope| {
                 for thread in threads {
                     scope.spawn(|_| work(thread));

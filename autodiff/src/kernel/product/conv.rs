@@ -16,11 +16,15 @@ use super::rows::{Axis, Rows, product};
 use super::simd::Simd;
 use super::tile::{Depth, Run};
 use super::weight_grad::WeightGrad;
-use super::{ProductElement, VectorTask, dispatch, volume};
-use crate::kernel::isa::Isa;
+use super::{ProductElement, Target, VectorTask, dispatch, volume};
+use crate::kernel::{Isa, Team};
+use std::ops::Range;
 
 /// Numbers of the input and output of a block of images: 1 MiB of f32, about an L2 cache.
 const BLOCK: usize = 256 * 1024;
+
+/// Numbers of a cache line, at least.
+const LINE: usize = 16;
 
 /// The shape of a convolution. Taps that fall outside the input read zero, on every side: `out_h` and `out_w` may
 /// be what `pad` gives or anything else.
@@ -53,15 +57,15 @@ impl ConvGeometry {
         ConvAxis { input, output, kernel, stride: self.stride_w, pad: self.pad_w }
     }
 
-    fn input_len(&self) -> usize {
+    pub(super) fn input_len(&self) -> usize {
         volume(&[self.batch, self.in_h, self.in_w, self.in_c])
     }
 
-    fn output_len(&self) -> usize {
+    pub(super) fn output_len(&self) -> usize {
         volume(&[self.batch, self.out_h, self.out_w, self.out_c])
     }
 
-    fn weight_len(&self) -> usize {
+    pub(super) fn weight_len(&self) -> usize {
         volume(&[self.kernel_h, self.kernel_w, self.in_c, self.out_c])
     }
 }
@@ -114,13 +118,12 @@ impl Conv {
     ///
     /// # Panics
     /// If a slice does not have the length that the geometry says.
-    pub fn forward<T: ProductElement>(&self, isa: Isa, x: &[T], w: &[T], y: &mut [T]) {
+    pub fn forward<T: ProductElement>(&self, isa: Isa, team: Team, x: &[T], w: &[T], y: &mut [T]) {
         let g = &self.geometry;
         assert_eq!(x.len(), g.input_len(), "x of {g:?}");
         assert_eq!(w.len(), g.weight_len(), "w of {g:?}");
         assert_eq!(y.len(), g.output_len(), "y of {g:?}");
-        let (batch, block) = (g.batch, self.block_images);
-        dispatch(isa, g.out_c, GatherJob { gathers: &self.forward, columns: g.out_c, batch, block, a: x, b: w, c: y });
+        self.gather(isa, team, &self.forward, g.out_c, [x, w], y);
     }
 
     /// dx from wᵀ `[kernel_h, kernel_w, out_c, in_c]`, which is w with each tap transposed, and dy as y; dx is
@@ -128,29 +131,53 @@ impl Conv {
     ///
     /// # Panics
     /// If a slice does not have the length that the geometry says.
-    pub fn input_grad<T: ProductElement>(&self, isa: Isa, wt: &[T], dy: &[T], dx: &mut [T]) {
+    pub fn input_grad<T: ProductElement>(&self, isa: Isa, team: Team, wt: &[T], dy: &[T], dx: &mut [T]) {
         let g = &self.geometry;
         assert_eq!(wt.len(), g.weight_len(), "w of {g:?}");
         assert_eq!(dy.len(), g.output_len(), "dy of {g:?}");
         assert_eq!(dx.len(), g.input_len(), "dx of {g:?}");
-        let (batch, block) = (g.batch, self.block_images);
-        dispatch(
-            isa,
-            g.in_c,
-            GatherJob { gathers: &self.input_grad, columns: g.in_c, batch, block, a: dy, b: wt, c: dx },
-        );
+        self.gather(isa, team, &self.input_grad, g.in_c, [dy, wt], dx);
+    }
+
+    /// Every part takes some lines of each group of pixels.
+    fn gather<T: ProductElement>(
+        &self,
+        isa: Isa,
+        team: Team,
+        gathers: &[Gather],
+        columns: usize,
+        [a, b]: [&[T]; 2],
+        c: &mut [T],
+    ) {
+        let (batch, block) = (self.geometry.batch, self.block_images);
+        let parts = team.parts(self.flops() as usize);
+        let c = Target::new(c);
+        team.each(0..parts, |part| {
+            let job = GatherJob { gathers, columns, batch, block, part: (part, parts), a, b, c: c.pointer() };
+            dispatch(isa, columns, job);
+        });
     }
 
     /// dw from x and dy; dw is as w and is overwritten.
     ///
     /// # Panics
     /// If a slice does not have the length that the geometry says.
-    pub fn weight_grad<T: ProductElement>(&self, isa: Isa, x: &[T], dy: &[T], dw: &mut [T]) {
+    pub fn weight_grad<T: ProductElement>(&self, isa: Isa, team: Team, x: &[T], dy: &[T], dw: &mut [T]) {
         let g = &self.geometry;
         assert_eq!(x.len(), g.input_len(), "x of {g:?}");
         assert_eq!(dy.len(), g.output_len(), "dy of {g:?}");
         assert_eq!(dw.len(), g.weight_len(), "dw of {g:?}");
-        dispatch(isa, g.out_c, WeightGradJob { plan: &self.weight_grad, x, dy, dw });
+        // Each part takes some of the columns: whole cache lines, which no other part writes.
+        let parts = team.parts(self.flops() as usize).min(g.out_c.div_ceil(LINE));
+        let dw = Target::new(dw);
+        let first = |part: usize| (g.out_c * part / parts).next_multiple_of(LINE).min(g.out_c);
+        team.each(0..parts, |part| {
+            let columns = if parts == 1 { 0..g.out_c } else { first(part)..first(part + 1) };
+            if columns.is_empty() && parts > 1 {
+                return;
+            }
+            dispatch(isa, columns.len(), WeightGradJob { plan: &self.weight_grad, columns, x, dy, dw: dw.pointer() });
+        });
     }
 }
 
@@ -220,9 +247,11 @@ struct GatherJob<'a, T> {
     /// Images for which all groups are computed before the next: what a group reads and writes is near what the
     /// others do.
     block: usize,
+    /// Number and count of the parts that the lines of each group are cut into.
+    part: (usize, usize),
     a: &'a [T],
     b: &'a [T],
-    c: &'a mut [T],
+    c: *mut T,
 }
 
 impl<T: ProductElement> VectorTask<T> for GatherJob<'_, T> {
@@ -233,14 +262,14 @@ impl<T: ProductElement> VectorTask<T> for GatherJob<'_, T> {
                 let depth =
                     Depth { runs, len: *len, a_step: 1, b_step: self.columns, repeats: 1, a_repeat: 0, b_repeat: 0 };
                 let mut rows = *rows;
-                let images = &mut rows.axes[0];
-                images.count = self.block.min(self.batch - image);
-                rows.a += image * images.a;
-                rows.c += image * images.c;
+                let (part, parts) = self.part;
+                let lines = rows.axes[1].count;
+                rows.cut(0, image..image + self.block.min(self.batch - image));
+                rows.cut(1, lines * part / parts..lines * (part + 1) / parts);
                 // SAFETY: the classes hold only taps that are inside the image, and the caller has checked that
-                // the slices have the sizes from which the offsets were made.
+                // the slices have the sizes from which the offsets were made; parts write lines of their own.
                 unsafe {
-                    let (a, b, c) = (self.a.as_ptr(), self.b.as_ptr(), self.c.as_mut_ptr());
+                    let (a, b, c) = (self.a.as_ptr(), self.b.as_ptr(), self.c);
                     product::<V>(&rows, depth, self.columns, false, a, b, c);
                 }
             }
@@ -250,15 +279,17 @@ impl<T: ProductElement> VectorTask<T> for GatherJob<'_, T> {
 
 struct WeightGradJob<'a, T> {
     plan: &'a WeightGrad,
+    columns: Range<usize>,
     x: &'a [T],
     dy: &'a [T],
-    dw: &'a mut [T],
+    dw: *mut T,
 }
 
 impl<T: ProductElement> VectorTask<T> for WeightGradJob<'_, T> {
     #[inline(always)]
     unsafe fn run<V: Simd<Scalar = T>>(self) {
-        // SAFETY: `Conv::weight_grad` has checked that the slices have the sizes for which the plan was made.
-        unsafe { self.plan.run::<V>(self.x.as_ptr(), self.dy.as_ptr(), self.dw) }
+        // SAFETY: `Conv::weight_grad` has checked that the slices have the sizes for which the plan was made, and no
+        // other part has these columns.
+        unsafe { self.plan.run::<V>(self.columns, self.x.as_ptr(), self.dy.as_ptr(), self.dw) }
     }
 }

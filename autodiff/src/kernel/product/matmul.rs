@@ -3,8 +3,9 @@
 use super::rows::{Axis, Rows, product};
 use super::simd::Simd;
 use super::tile::{Depth, Run};
-use super::{ProductElement, VectorTask, dispatch, volume};
-use crate::kernel::isa::Isa;
+use super::{ProductElement, Target, VectorTask, dispatch, volume};
+use crate::kernel::{Isa, Team};
+use std::ops::Range;
 
 /// `C = op(A)·B` for each of `batch` pairs. A is `[batch, m, k]`, or `[batch, k, m]` when `trans_a`; B is
 /// `[batch, k, n]`, C `[batch, m, n]`; all dense and row-major. C is overwritten.
@@ -31,7 +32,7 @@ impl MatMul {
     ///
     /// # Panics
     /// If a slice does not have the length that the shape says.
-    pub fn run<T: ProductElement>(&self, isa: Isa, a: &[T], b: &[T], c: &mut [T]) {
+    pub fn run<T: ProductElement>(&self, isa: Isa, team: Team, a: &[T], b: &[T], c: &mut [T]) {
         let MatMul { batch, m, k, n, trans_a } = *self;
         assert_eq!(a.len(), volume(&[batch, m, k]), "A of {self:?}");
         assert_eq!(b.len(), volume(&[batch, k, n]), "B of {self:?}");
@@ -39,46 +40,55 @@ impl MatMul {
         if trans_a && n == 1 {
             // A column Aᵀb is the row bᵀA, whose columns fill the lanes.
             let shape = MatMul { batch, m: 1, k, n: m, trans_a: false };
-            dispatch(isa, m, Job { shape, a: b, b: a, c });
+            dispatch(isa, m, Job { shape, rows: 0..1, a: b, b: a, c: c.as_mut_ptr() });
         } else {
-            dispatch(isa, n, Job { shape: *self, a, b, c });
+            let parts = team.parts(self.flops() as usize).min(m.max(1));
+            let c = Target::new(c);
+            team.each(0..parts, |part| {
+                let rows = m * part / parts..m * (part + 1) / parts;
+                dispatch(isa, n, Job { shape: *self, rows, a, b, c: c.pointer() });
+            });
         }
     }
 }
 
 struct Job<'a, T> {
     shape: MatMul,
+    /// Those of each matrix that are computed.
+    rows: Range<usize>,
     a: &'a [T],
     b: &'a [T],
-    c: &'a mut [T],
+    c: *mut T,
 }
 
 impl<T: ProductElement> VectorTask<T> for Job<'_, T> {
     #[inline(always)]
     unsafe fn run<V: Simd<Scalar = T>>(self) {
         let MatMul { batch, m, k, n, trans_a } = self.shape;
-        let (a, b, c) = (self.a.as_ptr(), self.b.as_ptr(), self.c.as_mut_ptr());
+        let (a, b, c) = (self.a.as_ptr(), self.b.as_ptr(), self.c);
         for i in 0..batch {
-            // SAFETY: `MatMul::run` has checked that A, B and C hold `batch` matrices of these shapes; the
-            // dispatcher has chosen a V that the CPU has.
+            // SAFETY: `MatMul::run` has checked that A, B and C hold `batch` matrices of these shapes, and no other
+            // part has these rows; the dispatcher has chosen a V that the CPU has.
             unsafe {
                 let (a, b, c) = (a.add(i * m * k), b.add(i * k * n), c.add(i * m * n));
-                matrix::<V>([m, k, n], if trans_a { [1, m] } else { [k, 1] }, a, b, c);
+                matrix::<V>(self.rows.clone(), [m, k, n], if trans_a { [1, m] } else { [k, 1] }, a, b, c);
             }
         }
     }
 }
 
-/// `C[m, n] = A·B` where `A[i, d]` is at `i·steps[0] + d·steps[1]`.
+/// Some rows of `C[m, n] = A·B` where `A[i, d]` is at `i·steps[0] + d·steps[1]`.
 #[inline(always)]
 unsafe fn matrix<V: Simd>(
+    range: Range<usize>,
     [m, k, n]: [usize; 3],
     steps: [usize; 2],
     a: *const V::Scalar,
     b: *const V::Scalar,
     c: *mut V::Scalar,
 ) {
-    let rows = Rows { a: 0, c: 0, axes: [Axis::ONE, Axis::ONE, Axis { count: m, a: steps[0], c: n }] };
+    let mut rows = Rows { a: 0, c: 0, axes: [Axis::ONE, Axis::ONE, Axis { count: m, a: steps[0], c: n }] };
+    rows.cut(2, range);
     let depth = Depth {
         runs: &[Run { a: 0, b: 0 }],
         len: k,

@@ -59,7 +59,7 @@ mod vectors {
     #[cfg(target_arch = "x86_64")]
     use super::x86::{F32x8, F32x16, F64x4, F64x8, HalfF32x8, HalfF64x4};
 
-    pub trait Vectors: Copy {
+    pub trait Vectors: Copy + Send + Sync {
         #[cfg(target_arch = "x86_64")]
         type Avx512: Simd<Scalar = Self>;
         /// For products whose columns fill half a vector at most.
@@ -134,6 +134,23 @@ impl<T, V: Simd<Scalar = T>, K: VectorTask<T>> Task for With<T, V, K> {
     fn run(self) {
         // SAFETY: made only by `dispatch`, for a CPU that has V's instruction set.
         unsafe { self.0.run::<V>() }
+    }
+}
+
+/// Where a product is written, by one thread or several.
+///
+/// Each writes what is its own: the contract of those who take the pointer.
+struct Target<'a, T>(*mut T, PhantomData<&'a mut [T]>);
+// SAFETY: a pointer to plain numbers, exclusively borrowed; parts of a product write disjoint numbers.
+unsafe impl<T: Send> Sync for Target<'_, T> {}
+
+impl<'a, T> Target<'a, T> {
+    fn new(c: &'a mut [T]) -> Self {
+        Target(c.as_mut_ptr(), PhantomData)
+    }
+
+    fn pointer(&self) -> *mut T {
+        self.0
     }
 }
 

@@ -3,6 +3,7 @@
 use super::dots::{Dots, LONG};
 use super::simd::Simd;
 use super::tile::{Depth, MAX_ROWS, Tile, most_rows};
+use std::ops::Range;
 
 /// Rows of a block, when B has several panels of columns: all panels pass over a block before the next, so that
 /// its rows of A stay in the cache and those of C are written while they are there.
@@ -35,6 +36,14 @@ pub struct Rows {
 impl Rows {
     pub fn len(&self) -> usize {
         self.axes[0].count * self.axes[1].count * self.axes[2].count
+    }
+
+    /// Keeps some positions of one axis.
+    pub fn cut(&mut self, axis: usize, range: Range<usize>) {
+        let axis = &mut self.axes[axis];
+        axis.count = range.len();
+        self.a += range.start * axis.a;
+        self.c += range.start * axis.c;
     }
 }
 

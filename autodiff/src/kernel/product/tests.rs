@@ -1,7 +1,7 @@
 //! Every product against plain loops in f64, on every instruction set of this machine and for both number types.
 
 use super::{Conv, ConvGeometry, MatMul, ProductElement};
-use crate::kernel::isa::Isa;
+use crate::kernel::{Isa, Team};
 
 /// A number type with what the tests need of it.
 trait Number: ProductElement + PartialEq + std::fmt::Debug {
@@ -103,7 +103,7 @@ fn check_matmul<T: Number>(shape: MatMul, random: &mut Random) {
     }
     for isa in Isa::available() {
         let mut c = vec![T::from_f64(f64::NAN); batch * m * n];
-        shape.run(isa, &a, &b, &mut c);
+        shape.run(isa, Team::of(1), &a, &b, &mut c);
         assert_close(&c, &exact, &(isa, shape));
     }
 }
@@ -148,7 +148,7 @@ fn long_depths_and_wide_matrices_match_plain_loops() {
 #[should_panic(expected = "B of")]
 fn a_slice_of_the_wrong_length_is_refused() {
     let shape = MatMul { batch: 1, m: 2, k: 3, n: 4, trans_a: false };
-    shape.run(Isa::PORTABLE, &[0f32; 6], &[0.0; 11], &mut [0.0; 8]);
+    shape.run(Isa::PORTABLE, Team::of(1), &[0f32; 6], &[0.0; 11], &mut [0.0; 8]);
 }
 
 /// Calls `meet(x index, w index, y index)` for every term of the convolution.
@@ -204,11 +204,11 @@ fn check_conv<T: Number>(g: ConvGeometry, random: &mut Random) {
     for isa in Isa::available() {
         let nan = T::from_f64(f64::NAN);
         let (mut y_isa, mut dx_isa, mut dw_isa) = (vec![nan; output], vec![nan; input], vec![nan; weights]);
-        conv.forward(isa, &x, &w, &mut y_isa);
+        conv.forward(isa, Team::of(1), &x, &w, &mut y_isa);
         assert_close(&y_isa, &y, &("forward", isa, g));
-        conv.input_grad(isa, &wt, &dy, &mut dx_isa);
+        conv.input_grad(isa, Team::of(1), &wt, &dy, &mut dx_isa);
         assert_close(&dx_isa, &dx, &("input gradient", isa, g));
-        conv.weight_grad(isa, &x, &dy, &mut dw_isa);
+        conv.weight_grad(isa, Team::of(1), &x, &dy, &mut dw_isa);
         assert_close(&dw_isa, &dw, &("weight gradient", isa, g));
         // ⟨dy, conv(x, w)⟩ is one trilinear form: the three faces give the same number, up to the rounding of each,
         // which is below (terms of one output number)·ε of the sum of magnitudes, plus that of the f64 sums.
@@ -305,7 +305,7 @@ fn padding_is_not_multiplied() {
     let conv = Conv::new(same(1, 2, 2, 1, 1));
     for isa in Isa::available() {
         let mut y = [0f32; 4];
-        conv.forward(isa, &[1.0; 4], &[1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, f32::INFINITY], &mut y);
+        conv.forward(isa, Team::of(1), &[1.0; 4], &[1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, f32::INFINITY], &mut y);
         // Only the first output has an input under the last tap.
         assert_eq!(y, [f32::INFINITY, 4.0, 4.0, 4.0]);
     }
@@ -318,12 +318,44 @@ fn an_image_gives_the_same_bits_alone_and_in_a_batch() {
     let (x, w): (Vec<f32>, Vec<f32>) = (random.numbers(5 * 8 * 7 * 9), random.numbers(9 * 9 * 21));
     for isa in Isa::available() {
         let (mut together, mut alone) = (vec![0f32; 5 * 4 * 7 * 21], vec![0f32; 4 * 7 * 21]);
-        Conv::new(batch).forward(isa, &x, &w, &mut together);
+        Conv::new(batch).forward(isa, Team::of(1), &x, &w, &mut together);
         let conv = Conv::new(ConvGeometry { batch: 1, ..batch });
         for (x, y) in x.chunks(8 * 7 * 9).zip(together.chunks(alone.len())) {
-            conv.forward(isa, x, &w, &mut alone);
+            conv.forward(isa, Team::of(1), x, &w, &mut alone);
             assert_eq!(y, alone, "{isa}");
         }
+    }
+}
+
+/// In threads of the global pool, whatever their number.
+#[test]
+fn a_team_gives_the_same_bits_as_one_thread() {
+    let mut random = Random(10);
+    let strided = ConvGeometry { out_h: 7, out_w: 7, stride_h: 2, stride_w: 2, ..same(20, 14, 14, 64, 64) };
+    for g in [strided, same(3, 41, 42, 32, 33), same(2, 70, 71, 3, 48)] {
+        let conv = Conv::new(g);
+        let [x, dy, w] = [conv.geometry().input_len(), conv.geometry().output_len(), conv.geometry().weight_len()];
+        let (x, dy, w): (Vec<f32>, Vec<f32>, Vec<f32>) = (random.numbers(x), random.numbers(dy), random.numbers(w));
+        for isa in Isa::available() {
+            let all = |team| {
+                let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), w.clone());
+                conv.forward(isa, team, &x, &w, &mut y);
+                conv.input_grad(isa, team, &w, &dy, &mut dx);
+                conv.weight_grad(isa, team, &x, &dy, &mut dw);
+                (y, dx, dw)
+            };
+            assert!(all(Team::of(3)) == all(Team::of(1)), "{isa} {g:?}");
+        }
+    }
+    let shape = MatMul { batch: 2, m: 301, k: 200, n: 203, trans_a: false };
+    let (a, b): (Vec<f32>, Vec<f32>) = (random.numbers(2 * 301 * 200), random.numbers(2 * 200 * 203));
+    for isa in Isa::available() {
+        let product = |team| {
+            let mut c = vec![0f32; 2 * 301 * 203];
+            shape.run(isa, team, &a, &b, &mut c);
+            c
+        };
+        assert_eq!(product(Team::of(2)), product(Team::of(1)));
     }
 }
 
@@ -334,7 +366,7 @@ fn every_fma_instruction_set_gives_the_same_bits() {
         let (a, b): (Vec<f32>, Vec<f32>) = (random.numbers(m * k), random.numbers(k * n));
         let product = |isa| {
             let mut c = vec![0f32; m * n];
-            MatMul { batch: 1, m, k, n, trans_a: false }.run(isa, &a, &b, &mut c);
+            MatMul { batch: 1, m, k, n, trans_a: false }.run(isa, Team::of(1), &a, &b, &mut c);
             c
         };
         let mut results = Isa::available().into_iter().filter(|&isa| isa != Isa::PORTABLE).map(product);

@@ -21,8 +21,8 @@ impl<T: Element> SupportGradient<T> {
 }
 
 impl<T: Element> Method<T> for SupportGradient<T> {
-    fn worker(&self) -> Box<dyn Worker<T> + '_> {
-        Box::new(PlanWorker { plan: &self.0, vectors: &[], workspace: self.0.workspace() })
+    fn shared_worker(&self, threads: usize) -> Box<dyn Worker<T> + '_> {
+        Box::new(PlanWorker { plan: &self.0, vectors: &[], workspace: self.0.shared_workspace(threads) })
     }
     fn bytes(&self) -> usize {
         self.0.bytes()
@@ -53,8 +53,12 @@ impl<T: Element> SupportHessian<T> {
 }
 
 impl<T: Element> Method<T> for SupportHessian<T> {
-    fn worker(&self) -> Box<dyn Worker<T> + '_> {
-        Box::new(PlanWorker { plan: &self.plan, vectors: &self.vectors, workspace: self.plan.workspace() })
+    fn shared_worker(&self, threads: usize) -> Box<dyn Worker<T> + '_> {
+        Box::new(PlanWorker {
+            plan: &self.plan,
+            vectors: &self.vectors,
+            workspace: self.plan.shared_workspace(threads),
+        })
     }
     fn bytes(&self) -> usize {
         self.plan.bytes()

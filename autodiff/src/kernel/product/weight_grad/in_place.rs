@@ -11,6 +11,8 @@ use super::super::conv::ConvGeometry;
 use super::super::rows::{Axis, Rows, product};
 use super::super::simd::Simd;
 use super::super::tile::{Depth, Run};
+use super::clear;
+use std::ops::Range;
 
 /// Numbers of x and dy in a block: 256 KiB of f32, so that dw stays in the L2 cache too.
 const BLOCK: usize = 64 * 1024;
@@ -36,6 +38,8 @@ pub struct InPlace {
     overlapping: bool,
     /// Images are so small that a run goes over the images of a block, at one pixel, rather than along an image row.
     along_batch: bool,
+    /// Of dw.
+    rows: usize,
     columns: usize,
     images: usize,
     image_rows: usize,
@@ -60,6 +64,7 @@ impl InPlace {
             groups,
             overlapping,
             along_batch,
+            rows: g.kernel_h * g.kernel_w * g.in_c,
             columns: g.out_c,
             images: g.batch,
             image_rows: g.out_h,
@@ -73,12 +78,17 @@ impl InPlace {
     /// # Safety
     /// The CPU has V's instruction set, and x, dy and dw have the sizes of the geometry.
     #[inline(always)]
-    pub unsafe fn run<V: Simd>(&self, x: *const V::Scalar, dy: *const V::Scalar, dw: &mut [V::Scalar]) {
+    pub unsafe fn run<V: Simd>(
+        &self,
+        columns: Range<usize>,
+        x: *const V::Scalar,
+        dy: *const V::Scalar,
+        dw: *mut V::Scalar,
+    ) {
         if self.overlapping {
-            // SAFETY: V's instruction set is there.
-            dw.fill(unsafe { V::zero().sum() });
+            // SAFETY: the caller's promises.
+            unsafe { clear::<V>(0..self.rows, self.columns, &columns, dw) };
         }
-        let dw = dw.as_mut_ptr();
         for image in (0..self.images).step_by(self.block_images) {
             let images = self.block_images.min(self.images - image);
             for row in (0..self.image_rows).step_by(self.block_rows) {
@@ -88,8 +98,9 @@ impl InPlace {
                     // SAFETY: every run is inside an image, for taps that are inside it, and `image + images` is
                     // at most the batch.
                     unsafe {
-                        let (x, dy) = (x.add(image * self.image.0), dy.add(image * self.image.1));
-                        product::<V>(&group.rows, depth, self.columns, add, x, dy, dw);
+                        let x = x.add(image * self.image.0);
+                        let dy = dy.add(image * self.image.1 + columns.start);
+                        product::<V>(&group.rows, depth, columns.len(), add, x, dy, dw.add(columns.start));
                     }
                 }
             }

@@ -14,6 +14,7 @@ use super::conv::ConvGeometry;
 use super::simd::Simd;
 use in_place::InPlace;
 use packed::Packed;
+use std::ops::Range;
 
 /// From so many channels on, tiles in place would read their columns of x and dy from few sets of the cache.
 const MANY_CHANNELS: usize = 48;
@@ -23,7 +24,11 @@ const MANY_PIXELS: usize = 64;
 /// How the weight gradient of one geometry is laid out.
 #[derive(Clone, Debug)]
 pub enum WeightGrad {
-    Nothing,
+    /// There is nothing to sum.
+    Zero {
+        rows: usize,
+        width: usize,
+    },
     Packed(Packed),
     InPlace(InPlace),
 }
@@ -31,7 +36,7 @@ pub enum WeightGrad {
 impl WeightGrad {
     pub fn new(g: &ConvGeometry) -> WeightGrad {
         if [g.batch, g.in_c, g.out_c, g.out_h, g.out_w].contains(&0) {
-            WeightGrad::Nothing
+            WeightGrad::Zero { rows: g.kernel_h * g.kernel_w * g.in_c, width: g.out_c }
         } else if g.in_c.min(g.out_c) >= MANY_CHANNELS && g.batch * g.out_h * g.out_w >= MANY_PIXELS {
             WeightGrad::Packed(Packed::new(g))
         } else {
@@ -39,17 +44,39 @@ impl WeightGrad {
         }
     }
 
+    /// The weights of some output channels, `columns`.
+    ///
     /// # Safety
     /// The CPU has V's instruction set, and x, dy and dw have the sizes of the geometry.
     #[inline(always)]
-    pub unsafe fn run<V: Simd>(&self, x: *const V::Scalar, dy: *const V::Scalar, dw: &mut [V::Scalar]) {
+    pub unsafe fn run<V: Simd>(
+        &self,
+        columns: Range<usize>,
+        x: *const V::Scalar,
+        dy: *const V::Scalar,
+        dw: *mut V::Scalar,
+    ) {
         // SAFETY: V's instruction set is there, and the caller's promises.
         unsafe {
             match self {
-                WeightGrad::Nothing => dw.fill(V::zero().sum()),
-                WeightGrad::Packed(packed) => packed.run::<V>(x, dy, dw),
-                WeightGrad::InPlace(in_place) => in_place.run::<V>(x, dy, dw),
+                WeightGrad::Zero { rows, width } => clear::<V>(0..*rows, *width, &columns, dw),
+                WeightGrad::Packed(packed) => packed.run::<V>(columns, x, dy, dw),
+                WeightGrad::InPlace(in_place) => in_place.run::<V>(columns, x, dy, dw),
             }
         }
+    }
+}
+
+/// Sets some columns of some rows to zero; a row has `width` numbers.
+///
+/// # Safety
+/// The CPU has V's instruction set, and the rows are inside dw.
+#[inline(always)]
+unsafe fn clear<V: Simd>(rows: Range<usize>, width: usize, columns: &Range<usize>, dw: *mut V::Scalar) {
+    for row in rows {
+        // SAFETY: the caller's promises.
+        unsafe {
+            std::slice::from_raw_parts_mut(dw.add(row * width + columns.start), columns.len()).fill(V::zero().sum())
+        };
     }
 }

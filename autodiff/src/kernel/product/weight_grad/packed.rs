@@ -7,11 +7,13 @@
 //! copy of dy.
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use super::super::conv::ConvGeometry;
 use super::super::rows::{Axis, Out, Rows, Walk, copy_row, panels, strip};
 use super::super::simd::Simd;
 use super::super::tile::{Depth, Run};
+use super::clear;
 
 /// Pixels of a block: strips of x and dy fill most of the nearest cache.
 const PIXELS: usize = 192;
@@ -131,17 +133,23 @@ impl Packed {
     /// # Safety
     /// The CPU has V's instruction set, and x, dy and dw have the sizes of the geometry.
     #[inline(always)]
-    pub unsafe fn run<V: Simd>(&self, x: *const V::Scalar, dy: *const V::Scalar, dw: &mut [V::Scalar]) {
+    pub unsafe fn run<V: Simd>(
+        &self,
+        all: Range<usize>,
+        x: *const V::Scalar,
+        dy: *const V::Scalar,
+        dw: *mut V::Scalar,
+    ) {
         let g = &self.geometry;
         let mut strip_x = [const { MaybeUninit::<V::Scalar>::uninit() }; PIXELS * ROWS];
         let mut strips_dy = [const { MaybeUninit::<V::Scalar>::uninit() }; PIXELS * COLUMNS];
         let (strip_x, strips_dy): (*mut V::Scalar, *mut V::Scalar) =
             (strip_x.as_mut_ptr().cast(), strips_dy.as_mut_ptr().cast());
         for tap in self.classes.iter().filter(|class| class.first.is_none()).flat_map(|class| &class.taps) {
-            // SAFETY: V's instruction set is there.
-            dw[tap.weight..][..g.in_c * g.out_c].fill(unsafe { V::zero().sum() });
+            let first = tap.weight / g.out_c;
+            // SAFETY: the caller's promises.
+            unsafe { clear::<V>(first..first + g.in_c, g.out_c, &all, dw) };
         }
-        let dw = dw.as_mut_ptr();
         for (i, block) in self.blocks().enumerate() {
             for class in &self.classes {
                 let (area, pixels) = (class.area(block), class.pixels(block));
@@ -160,8 +168,8 @@ impl Packed {
                 };
                 let dy_steps = [g.out_h * g.out_w, g.out_w, 1].map(|step| (step * g.out_c) as isize);
                 let x_steps = [g.in_h * g.in_w, g.stride_h * g.in_w, g.stride_w].map(|step| (step * g.in_c) as isize);
-                for first in (0..g.out_c).step_by(COLUMNS) {
-                    let width = COLUMNS.min(g.out_c - first);
+                for first in all.clone().step_by(COLUMNS) {
+                    let width = COLUMNS.min(all.end - first);
                     for panel in panels::<V>(width) {
                         let lanes = panel.lanes::<V>();
                         // SAFETY: the area is inside dy, and so are the panel's channels; the copies fit, since
