@@ -18,6 +18,8 @@ use clap::{Parser, Subcommand};
 
 use failure::Failure;
 
+#[cfg_attr(not(test), expect(dead_code, reason = "the commands that draw come next"))]
+mod chart;
 mod commands;
 mod config;
 mod console;
