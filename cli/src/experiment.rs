@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use autodiff::Element;
 use meta::inner::Hyper;
 use meta::linear::Cg;
 use meta::method::{FirstOrder, Implicit, InnerStop, Keep, Method, Reptile, Unrolled};
@@ -49,24 +50,11 @@ impl Experiment {
     /// # Errors
     /// Where the memory that training will take is not there.
     pub fn method(&self, config: &Config) -> Result<Box<dyn Method<f32>>, Failure> {
-        let method = self.compile(config);
+        let method = compile(config, &self.problem);
         let threads = self.pool.current_num_threads().min(config.meta_batch);
         let bytes = (method.bytes() * threads + 4 * self.problem.dim() * (config.meta_batch + 4)) as u64;
         memory::check("training", bytes, "lower --inner-steps, --meta-batch or --threads")?;
         Ok(method)
-    }
-
-    fn compile(&self, config: &Config) -> Box<dyn Method<f32>> {
-        let (problem, steps) = (&self.problem, config.inner_steps);
-        match config.method {
-            MethodName::Imaml => {
-                let solver = Box::new(Cg::iterations(config.cg_steps.unwrap_or(1)));
-                Box::new(Implicit::new(problem, InnerStop::Steps(steps), solver))
-            }
-            MethodName::Maml => Box::new(Unrolled::new(problem, steps, Keep::Everything)),
-            MethodName::Fomaml => Box::new(FirstOrder::new(problem, steps)),
-            MethodName::Reptile => Box::new(Reptile::new(problem, steps)),
-        }
     }
 
     /// The outer optimiser at its start.
@@ -77,6 +65,20 @@ impl Experiment {
             }
             OuterOptimizer::Sgd => Box::new(Sgd::new(config.outer_lr)),
         }
+    }
+}
+
+/// The meta-gradient that a run trains with, in any precision.
+pub fn compile<T: Element>(config: &Config, problem: &FewShot) -> Box<dyn Method<T>> {
+    let steps = config.inner_steps;
+    match config.method {
+        MethodName::Imaml => {
+            let solver = Box::new(Cg::iterations(config.cg_steps.unwrap_or(1)));
+            Box::new(Implicit::new(problem, InnerStop::Steps(steps), solver))
+        }
+        MethodName::Maml => Box::new(Unrolled::new(problem, steps, Keep::Everything)),
+        MethodName::Fomaml => Box::new(FirstOrder::new(problem, steps)),
+        MethodName::Reptile => Box::new(Reptile::new(problem, steps)),
     }
 }
 

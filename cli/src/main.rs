@@ -5,6 +5,7 @@
 //! | none, or `demo` | meta-trains on made-up characters and measures on others |
 //! | `train` | meta-trains; saves a run folder |
 //! | `eval` | measures a run on tasks it has not seen |
+//! | `report` | the page of a run, or several runs compared on the same tasks |
 //! | `grad`, `hvp`, `metagrad` | derivatives on the tasks of an episode file |
 //! | `verify` | a meta-gradient every way there is, compared; exit status 1 where two disagree |
 //! | `predict` | what a model says of an episode file's query sets |
@@ -18,7 +19,6 @@ use clap::{Parser, Subcommand};
 
 use failure::Failure;
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the commands that draw come next"))]
 mod chart;
 mod commands;
 mod config;
@@ -34,6 +34,7 @@ mod memory;
 mod model;
 mod parameter_file;
 mod progress;
+mod report;
 mod run_folder;
 mod settings;
 mod tensors;
@@ -52,6 +53,7 @@ enum Command {
     Demo(commands::demo::DemoArgs),
     Train(Box<commands::train::TrainArgs>),
     Eval(commands::eval::EvalArgs),
+    Report(commands::report::ReportArgs),
     Grad(commands::derivative::GradArgs),
     Hvp(commands::derivative::HvpArgs),
     Metagrad(commands::derivative::MetagradArgs),
@@ -81,6 +83,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Demo(args) => commands::demo::demo(&args),
         Command::Train(args) => commands::train::train(&args),
         Command::Eval(args) => commands::eval::eval(&args),
+        Command::Report(args) => commands::report::report(&args),
         Command::Grad(args) => commands::derivative::grad(&args).map(|()| ExitCode::SUCCESS),
         Command::Hvp(args) => commands::derivative::hvp(&args).map(|()| ExitCode::SUCCESS),
         Command::Metagrad(args) => commands::derivative::metagrad(&args).map(|()| ExitCode::SUCCESS),

@@ -5,6 +5,7 @@
 //! | `config.toml` | the effective [`Config`] |
 //! | `metrics.jsonl` | one JSON object per logged iteration or validation |
 //! | `model.safetensors` | θ, as a PyTorch `state_dict` |
+//! | `report.html` | what came of it, as a page |
 //! | `checkpoint.safetensors` | θ, the outer optimiser's vectors, iteration, seconds, seed |
 //!
 //! A reader sees an old file or a new one, never half of one. The checkpoint comes last: whatever is interrupted
@@ -24,6 +25,7 @@ use crate::settings::Settings;
 const CONFIG: &str = "config.toml";
 const METRICS: &str = "metrics.jsonl";
 const MODEL: &str = "model.safetensors";
+const REPORT: &str = "report.html";
 const CHECKPOINT: &str = "checkpoint.safetensors";
 
 /// The metadata key of a checkpoint.
@@ -172,6 +174,16 @@ impl RunFolder {
             value.is_some_and(|v| v["iteration"].as_u64().is_some_and(|i| i <= iteration))
         };
         Ok(text.lines().filter(known).flat_map(|line| [line, "\n"]).collect())
+    }
+
+    /// Writes the page, and says where it is.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn write_report(&self, html: &str) -> Result<PathBuf, Failure> {
+        let path = self.file(REPORT);
+        write_whole(&path, html.as_bytes())?;
+        Ok(path)
     }
 
     /// Writes all files, and the folder where it is not there.

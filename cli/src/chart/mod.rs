@@ -24,6 +24,7 @@ mod ticks;
 
 pub use axis::{Axis, Scale};
 pub use series::Series;
+pub use text::escape;
 
 /// A chart: panels of lines on common axes.
 #[derive(Clone, Debug)]

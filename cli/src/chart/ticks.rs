@@ -113,7 +113,7 @@ fn texts(scale: Scale, values: &[f64], spacing: &Spacing) -> Vec<String> {
             let exponent = |v: &f64| (v.ln() / base.ln()).round() as i64;
             values.iter().map(|v| format!("{base}{}", superscript(exponent(v)))).collect()
         }
-        Spacing::Steps { e, .. } if largest >= 1e6 || largest < 1e-3 => {
+        Spacing::Steps { e, .. } if !(1e-3..1e6).contains(&largest) => {
             // A common power of ten, as many digits as the step needs.
             let power = largest.log10().floor() as i32;
             let decimals = (power - e).max(0) as usize;

@@ -10,7 +10,7 @@ use meta::train::{Evaluation, Interval};
 use rayon::prelude::*;
 
 use crate::commands::eval::evaluate;
-use crate::commands::train::{announce, conclude};
+use crate::commands::train::{announce, conclude, write_report};
 use crate::config::Config;
 use crate::console::say;
 use crate::defaults::DEMO_MINUTES;
@@ -58,6 +58,7 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
     if outcome.ending == Ending::Interrupted {
         return Ok(conclude(&folder, &outcome));
     }
+    write_report(&config, &experiment, &folder, &outcome)?;
 
     let steps = [config.inner_steps];
     let measure = |theta: &[f32]| evaluate(&experiment, theta, Split::Test, TASKS, &steps);
@@ -94,7 +95,7 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
     );
     say("where to start, so that a few gradient steps on one drawing are enough. The derivative of \"adapt, then");
     say("measure\" came from the end of the adaptation alone, by the implicit function theorem (iMAML).");
-    say(format_args!("The run is in {RUN}. What to try next:"));
+    say(format_args!("The run is in {RUN}, and {RUN}/report.html shows it. What to try next:"));
     let next = [
         (format!("imaml eval {RUN} --inner-steps 0,1,4,16,64"), "more or less adaptation"),
         (format!("imaml train --resume {RUN} --minutes {}", 4.0 * args.minutes), "longer"),

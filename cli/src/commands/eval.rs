@@ -56,9 +56,7 @@ pub struct EvalArgs {
 /// # Errors
 /// One line on what is wrong with the arguments, the run or the data.
 pub fn eval(args: &EvalArgs) -> Result<ExitCode, Failure> {
-    if !(2..=10_000_000).contains(&args.tasks) {
-        return Err(format!("--tasks is {}: an interval needs 2 to 10000000", args.tasks).into());
-    }
+    check_tasks(args.tasks)?;
     if let Some(steps) = args.inner_steps.iter().find(|&&k| k > 10_000) {
         return Err(format!("--inner-steps has {steps}: at most 10000").into());
     }
@@ -89,6 +87,17 @@ pub fn eval(args: &EvalArgs) -> Result<ExitCode, Failure> {
         say(line);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses numbers of tasks that have no interval, or no end.
+///
+/// # Errors
+/// One line on what it may be.
+pub fn check_tasks(tasks: u64) -> Result<(), Failure> {
+    if !(2..=10_000_000).contains(&tasks) {
+        return Err(format!("--tasks is {tasks}: an interval needs 2 to 10000000").into());
+    }
+    Ok(())
 }
 
 /// Adapts and measures in the G that the run trains with.

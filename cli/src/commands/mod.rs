@@ -5,6 +5,7 @@ pub mod derivative;
 pub mod eval;
 pub mod export_episode;
 pub mod predict;
+pub mod report;
 pub mod source;
 pub mod train;
 pub mod verify;

@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use meta::tasks::Split;
 
 use crate::config::Config;
 use crate::console::say;
 use crate::experiment::{self, Experiment};
 use crate::failure::Failure;
 use crate::format::{clock, count};
+use crate::report::{self, Subject};
 use crate::run_folder::RunFolder;
 use crate::settings::Settings;
 use crate::training::{self, Ending, Outcome};
@@ -55,6 +57,7 @@ fn begin(args: &TrainArgs) -> Result<ExitCode, Failure> {
     let experiment = Experiment::new(&config, experiment::pool(args.threads)?)?;
     announce(&config, &experiment);
     let outcome = training::train(&config, &experiment, &folder, None)?;
+    write_report(&config, &experiment, &folder, &outcome)?;
     Ok(conclude(&folder, &outcome))
 }
 
@@ -90,6 +93,7 @@ fn resume(args: &TrainArgs, path: &Path) -> Result<ExitCode, Failure> {
     announce(&config, &experiment);
     say(format_args!("going on after iteration {iteration}"));
     let outcome = training::train(&config, &experiment, &folder, Some((checkpoint, metrics)))?;
+    write_report(&config, &experiment, &folder, &outcome)?;
     Ok(conclude(&folder, &outcome))
 }
 
@@ -111,6 +115,25 @@ pub fn announce(config: &Config, experiment: &Experiment) {
     say(format_args!("  outer    {tasks} an iteration, {long}, seed {}, {threads}", config.seed));
 }
 
+/// Writes the page of a run that is complete, measured on validation tasks: test tasks are for reporting once.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn write_report(
+    config: &Config,
+    experiment: &Experiment,
+    folder: &RunFolder,
+    outcome: &Outcome,
+) -> Result<(), Failure> {
+    if outcome.ending == Ending::Complete {
+        let metrics = folder.metrics(outcome.standing.iteration)?;
+        let (theta, split, tasks) = (&outcome.theta[..], Split::Validation, config.eval_tasks);
+        let subject = Subject { config, experiment, theta, metrics: &metrics, split, tasks };
+        folder.write_report(&report::of_run(&subject))?;
+    }
+    Ok(())
+}
+
 /// Says what came of it.
 pub fn conclude(folder: &RunFolder, outcome: &Outcome) -> ExitCode {
     let standing = outcome.standing;
@@ -120,7 +143,7 @@ pub fn conclude(folder: &RunFolder, outcome: &Outcome) -> ExitCode {
     say(format_args!("{iterations}, {tasks} in {}{validation}", clock(standing.seconds)));
     match outcome.ending {
         Ending::Complete => {
-            say(format_args!("saved in {run}; measure it with: imaml eval {run}"));
+            say(format_args!("saved in {run}, look at {run}/report.html; measure it with: imaml eval {run}"));
             ExitCode::SUCCESS
         }
         Ending::Interrupted => {

@@ -3,6 +3,7 @@
 mod bad_input;
 mod episodes;
 mod interrupt;
+mod report;
 mod runs;
 
 use std::path::Path;

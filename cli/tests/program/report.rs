@@ -1,0 +1,67 @@
+//! Pages: of a run, and of runs compared.
+
+use super::{TINY, bytes, folder, run, succeed};
+
+fn page(folder: &std::path::Path, file: &str) -> String {
+    String::from_utf8(bytes(folder, file)).unwrap()
+}
+
+/// What a page must not do: load anything.
+fn assert_self_contained(html: &str) {
+    assert!(html.starts_with("<!DOCTYPE html>") && html.trim_end().ends_with("</html>"));
+    for loads in ["<script", "<link", "src=\"http", "href=\"http", "url(http", "@import"] {
+        assert!(!html.contains(loads), "{loads}");
+    }
+    assert!(!html.contains("NaN"), "a number is missing and drawn all the same");
+}
+
+#[test]
+fn every_run_has_a_page_of_its_own() {
+    let folder = folder();
+    let path = folder.path();
+    let sinusoid: &[&str] = &["sinusoid", "--inner-steps=2", "--meta-batch=3", "--eval-tasks=5", "--log-every=1"];
+    for (tasks, method, pictures) in
+        [(TINY, "imaml", true), (TINY, "reptile", true), (sinusoid, "maml", false), (sinusoid, "fomaml", false)]
+    {
+        let method = format!("--method={method}");
+        succeed(path, &[&["train"], tasks, &[&method[..], "--iterations=4", "--out=run", "--force"]].concat());
+        let html = page(path, "run/report.html");
+        assert_self_contained(&html);
+        for heading in ["Learning", "Adaptation", "Example tasks", "How exact", "Time and memory", "Configuration"] {
+            assert!(html.contains(&format!("<h2>{heading}")), "{method}: no {heading}");
+        }
+        assert_eq!(html.contains("data:image/png;base64,"), pictures, "{method}");
+        assert!(html.contains("validation tasks"), "a run is shown on validation tasks");
+
+        // Again on test tasks, and elsewhere.
+        succeed(path, &["report", "run", "--tasks=6", "--out=elsewhere.html"]);
+        assert!(page(path, "elsewhere.html").contains("on 6 test tasks"));
+        assert_eq!(page(path, "run/report.html"), html, "--out leaves the run's own page alone");
+    }
+}
+
+#[test]
+fn runs_are_compared_on_the_same_tasks() {
+    let folder = folder();
+    let path = folder.path();
+    let train = |out: &str, more: &[&str]| {
+        succeed(path, &[&["train", "sinusoid", "--method=maml", "--log-every=50", out], more].concat());
+    };
+    train("--out=long", &["--iterations=400", "--outer-lr=0.005", "--seed=1"]);
+    train("--out=short", &["--iterations=1", "--seed=2"]);
+    train("--out=shots", &["--iterations=1", "--shots=3"]);
+
+    let says = succeed(path, &["report", "long", "short", "--tasks=100"]);
+    assert!(says.contains("long is better than short by"), "{says}");
+    let html = page(path, "comparison.html");
+    assert_self_contained(&html);
+    assert!(html.contains("long is better than short by"));
+    // A run beside itself is the case of no difference.
+    let says = succeed(path, &["report", "short", "short", "--tasks=20", "--out=same.html"]);
+    assert!(says.contains("cannot be told apart from noise on 20 tasks"), "{says}");
+
+    let refused = run(path, &["report", "long", "shots"]);
+    let error = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(error.contains("shots has other tasks") && error.trim_end().lines().count() == 1, "{error}");
+}
