@@ -70,12 +70,14 @@ impl Experiment {
 
 /// The meta-gradient that a run trains with, in any precision.
 pub fn compile<T: Element>(config: &Config, problem: &FewShot) -> Box<dyn Method<T>> {
-    let steps = config.inner_steps;
-    match config.method {
-        MethodName::Imaml => {
-            let solver = Box::new(Cg::iterations(config.cg_steps.unwrap_or(1)));
-            Box::new(Implicit::new(problem, InnerStop::Steps(steps), solver))
-        }
+    let cg = Cg::iterations(config.cg_steps.unwrap_or(1));
+    method(config.method, problem, config.inner_steps, cg)
+}
+
+/// A method by name, through so many steps; `cg` is the linear solver of the one that has one.
+pub fn method<T: Element>(name: MethodName, problem: &FewShot, steps: usize, cg: Cg) -> Box<dyn Method<T>> {
+    match name {
+        MethodName::Imaml => Box::new(Implicit::new(problem, InnerStop::Steps(steps), Box::new(cg))),
         MethodName::Maml => Box::new(Unrolled::new(problem, steps, Keep::Everything)),
         MethodName::Fomaml => Box::new(FirstOrder::new(problem, steps)),
         MethodName::Reptile => Box::new(Reptile::new(problem, steps)),

@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use autodiff::Element;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use meta::inner::Hyper;
 use meta::linear::{Cg, Status};
-use meta::method::{FirstOrder, Implicit, InnerStop, Keep, Method, Reptile, Unrolled};
+use meta::method::Method;
 use meta::problem::FewShot;
 use meta::train::MetaBatch;
 use serde_json::{Value, json};
@@ -22,6 +22,7 @@ use crate::episode::{self, EpisodeFile, Needs, OutputFile};
 use crate::experiment;
 use crate::failure::Failure;
 use crate::memory;
+use crate::settings::MethodName;
 use support::{SupportGradient, SupportHessian};
 
 /// What these commands take.
@@ -80,15 +81,6 @@ pub struct MetagradArgs {
     /// The most iterations that --cg-tol may take.
     #[arg(long, default_value_t = 1000)]
     cg_max: usize,
-}
-
-/// A meta-gradient by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum MethodName {
-    Maml,
-    Fomaml,
-    Reptile,
-    Imaml,
 }
 
 /// `imaml grad`
@@ -241,17 +233,9 @@ fn run_in<T: Element>(common: &Common, task: &Task<'_>, opened: &Opened) -> Resu
 }
 
 fn meta_method<T: Element>(args: &MetagradArgs, problem: &FewShot) -> Box<dyn Method<T>> {
-    let steps = args.inner_steps;
-    match args.method {
-        MethodName::Maml => Box::new(Unrolled::new(problem, steps, Keep::Everything)),
-        MethodName::Fomaml => Box::new(FirstOrder::new(problem, steps)),
-        MethodName::Reptile => Box::new(Reptile::new(problem, steps)),
-        MethodName::Imaml => {
-            let cg = match args.cg_tol {
-                Some(tolerance) => Cg::tolerance(tolerance, args.cg_max),
-                None => Cg::iterations(args.cg_steps.unwrap_or(5)),
-            };
-            Box::new(Implicit::new(problem, InnerStop::Steps(steps), Box::new(cg)))
-        }
-    }
+    let cg = match args.cg_tol {
+        Some(tolerance) => Cg::tolerance(tolerance, args.cg_max),
+        None => Cg::iterations(args.cg_steps.unwrap_or(5)),
+    };
+    experiment::method(args.method, problem, args.inner_steps, cg)
 }
