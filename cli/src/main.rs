@@ -6,6 +6,7 @@
 //! | `train` | meta-trains; saves a run folder |
 //! | `eval` | measures a run on tasks it has not seen |
 //! | `report` | the page of a run, or several runs compared on the same tasks |
+//! | `adapt` | adapts a run to images of the user's own and labels others |
 //! | `grad`, `hvp`, `metagrad` | derivatives on the tasks of an episode file |
 //! | `verify` | a meta-gradient every way there is, compared; exit status 1 where two disagree |
 //! | `predict` | what a model says of an episode file's query sets |
@@ -29,6 +30,7 @@ mod experiment;
 mod failure;
 mod files;
 mod format;
+mod images;
 mod initial;
 mod memory;
 mod model;
@@ -54,6 +56,7 @@ enum Command {
     Train(Box<commands::train::TrainArgs>),
     Eval(commands::eval::EvalArgs),
     Report(commands::report::ReportArgs),
+    Adapt(commands::adapt::AdaptArgs),
     Grad(commands::derivative::GradArgs),
     Hvp(commands::derivative::HvpArgs),
     Metagrad(commands::derivative::MetagradArgs),
@@ -84,6 +87,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Train(args) => commands::train::train(&args),
         Command::Eval(args) => commands::eval::eval(&args),
         Command::Report(args) => commands::report::report(&args),
+        Command::Adapt(args) => commands::adapt::adapt(&args).map(|()| ExitCode::SUCCESS),
         Command::Grad(args) => commands::derivative::grad(&args).map(|()| ExitCode::SUCCESS),
         Command::Hvp(args) => commands::derivative::hvp(&args).map(|()| ExitCode::SUCCESS),
         Command::Metagrad(args) => commands::derivative::metagrad(&args).map(|()| ExitCode::SUCCESS),

@@ -84,6 +84,11 @@ impl<T: Element> Predictor<T> {
         self.measure
     }
 
+    /// Bytes of what plans need to run in a [`PredictorSpace`], which holds it and a few vectors as long as θ.
+    pub fn bytes(&self) -> usize {
+        self.inner.plan().bytes() + self.outputs.iter().map(Plan::bytes).sum::<usize>()
+    }
+
     /// Memory for one thread.
     pub fn space(&self) -> PredictorSpace<'_, T> {
         let zeros = |n| vec![T::zero(); n];

@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub mod adapt;
 pub mod demo;
 pub mod derivative;
 pub mod eval;

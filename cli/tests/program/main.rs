@@ -1,5 +1,6 @@
 //! The program from outside: what it prints, what it leaves behind, and its exit status.
 
+mod adapt;
 mod bad_input;
 mod episodes;
 mod interrupt;

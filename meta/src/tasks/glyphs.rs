@@ -4,13 +4,11 @@ mod alphabet;
 mod pen;
 
 use super::random::Random;
+use super::reduce::SIDE;
 use super::{DataError, Episode, EpisodeShape, FewShot, Split, TaskStream};
 use alphabet::Character;
 
 const NAME: &str = "glyphs";
-
-/// Pixels of a drawing's side.
-const SIDE: usize = 28;
 
 /// Few-shot classification of drawings from a procedural alphabet of 2000 characters.
 ///

@@ -40,6 +40,7 @@ mod glyphs;
 mod nearest;
 mod omniglot;
 pub(crate) mod random;
+mod reduce;
 mod sinusoid;
 #[cfg(test)]
 mod testing;
@@ -49,6 +50,7 @@ pub use few_shot::FewShot;
 pub use glyphs::Glyphs;
 pub use nearest::nearest_neighbour_accuracy;
 pub use omniglot::{CharacterSplit, Omniglot, OmniglotTasks, Rotations};
+pub use reduce::{Filter, SIDE, reduce};
 pub use sinusoid::{Sinusoid, Wave};
 
 /// Which tasks: those to train on, to choose by, or to report.

@@ -7,8 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::random::Random;
+use super::reduce::SIDE;
 use super::{DataError, Episode, EpisodeShape, FewShot, Split, TaskStream};
-use drawing::{PIXELS, SIDE};
+use drawing::PIXELS;
 use files::Part;
 
 const NAME: &str = "omniglot";

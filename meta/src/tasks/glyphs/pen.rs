@@ -1,8 +1,8 @@
 //! Drawing a character: a shaky hand, then antialiased ink.
 
-use super::SIDE;
 use super::alphabet::{Character, Point, Stroke};
 use crate::tasks::random::{Random, sin_cos};
+use crate::tasks::reduce::SIDE;
 
 // How much one drawing differs from the next. With these, nearest neighbour on raw pixels has 45 % of
 // 5-way 1-shot tasks right (on Omniglot 46 %), while the eye has no trouble. Any change to them, or to
