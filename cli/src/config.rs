@@ -66,6 +66,8 @@ pub struct Config {
     pub eval_tasks: u64,
     /// Iterations between lines of metrics.
     pub log_every: u64,
+    /// Whether the run folder has an event file.
+    pub tensorboard: bool,
 }
 
 impl Config {
@@ -140,6 +142,7 @@ impl Config {
             eval_every: asked.eval_every.unwrap_or(tasks.eval_every),
             eval_tasks: asked.eval_tasks.unwrap_or(tasks.eval_tasks),
             log_every: asked.log_every.unwrap_or(tasks.log_every),
+            tensorboard: asked.tensorboard.unwrap_or(false),
         };
         config.check_ranges()?;
         Ok(config)
@@ -186,6 +189,11 @@ impl Config {
     pub fn to_toml(&self) -> String {
         let keys = toml::to_string(self).expect("every value of a config has a form in TOML");
         format!("# What this run was made with. `imaml train --config THIS_FILE` makes it again.\n{keys}")
+    }
+
+    /// Whether this iteration is one whose metrics are kept.
+    pub fn logs(&self, iteration: u64) -> bool {
+        iteration == 1 || iteration.is_multiple_of(self.log_every)
     }
 
     /// The fraction of the run that lies behind, from iterations done or seconds trained.

@@ -33,12 +33,14 @@ mod format;
 mod images;
 mod initial;
 mod memory;
+mod metrics;
 mod model;
 mod parameter_file;
 mod progress;
 mod report;
 mod run_folder;
 mod settings;
+mod tensorboard;
 mod tensors;
 mod training;
 

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `config.toml` | the effective [`Config`] |
 //! | `metrics.jsonl` | one JSON object per logged iteration or validation |
+//! | `metrics.csv` | the same as a [table](crate::metrics::csv), one row an iteration |
+//! | `events.out.tfevents.imaml` | with `--tensorboard`: the same for [TensorBoard](crate::tensorboard) |
 //! | `model.safetensors` | θ, as a PyTorch `state_dict` |
 //! | `report.html` | what came of it, as a page |
 //! | `checkpoint.safetensors` | θ, the outer optimiser's vectors, iteration, seconds, seed |
@@ -18,12 +20,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::files::write_whole;
+use crate::files::{remove, write_through, write_whole};
+use crate::metrics::{self, csv};
 use crate::parameter_file::{ParameterFile, to_bytes};
 use crate::settings::Settings;
+use crate::tensorboard;
 
 const CONFIG: &str = "config.toml";
 const METRICS: &str = "metrics.jsonl";
+const TABLE: &str = "metrics.csv";
+/// TensorBoard reads every file of a folder whose name has `tfevents` in it: one name, whatever the run, so that there
+/// are never two.
+const EVENTS: &str = "events.out.tfevents.imaml";
+/// …and no such name while the file is being written.
+const EVENTS_TEMPORARY: &str = "events.partial";
 const MODEL: &str = "model.safetensors";
 const REPORT: &str = "report.html";
 const CHECKPOINT: &str = "checkpoint.safetensors";
@@ -159,21 +169,22 @@ impl RunFolder {
         Ok(Checkpoint { standing, theta, optimiser })
     }
 
-    /// The lines of metrics up to an iteration.
+    /// The lines of metrics up to an iteration that a run without interruption has too: not the one that an ending
+    /// added.
     ///
     /// # Errors
     /// Where the file is there and cannot be read.
-    pub fn metrics(&self, iteration: u64) -> Result<String, Failure> {
+    pub fn metrics(&self, config: &Config, iteration: u64) -> Result<String, Failure> {
         let path = self.file(METRICS);
         let text = match std::fs::read_to_string(&path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
             read => read.map_err(|e| Failure::io("read", &path, &e))?,
         };
-        let known = |line: &&str| {
-            let value: Option<serde_json::Value> = serde_json::from_str(line).ok();
-            value.is_some_and(|v| v["iteration"].as_u64().is_some_and(|i| i <= iteration))
+        let kept = |line: &&str| {
+            let row = metrics::row(line);
+            row.is_some_and(|r| r.iteration <= iteration && (r.validation.is_some() || config.logs(r.iteration)))
         };
-        Ok(text.lines().filter(known).flat_map(|line| [line, "\n"]).collect())
+        Ok(text.lines().filter(kept).flat_map(|line| [line, "\n"]).collect())
     }
 
     /// Writes the page, and says where it is.
@@ -203,6 +214,14 @@ impl RunFolder {
         let standing = serde_json::to_string(standing).expect("numbers have a form in JSON");
         write_whole(&self.file(CONFIG), config.to_toml().as_bytes())?;
         write_whole(&self.file(METRICS), metrics.as_bytes())?;
+        let rows = metrics::rows(metrics);
+        write_whole(&self.file(TABLE), csv::csv(&rows).as_bytes())?;
+        if config.tensorboard {
+            write_through(&self.file(EVENTS_TEMPORARY), &self.file(EVENTS), &tensorboard::to_bytes(&rows))?;
+        } else {
+            // An earlier run's would be shown as this one.
+            remove(&self.file(EVENTS))?;
+        }
         write_whole(&self.file(MODEL), &to_bytes(layout, &[("", theta)], ("format", "pt")))?;
         write_whole(&self.file(CHECKPOINT), &to_bytes(layout, &vectors, (KEY, &standing)))
     }

@@ -207,9 +207,12 @@ pub struct Settings {
     /// Tasks of a validation.
     #[arg(long, value_name = "N")]
     pub eval_tasks: Option<u64>,
-    /// Iterations between lines of metrics.jsonl.
+    /// Iterations between lines of metrics.jsonl and rows of metrics.csv.
     #[arg(long, value_name = "N")]
     pub log_every: Option<u64>,
+    /// Write the metrics for TensorBoard too; to follow a run, start tensorboard with --load_fast=false.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub tensorboard: Option<bool>,
 }
 
 impl Settings {
@@ -256,6 +259,7 @@ impl Settings {
             eval_every: self.eval_every.or(other.eval_every),
             eval_tasks: self.eval_tasks.or(other.eval_tasks),
             log_every: self.log_every.or(other.log_every),
+            tensorboard: self.tensorboard.or(other.tensorboard),
         }
     }
 }

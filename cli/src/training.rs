@@ -113,7 +113,7 @@ pub fn train(
             () if stop.load(Ordering::Relaxed) => Some(Ending::Interrupted),
             () => None,
         };
-        if iteration == 1 || iteration % config.log_every == 0 || ending.is_some() {
+        if config.logs(iteration) || ending.is_some() {
             let gradient = trainer.gradient_norm();
             metrics += &line(config, method.as_ref(), &report, [seconds, rate, gradient], iteration);
         }

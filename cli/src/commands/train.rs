@@ -67,14 +67,13 @@ fn resume(args: &TrainArgs, path: &Path) -> Result<ExitCode, Failure> {
         iterations: args.settings.iterations,
         minutes: args.settings.minutes,
         data: args.settings.data.clone(),
+        tensorboard: args.settings.tensorboard,
         ..Settings::default()
     };
     if args.settings != changeable {
-        return Err(
-            "--resume goes on with the run's own settings: besides it only --iterations, --minutes, --data and \
-                    --threads can be given"
-                .into(),
-        );
+        return Err("--resume goes on with the run's own settings: besides it only --iterations, --minutes, --data, \
+                    --tensorboard and --threads can be given"
+            .into());
     }
     let config = Config::new(changeable.or(folder.settings()?))?;
     let experiment = Experiment::new(&config, experiment::pool(args.threads)?)?;
@@ -89,7 +88,7 @@ fn resume(args: &TrainArgs, path: &Path) -> Result<ExitCode, Failure> {
             clock(checkpoint.standing.seconds)
         )));
     }
-    let metrics = folder.metrics(iteration)?;
+    let metrics = folder.metrics(&config, iteration)?;
     announce(&config, &experiment);
     say(format_args!("going on after iteration {iteration}"));
     let outcome = training::train(&config, &experiment, &folder, Some((checkpoint, metrics)))?;

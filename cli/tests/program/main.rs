@@ -3,8 +3,10 @@
 mod adapt;
 mod bad_input;
 mod episodes;
+mod event_file;
 mod interrupt;
 mod report;
+mod metrics;
 mod runs;
 
 use std::path::Path;
