@@ -13,7 +13,7 @@ use crate::experiment::{self, Experiment};
 use crate::failure::Failure;
 use crate::files::write_whole;
 use crate::format;
-use crate::report::{self, Contender, Metrics, Subject};
+use crate::report::{self, Contender, History, Subject};
 use crate::run_folder::RunFolder;
 use crate::settings::{Settings, SplitName};
 
@@ -74,7 +74,7 @@ fn open(args: &ReportArgs, run: &std::path::Path, seed: Option<u64>) -> Result<O
 
 fn one(args: &ReportArgs, run: &std::path::Path) -> Result<ExitCode, Failure> {
     let Opened { folder, config, experiment, theta } = open(args, run, args.seed)?;
-    let metrics = folder.metrics(u64::MAX)?;
+    let metrics = folder.metrics(&config, u64::MAX)?;
     let subject = Subject {
         config: &config,
         experiment: &experiment,
@@ -115,7 +115,7 @@ fn several(args: &ReportArgs, runs: &[PathBuf]) -> Result<ExitCode, Failure> {
             name: run.display().to_string(),
             title: config.method.title().into(),
             results: evaluate(experiment, theta, split, args.tasks, &steps),
-            metrics: Metrics::parse(&folder.metrics(u64::MAX)?),
+            history: History::parse(&folder.metrics(config, u64::MAX)?),
         });
     }
     let steps: Vec<usize> = opened.iter().map(|o| o.config.inner_steps).collect();

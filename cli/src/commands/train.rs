@@ -125,7 +125,7 @@ pub fn write_report(
     outcome: &Outcome,
 ) -> Result<(), Failure> {
     if outcome.ending == Ending::Complete {
-        let metrics = folder.metrics(outcome.standing.iteration)?;
+        let metrics = folder.metrics(config, outcome.standing.iteration)?;
         let (theta, split, tasks) = (&outcome.theta[..], Split::Validation, config.eval_tasks);
         let subject = Subject { config, experiment, theta, metrics: &metrics, split, tasks };
         folder.write_report(&report::of_run(&subject))?;

@@ -6,7 +6,7 @@
 use meta::predict::Measure;
 use meta::train::{Evaluation, Interval};
 
-use super::metrics::{Metrics, with_intervals};
+use super::history::{History, with_intervals};
 use super::{measure_axis, page};
 use crate::chart::{Axis, Chart, Scale};
 use crate::format;
@@ -20,7 +20,7 @@ pub struct Contender {
     /// On the common tasks.
     pub results: Vec<Evaluation>,
     /// Its history.
-    pub metrics: Metrics,
+    pub history: History,
 }
 
 /// Two runs on the same tasks.
@@ -118,8 +118,9 @@ pub fn comparison(contenders: &[Contender], steps: &[usize], tasks: u64) -> (Str
     let axis = Axis::new("steps on the support set", Scale::Linear);
     let chart = Chart::new("Adaptation", axis, measure_axis(measure)).with_panel("", adaptation.collect());
     let mut curves = page::figure(&chart.svg(), "Each run with its own step size and objective.");
-    let over_time =
-        contenders.iter().flat_map(|c| c.metrics.validations("seconds", |_| c.name.clone()).into_iter().take(1));
+    let over_time = contenders
+        .iter()
+        .flat_map(|c| c.history.validations(|row| row.seconds, |_| c.name.clone()).into_iter().take(1));
     let over_time: Vec<_> = over_time.collect();
     if !over_time.is_empty() {
         let axis = Axis::new("seconds of training", Scale::Linear);

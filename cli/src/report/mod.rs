@@ -2,7 +2,7 @@
 //!
 //! | file | what it makes |
 //! |---|---|
-//! | `metrics` | a run's history, as lines to draw |
+//! | `history` | what a run logged, as lines to draw |
 //! | `examples` | tasks as pictures, with the answers before and after adaptation |
 //! | `exactness` | the error of the meta-gradient |
 //! | `comparison` | runs on the same tasks, paired |
@@ -11,13 +11,14 @@
 mod comparison;
 mod exactness;
 mod examples;
-mod metrics;
+mod history;
 mod page;
 
 pub use comparison::{Contender, comparison};
-pub use metrics::Metrics;
+pub use history::History;
 
 use meta::predict::Measure;
+use meta::problem::QueryStatistics;
 use meta::tasks::Split;
 use meta::train::Evaluation;
 
@@ -27,7 +28,7 @@ use crate::config::Config;
 use crate::experiment::Experiment;
 use crate::format;
 use crate::memory;
-use metrics::with_intervals;
+use history::with_intervals;
 
 /// What a page is made of.
 pub struct Subject<'a> {
@@ -48,15 +49,15 @@ pub struct Subject<'a> {
 /// The page of one run.
 pub fn of_run(subject: &Subject<'_>) -> String {
     let Subject { config, experiment, theta, split, tasks, .. } = *subject;
-    let metrics = Metrics::parse(subject.metrics);
+    let history = History::parse(subject.metrics);
     let steps = curve_steps(config.inner_steps);
     let results = evaluate(experiment, theta, split, tasks, &steps);
     let mut body = headline(subject, &results);
-    body += &page::section("Learning", &learning(&metrics, &results));
+    body += &page::section("Learning", &learning(&history, &results));
     body += &page::section("Adaptation", &adaptation(subject, &results));
     body += &page::section("Example tasks", &examples::section(config, experiment, theta, split));
-    body += &page::section("How exact the meta-gradient is", &exact(subject, &metrics));
-    body += &page::section("Time and memory", &cost(subject, &metrics));
+    body += &page::section("How exact the meta-gradient is", &exact(subject, &history));
+    body += &page::section("Time and memory", &cost(subject, &history));
     body += &page::section("Configuration and protocol", &protocol(subject, &results));
     page::html(&title(config), &body)
 }
@@ -91,18 +92,18 @@ fn headline(subject: &Subject<'_>, results: &[Evaluation]) -> String {
     )
 }
 
-fn learning(metrics: &Metrics, results: &[Evaluation]) -> String {
+fn learning(history: &History, results: &[Evaluation]) -> String {
     let iterations = || Axis::new("iteration", Scale::Linear);
     let mut html = String::new();
     let loss = [("query loss after adaptation", "query_loss"), ("support loss before", "first_inner")];
-    let lines: Vec<Series> = loss.iter().filter_map(|(name, key)| metrics.series(name, key)).collect();
+    let lines: Vec<Series> = loss.iter().filter_map(|(name, key)| history.series(name, key)).collect();
     if !lines.is_empty() {
         let chart = Chart::new("Training loss", iterations(), Axis::new("loss", Scale::Log10)).with_panel("", lines);
         let caption = "Means over the tasks of a meta-batch; bands are 95 % intervals of the mean of neighbouring \
                        iterations.";
         html += &page::figure(&chart.svg(), caption);
     }
-    let lines = metrics.validations("iteration", |statistics| statistics_name(results, statistics));
+    let lines = history.validations(|row| row.iteration as f64, |alone| line_name(results, alone));
     if let (false, Some(first)) = (lines.is_empty(), results.first()) {
         let chart = Chart::new("Validation", iterations(), measure_axis(first.measure)).with_panel("", lines);
         html +=
@@ -112,8 +113,10 @@ fn learning(metrics: &Metrics, results: &[Evaluation]) -> String {
 }
 
 /// How a line is called: by its statistics, where there is a choice.
-fn statistics_name(results: &[Evaluation], statistics: &str) -> String {
-    if results.len() > 1 { statistics.to_owned() } else { results.first().map_or("", |r| r.measure.name()).to_owned() }
+fn line_name(results: &[Evaluation], alone: bool) -> String {
+    let statistics = if alone { QueryStatistics::Inductive } else { QueryStatistics::Transductive };
+    let only = results.first().map_or("", |r| r.measure.name());
+    if results.len() > 1 { statistics.name() } else { only }.to_owned()
 }
 
 fn measure_axis(measure: Measure) -> Axis {
@@ -127,7 +130,7 @@ fn adaptation(subject: &Subject<'_>, results: &[Evaluation]) -> String {
     let Some(first) = results.first() else { return String::new() };
     let line = |r: &Evaluation| {
         let points: Vec<_> = r.after.iter().map(|&(k, interval)| (k as f64, interval)).collect();
-        with_intervals(statistics_name(results, r.statistics.name()), &points)
+        with_intervals(line_name(results, r.statistics == QueryStatistics::Inductive), &points)
     };
     let chart =
         Chart::new("Adaptation", Axis::new("steps on the support set", Scale::Linear), measure_axis(first.measure))
@@ -145,13 +148,13 @@ fn adaptation(subject: &Subject<'_>, results: &[Evaluation]) -> String {
     page::figure(&chart.svg(), &caption)
 }
 
-fn exact(subject: &Subject<'_>, metrics: &Metrics) -> String {
+fn exact(subject: &Subject<'_>, history: &History) -> String {
     let mut html = exactness::section(subject.config, subject.experiment, subject.theta, subject.split);
     let lines = [
         ("δ: gradient of the inner objective at its end", "delta"),
         ("δ′: residual of the linear solve", "delta_prime"),
     ];
-    let lines: Vec<Series> = lines.iter().filter_map(|(name, key)| metrics.series(name, key)).collect();
+    let lines: Vec<Series> = lines.iter().filter_map(|(name, key)| history.series(name, key)).collect();
     if !lines.is_empty() {
         let axes = (Axis::new("iteration", Scale::Linear), Axis::new("norm", Scale::Log10));
         let chart = Chart::new("What the solvers left", axes.0, axes.1).with_panel("", lines);
@@ -161,8 +164,8 @@ fn exact(subject: &Subject<'_>, metrics: &Metrics) -> String {
     html
 }
 
-fn cost(subject: &Subject<'_>, metrics: &Metrics) -> String {
-    let (iterations, seconds) = metrics.end();
+fn cost(subject: &Subject<'_>, history: &History) -> String {
+    let (iterations, seconds) = history.end();
     let tasks = iterations * subject.config.meta_batch as u64;
     let mut rows = vec![
         vec![
@@ -171,7 +174,7 @@ fn cost(subject: &Subject<'_>, metrics: &Metrics) -> String {
         ],
         vec!["speed".into(), format!("{:.0} tasks a second", tasks as f64 / seconds.max(1e-9))],
     ];
-    if let Some(bytes) = metrics.last("bytes") {
+    if let Some(bytes) = history.last("bytes") {
         rows.push(vec!["memory of a meta-gradient".into(), format!("{:.1} MB a thread (planned)", bytes / 1e6)]);
     }
     if let Some(bytes) = memory::peak_rss_bytes() {

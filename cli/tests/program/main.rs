@@ -5,8 +5,8 @@ mod bad_input;
 mod episodes;
 mod event_file;
 mod interrupt;
-mod report;
 mod metrics;
+mod report;
 mod runs;
 
 use std::path::Path;
