@@ -3,7 +3,7 @@
 //! The file is a list of TFRecords ([`record`]), each the protocol buffer of an `Event` ([`event`]): first one that
 //! names the format, then one for every row of the metrics, its step the iteration, with
 //!
-//! - `train/…` and `solver/…`: the [`QUANTITIES`](crate::metrics::QUANTITIES) under their names in metrics.jsonl;
+//! - `train/…` and `solver/…`: the [`QUANTITIES`] under their names in metrics.jsonl;
 //! - `validation/accuracy` or `validation/mse`, and the bounds of its 95 % interval, `…_lower` and `…_upper`; with batch
 //!   normalisation also `validation/inductive_…`, each query classified alone.
 //!
