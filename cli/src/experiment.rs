@@ -71,14 +71,14 @@ impl Experiment {
 /// The meta-gradient that a run trains with, in any precision.
 pub fn compile<T: Element>(config: &Config, problem: &FewShot) -> Box<dyn Method<T>> {
     let cg = Cg::iterations(config.cg_steps.unwrap_or(1));
-    method(config.method, problem, config.inner_steps, cg)
+    method(config.method, problem, config.inner_steps, Keep::Everything, cg)
 }
 
-/// A method by name, through so many steps; `cg` is the linear solver of the one that has one.
-pub fn method<T: Element>(name: MethodName, problem: &FewShot, steps: usize, cg: Cg) -> Box<dyn Method<T>> {
+/// A method by name, through so many steps; what MAML keeps of them; the linear solver of iMAML.
+pub fn method<T: Element>(name: MethodName, problem: &FewShot, steps: usize, keep: Keep, cg: Cg) -> Box<dyn Method<T>> {
     match name {
         MethodName::Imaml => Box::new(Implicit::new(problem, InnerStop::Steps(steps), Box::new(cg))),
-        MethodName::Maml => Box::new(Unrolled::new(problem, steps, Keep::Everything)),
+        MethodName::Maml => Box::new(Unrolled::new(problem, steps, keep)),
         MethodName::Fomaml => Box::new(FirstOrder::new(problem, steps)),
         MethodName::Reptile => Box::new(Reptile::new(problem, steps)),
     }

@@ -13,7 +13,7 @@ const WIDTH: f64 = 760.0;
 /// Around everything.
 const MARGIN: f64 = 18.0;
 /// Between panels.
-const GAP: f64 = 26.0;
+const GAP: f64 = 34.0;
 /// Sizes as the sheet has them.
 const TEXT: f64 = 14.0;
 const TICK: f64 = 13.0;
@@ -61,7 +61,8 @@ pub fn svg(chart: &Chart) -> String {
     picture.y += 12.0;
 
     let frame = Frame { left, top: 0.0, width: across, height, x: &x, y: &y, axes: (&chart.x, &chart.y) };
-    for row in chart.panels.chunks(columns) {
+    for (i, row) in chart.panels.chunks(columns).enumerate() {
+        picture.y += if i > 0 { 12.0 } else { 0.0 };
         if row.iter().any(|panel| !panel.title.is_empty()) {
             picture.y += 14.0;
             for (i, panel) in row.iter().enumerate() {
@@ -222,11 +223,12 @@ impl Picture {
             }
         }
         for series in &panel.series {
+            // Of many points some are marked, so that dashes are seen between them.
+            let apart = if series.points().len() > 24 { 72.0 } else { 16.0 };
             let mut last: Option<(f64, f64)> = None;
             for i in stretches(series).into_iter().flatten() {
-                // Of many points some are marked, so that dashes are seen between them.
                 let (px, py) = frame.at(series.points()[i]);
-                if last.is_none_or(|(x, y)| (px - x).hypot(py - y) >= 24.0) {
+                if last.is_none_or(|(x, y)| (px - x).hypot(py - y) >= apart) {
                     self.svg += &style::marker(look(series), px, py);
                     last = Some((px, py));
                 }

@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub mod adapt;
+pub mod compare;
 pub mod demo;
 pub mod derivative;
 pub mod eval;

@@ -2,6 +2,7 @@
 
 mod adapt;
 mod bad_input;
+mod compare;
 mod episodes;
 mod event_file;
 mod interrupt;

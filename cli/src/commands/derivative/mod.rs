@@ -11,7 +11,7 @@ use autodiff::Element;
 use clap::Args;
 use meta::inner::Hyper;
 use meta::linear::{Cg, Status};
-use meta::method::Method;
+use meta::method::{Keep, Method};
 use meta::problem::FewShot;
 use meta::train::MetaBatch;
 use serde_json::{Value, json};
@@ -69,6 +69,9 @@ pub struct MetagradArgs {
     /// Inner step size.
     #[arg(long)]
     inner_lr: f64,
+    /// Keep this many states and run steps again, in place of keeping everything (maml only).
+    #[arg(long, value_name = "N")]
+    checkpoints: Option<usize>,
     /// λ of the prox term (imaml only) [default: 2].
     #[arg(long)]
     lambda: Option<f64>,
@@ -113,6 +116,12 @@ pub fn metagrad(args: &MetagradArgs) -> Result<(), Failure> {
         if given && !imaml {
             return Err(format!("{flag} belongs to --method imaml: the others descend the support loss alone").into());
         }
+    }
+    if args.checkpoints.is_some() && args.method != MethodName::Maml {
+        return Err("--checkpoints belongs to --method maml: the others do not go back through steps".into());
+    }
+    if args.checkpoints == Some(0) {
+        return Err("--checkpoints is 0: expected at least 1".into());
     }
     let positive = |value: Option<f64>, flag: &str| match value {
         Some(v) if !(v.is_finite() && v > 0.0) => Err(format!("{flag} {v}: expected a number above 0")),
@@ -237,5 +246,6 @@ fn meta_method<T: Element>(args: &MetagradArgs, problem: &FewShot) -> Box<dyn Me
         Some(tolerance) => Cg::tolerance(tolerance, args.cg_max),
         None => Cg::iterations(args.cg_steps.unwrap_or(5)),
     };
-    experiment::method(args.method, problem, args.inner_steps, cg)
+    let keep = args.checkpoints.map_or(Keep::Everything, Keep::Checkpoints);
+    experiment::method(args.method, problem, args.inner_steps, keep, cg)
 }
