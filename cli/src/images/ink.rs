@@ -2,10 +2,13 @@
 
 use super::otsu::Otsu;
 use super::page::Page;
-use super::specks;
+use super::specks::{self, Specks};
 
 /// The border that is compared to the rest: this share of the shorter side.
 const BORDER: f64 = 0.02;
+
+/// Ink that spans less of the page's longer side is dust.
+const LEAST_SPAN: f64 = 0.01;
 
 /// A drawing found on a page.
 pub struct Ink {
@@ -13,6 +16,8 @@ pub struct Ink {
     page: Page,
     /// Its bounding box: left, top, right, bottom, the latter two exclusive.
     bounds: [usize; 4],
+    /// Width of its strokes.
+    stroke: f64,
 }
 
 impl Ink {
@@ -28,22 +33,25 @@ impl Ink {
         let mut ink: Vec<bool> = page.shades().iter().map(|&shade| shade <= threshold).collect();
         let stretch = stretch(&page.histogram(), threshold);
         page.shades_mut().iter_mut().for_each(|shade| *shade = stretch[usize::from(*shade)]);
-        for speck in specks::erase(&mut ink, page.width()) {
+        let Specks { stroke, erased } = specks::erase(&mut ink, page.width());
+        for speck in erased {
             page.shades_mut()[speck] = 255;
         }
         let bounds = bounds(&ink, page.width())?;
-        Some(Ink { page, bounds })
+        let least = (LEAST_SPAN * page.width().max(page.height()) as f64).max(2.0);
+        Some(Ink { page, bounds, stroke }).filter(|ink| ink.span() as f64 >= least)
     }
 
     /// Pixels of the longer side of its bounding box.
-    pub fn span(&self) -> usize {
+    fn span(&self) -> usize {
         let [left, top, right, bottom] = self.bounds;
         (right - left).max(bottom - top)
     }
 
-    /// In the middle of a square page, of which the longer side of its bounding box has this share.
-    pub fn on_square(&self, share: f64) -> Page {
-        let side = (self.span() as f64 / share).round().max(1.0) as usize;
+    /// In the middle of a square page, of which the longer side of its bounding box has the share `span`: less where its
+    /// strokes would have more than the share `stroke`, as those of a dot would.
+    pub fn on_square(&self, span: f64, stroke: f64) -> Page {
+        let side = (self.span() as f64 / span).max(self.stroke / stroke).round() as usize;
         let [left, top, right, bottom] = self.bounds;
         // Where the square's corner lies on the page; it may be outside. Halves of pixels are cut off.
         let corner = |low: usize, high: usize| ((low + high) as isize - side as isize).div_euclid(2);
@@ -143,10 +151,19 @@ mod tests {
     fn a_square_page_has_margins_of_paper() {
         // Ink in a corner: most of the square lies outside of the page.
         let ink = Ink::find(&page(30, 20, [0, 0, 6, 12], 0, 255)).unwrap();
-        assert_eq!(ink.on_square(0.6), page(20, 20, [7, 4, 13, 16], 0, 255));
+        assert_eq!(ink.on_square(0.6, 1.0), page(20, 20, [7, 4, 13, 16], 0, 255));
         // Ink that fills its page in one direction, and a square smaller than the page.
         let ink = Ink::find(&page(40, 10, [15, 0, 19, 10], 255, 0)).unwrap();
-        assert_eq!(ink.on_square(0.5), page(20, 20, [8, 5, 12, 15], 0, 255));
+        assert_eq!(ink.on_square(0.5, 1.0), page(20, 20, [8, 5, 12, 15], 0, 255));
+    }
+
+    #[test]
+    fn a_dot_stays_a_dot_and_dust_is_nothing() {
+        let dot = Ink::find(&page(60, 60, [30, 40, 36, 46], 0, 255)).unwrap();
+        // Its width is 2 · 36 / (π/4 · 24) = 3.8: of a page of 38 a tenth.
+        assert_eq!(dot.on_square(0.6, 0.1), page(38, 38, [16, 16, 22, 22], 0, 255));
+        assert!(Ink::find(&page(60, 60, [30, 40, 31, 41], 0, 255)).is_none());
+        assert!(Ink::find(&page(500, 60, [30, 40, 34, 44], 0, 255)).is_none());
     }
 
     #[test]

@@ -23,8 +23,8 @@ use ink::Ink;
 
 pub use list::{folders, images};
 
-/// Ink that spans fewer pixels has no shape that could be told apart.
-const LEAST_SPAN: usize = 5;
+/// The most that a stroke's width may be of the page: twice what it is in either data set's drawings.
+const BROADEST: f64 = 0.11;
 
 /// How a data set's drawings lie on their pages, and how those became small.
 #[derive(Clone, Copy, Debug)]
@@ -49,9 +49,8 @@ impl Look {
     /// Where the file cannot be read, or no character stands out in it.
     pub fn read(self, path: &Path) -> Result<Vec<f32>, Failure> {
         let page = file::read(path)?;
-        let ink = Ink::find(&page).filter(|ink| ink.span() >= LEAST_SPAN);
         let nothing = || format!("{} is blank: no ink stands out in it; scan it again or leave it out", path.display());
-        let page = ink.ok_or_else(nothing)?.on_square(self.span);
+        let page = Ink::find(&page).ok_or_else(nothing)?.on_square(self.span, BROADEST);
         let mut drawing = [0; SIDE * SIDE];
         reduce(page.shades(), page.width(), self.filter, &mut drawing);
         Ok(drawing.iter().map(|&ink| f32::from(ink) / 255.0).collect())

@@ -1,10 +1,18 @@
 //! Dust: what is too small for a mark of the pen.
 
-/// The parts of `ink` (row-major, touching also by corners) whose area is below a quarter of the squared stroke width of
-/// the largest one, erased; dots, which are as wide as strokes, stay. The indices of what was erased.
+/// What was found beside the marks that stay.
+pub struct Specks {
+    /// The width of a stroke, in pixels: 2 · area / perimeter of the largest part.
+    pub stroke: f64,
+    /// The indices of what was erased.
+    pub erased: Vec<usize>,
+}
+
+/// Erases the parts of `ink` (row-major, touching also by corners) whose area is below a quarter of the squared stroke
+/// width; dots, which are as wide as strokes, stay.
 ///
-/// A stroke's width is 2 · area / perimeter. Edges of pixels are 4/π times a perimeter, on average over directions.
-pub fn erase(ink: &mut [bool], width: usize) -> Vec<usize> {
+/// Edges of pixels are 4/π times a perimeter, on average over directions.
+pub fn erase(ink: &mut [bool], width: usize) -> Specks {
     let mut unseen = ink.to_vec();
     let mut parts = Vec::new();
     let mut pixels = Vec::new();
@@ -14,8 +22,9 @@ pub fn erase(ink: &mut [bool], width: usize) -> Vec<usize> {
             parts.push((start, pixels.len(), edges(ink, width, &pixels)));
         }
     }
-    let Some(&(_, area, edges)) = parts.iter().max_by_key(|(_, area, _)| area) else { return Vec::new() };
-    let stroke = 2.0 * area as f64 / (std::f64::consts::FRAC_PI_4 * edges as f64);
+    let largest = parts.iter().max_by_key(|(_, area, _)| area);
+    let stroke =
+        largest.map_or(0.0, |&(_, area, edges)| 2.0 * area as f64 / (std::f64::consts::FRAC_PI_4 * edges as f64));
     let mut erased = Vec::new();
     for (start, area, _) in parts {
         if (area as f64) < 0.25 * stroke * stroke {
@@ -23,7 +32,7 @@ pub fn erase(ink: &mut [bool], width: usize) -> Vec<usize> {
             erased.extend_from_slice(&pixels);
         }
     }
-    erased
+    Specks { stroke, erased }
 }
 
 /// Clears the part that `start` belongs to and lists its pixels.
@@ -77,7 +86,9 @@ mod tests {
         fill(0, 0, 1, 1);
         // Touching by a corner is touching.
         fill(16, 50, 1, 1);
-        let mut erased = erase(&mut ink, width);
+        let Specks { stroke, mut erased } = erase(&mut ink, width);
+        // 2 · 181 / (π/4 · 76): of a stroke 6 wide and 30 long with a pixel at its corner.
+        assert!((stroke - 6.065).abs() < 1e-3, "{stroke}");
         erased.sort_unstable();
         assert_eq!(erased, [0, 40 * width + 40, 40 * width + 41, 41 * width + 40, 41 * width + 41]);
         assert_eq!(ink.iter().filter(|&&i| i).count(), 6 * 30 + 36 + 1);
@@ -88,7 +99,7 @@ mod tests {
         let mut ink = vec![false; 100];
         ink[..5].fill(true);
         ink[77] = true;
-        assert!(erase(&mut ink, 10).is_empty());
-        assert!(erase(&mut [false; 4], 2).is_empty());
+        assert!(erase(&mut ink, 10).erased.is_empty());
+        assert!(erase(&mut [false; 4], 2).erased.is_empty());
     }
 }
