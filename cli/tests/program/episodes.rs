@@ -53,6 +53,12 @@ fn what_is_exported_can_be_used() {
     let expected = "flops isa loss negative_curvature norm peak_rss_bytes plan_bytes products seconds status threads";
     assert_eq!(keys.join(" "), expected);
     assert_eq!(json["products"], 10, "two tasks of five iterations");
+    // Fewer states kept, the same bits.
+    let maml = ["metagrad", "s.safetensors", MLP, "--method=maml", "--inner-steps=6", "--inner-lr=0.05", "--json"];
+    let of = |more: &[&str]| -> Value { serde_json::from_str(&succeed(path, &[&maml[..], more].concat())).unwrap() };
+    let (all, two) = (of(&[]), of(&["--checkpoints=2"]));
+    assert_eq!((&all["norm"], &all["loss"]), (&two["norm"], &two["loss"]));
+    assert!(two["plan_bytes"].as_u64() < all["plan_bytes"].as_u64());
     let hvp: Value =
         serde_json::from_str(&succeed(path, &["hvp", "s.safetensors", MLP, "--json", "--repeat=3"])).unwrap();
     assert_eq!(hvp["seconds"].as_array().unwrap().len(), 3);
@@ -170,6 +176,9 @@ fn wrong_episode_files_are_refused() {
     let maml = ["metagrad", "s.safetensors", MLP, "--method=maml", "--inner-lr=0.1"];
     refuses(path, &[&maml[..], &["--inner-steps=1000000000"]].concat(), &["memory", "--inner-steps"]);
     refuses(path, &[&maml[..], &["--inner-steps=1", "--lambda=1"]].concat(), &["--lambda", "imaml"]);
+    refuses(path, &[&maml[..], &["--inner-steps=1", "--checkpoints=0"]].concat(), &["--checkpoints is 0"]);
+    let imaml = ["metagrad", "s.safetensors", MLP, "--method=imaml", "--inner-lr=0.1", "--inner-steps=1"];
+    refuses(path, &[&imaml[..], &["--checkpoints=1"]].concat(), &["--checkpoints", "maml"]);
     refuses(path, &["grad", "s.safetensors", MLP, "--out=none/g.safetensors"], &["cannot write", "none"]);
 }
 

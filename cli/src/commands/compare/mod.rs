@@ -46,7 +46,7 @@ impl Size {
     fn of(args: &CompareArgs) -> Size {
         const CONDITIONS: &[f64] = &[10.0, 100.0, 1000.0, 1e4];
         let (accuracy, memory) = (
-            accuracy::Extent { tasks: 10, conditions: CONDITIONS, steps: 4096 },
+            accuracy::Extent { tasks: 10, conditions: CONDITIONS, steps: 16_384 },
             memory::Extent { ways: 20, shots: 5, planned: 1024, measured: [32, 32, 32, 64], repeat: 1 },
         );
         if args.full {
