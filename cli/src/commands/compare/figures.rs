@@ -41,17 +41,17 @@ pub fn memory(taken: &[Taken], says: &str) -> String {
         .svg()
 }
 
-/// Seconds over inner steps.
+/// Seconds over inner steps, with the least and the most where a point was timed more than once.
 pub fn time(taken: &[Taken], says: &str) -> String {
-    let ran = |t: &&Taken| t.run.is_some();
-    let measured: Vec<Taken> = taken.iter().filter(ran).cloned().collect();
-    let runs = |row: &[Taken]| row.iter().filter_map(|t| t.run.clone()).collect::<Vec<Run>>();
-    let lines = measured.chunk_by(|a, b| a.method == b.method).map(|row| {
-        let points = row.iter().zip(runs(row)).map(|(t, run)| (t.steps as f64, run.median()));
-        let band = runs(row).into_iter().map(|run| (run.seconds[0], run.seconds[run.seconds.len() - 1]));
-        Series::new(row[0].method, points).with_band(band)
+    let runs: Vec<(&Taken, &Run)> = taken.iter().filter_map(|t| Some((t, t.run.as_ref()?))).collect();
+    let repeated = runs.iter().any(|(_, run)| run.seconds.len() > 1);
+    let lines = runs.chunk_by(|a, b| a.0.method == b.0.method).map(|row| {
+        let line = Series::new(row[0].0.method, row.iter().map(|(t, run)| (t.steps as f64, run.median())));
+        let ends = |run: &Run| (run.seconds[0], run.seconds[run.seconds.len() - 1]);
+        if repeated { line.with_band(row.iter().map(|(_, run)| ends(run))) } else { line }
     });
-    Chart::new("Time of one meta-gradient", steps(), Axis::new("seconds (band: least to most)", Scale::Log10))
+    let y = if repeated { "seconds (band: least to most)" } else { "seconds" };
+    Chart::new("Time of one meta-gradient", steps(), Axis::new(y, Scale::Log10))
         .with_caption(says)
         .with_panel("", lines.collect())
         .svg()

@@ -28,7 +28,7 @@ pub struct CompareArgs {
     /// The folder to write accuracy.csv, memory.csv and the figures to.
     #[arg(long, value_name = "DIR", default_value = "compare")]
     out: PathBuf,
-    /// Measure everything, which takes an hour.
+    /// Measure everything, which takes hours on two cores.
     #[arg(long)]
     full: bool,
     /// Measure next to nothing, in seconds: to see what is written.
@@ -53,7 +53,7 @@ impl Size {
             let accuracy = accuracy::Extent { tasks: 20, steps: 65_536, ..accuracy };
             return Size {
                 accuracy,
-                memory: memory::Extent { measured: [128, 1024, 1024, 1024], repeat: 3, ..memory },
+                memory: memory::Extent { measured: [128, 1024, 1024, 1024], repeat: 2, ..memory },
             };
         }
         if args.quick {
