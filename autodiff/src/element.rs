@@ -1,11 +1,12 @@
 //! The floating-point types a plan can run in.
 
 use crate::kernel::{Plain, ProductElement, math};
+use crate::once::Once;
 use crate::real::Real;
 
 /// `f32` or `f64`.
 pub trait Element:
-    Real<Mask = bool> + ProductElement + Plain + PartialOrd + Default + Send + Sync + std::fmt::Display + 'static
+    Real<Mask = bool> + ProductElement + Once + Plain + PartialOrd + Default + Send + Sync + std::fmt::Display + 'static
 {
     /// `"f32"` or `"f64"`.
     const NAME: &'static str;

@@ -39,6 +39,7 @@ pub mod dual;
 pub mod element;
 pub mod functions;
 mod kernel;
+mod once;
 pub mod plan;
 mod prim;
 pub mod real;

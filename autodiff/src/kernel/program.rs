@@ -194,7 +194,7 @@ impl Sizes {
 
 /// Steps that have been checked against the sizes they will run in.
 #[derive(Clone, Debug)]
-pub(crate) struct Program<T> {
+pub struct Program<T> {
     steps: Vec<Step<T>>,
     sizes: Sizes,
     /// Inputs that a step reads.
@@ -204,7 +204,7 @@ pub(crate) struct Program<T> {
 impl<T: Element> Program<T> {
     /// # Panics
     /// Where a step would touch what it must not: a defect of the compiler that made it.
-    pub fn new(steps: Vec<Step<T>>, stage: Stage, sizes: Sizes) -> Self {
+    pub(crate) fn new(steps: Vec<Step<T>>, stage: Stage, sizes: Sizes) -> Self {
         let mut inputs = Vec::new();
         for step in &steps {
             let Touches { reads, writes } = step.touches();
@@ -237,12 +237,12 @@ impl<T: Element> Program<T> {
         Program { steps, sizes, inputs }
     }
 
-    pub fn steps(&self) -> &[Step<T>] {
+    pub(crate) fn steps(&self) -> &[Step<T>] {
         &self.steps
     }
 
     /// Bytes that a step reads and writes, each place once.
-    pub fn bytes(&self, step: usize) -> usize {
+    pub(crate) fn bytes(&self, step: usize) -> usize {
         let Touches { mut reads, writes } = self.steps[step].touches();
         reads.sort_unstable_by_key(|&(arena, place)| (arena == Arena::Indices, place.region, place.offset));
         reads.dedup();
@@ -259,13 +259,13 @@ impl<T: Element> Program<T> {
     }
 
     /// Which inputs are read.
-    pub fn inputs(&self) -> &[usize] {
+    pub(crate) fn inputs(&self) -> &[usize] {
         &self.inputs
     }
 
     /// Runs every step. The caller has checked that each input that is read and each output has the length
     /// in `sizes`; the blocks are checked here. `times`, where there are any, grow by what each step took.
-    pub fn run(
+    pub(crate) fn run(
         &self,
         isa: Isa,
         inputs: &[Arg<'_, T>],
@@ -320,8 +320,8 @@ impl<T: Element> Program<T> {
 
 /// All that running needs beside inputs and outputs.
 #[derive(Clone, Debug)]
-pub(crate) struct Room<T> {
-    pub kept: [Block<T>; Stage::COUNT],
+pub struct Room<T> {
+    pub(crate) kept: [Block<T>; Stage::COUNT],
     scratch: Block<T>,
     team: Team,
     /// What the threads of the team need in one step.
@@ -330,14 +330,14 @@ pub(crate) struct Room<T> {
 
 impl<T: Element> Room<T> {
     /// For programs that share these sizes.
-    pub fn new(kept: [Size; Stage::COUNT], scratch: Size, team: Team, programs: &[Program<T>]) -> Self {
+    pub(crate) fn new(kept: [Size; Stage::COUNT], scratch: Size, team: Team, programs: &[Program<T>]) -> Self {
         let spare = programs.iter().map(|program| program.spare_len(team)).max();
         let spare = Aligned::zeroed(spare.unwrap_or(0));
         Room { kept: kept.map(Block::new), scratch: Block::new(scratch), team, spare }
     }
 
     /// Bytes.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let blocks = self.kept.iter().chain([&self.scratch]);
         blocks.map(Block::bytes).sum::<usize>() + self.spare.len() * size_of::<T>()
     }

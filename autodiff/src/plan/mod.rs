@@ -112,7 +112,7 @@ impl<T: Element> Plan<T> {
     #[track_caller]
     pub fn compile(tape: &Tape, outputs: &[Var<'_>]) -> Self {
         let requests: Vec<_> = outputs.iter().map(|&y| (None, y)).collect();
-        Self::build(tape, &requests, Options::default())
+        T::build_plan(tape, &requests, Options::default())
     }
 
     /// Compiles outputs that the named stages deliver, each the earliest of which it could be or a later one.
@@ -122,11 +122,11 @@ impl<T: Element> Plan<T> {
     #[track_caller]
     pub fn staged(tape: &Tape, outputs: &[(Stage, Var<'_>)], options: Options) -> Self {
         let requests: Vec<_> = outputs.iter().map(|&(stage, y)| (Some(stage), y)).collect();
-        Self::build(tape, &requests, options)
+        T::build_plan(tape, &requests, options)
     }
 
     #[track_caller]
-    fn build(tape: &Tape, requests: &[(Option<Stage>, Var<'_>)], options: Options) -> Self {
+    pub(crate) fn build(tape: &Tape, requests: &[(Option<Stage>, Var<'_>)], options: Options) -> Self {
         let isa = options.isa.unwrap_or_else(|| match Isa::detect() {
             Ok(isa) => isa,
             Err(message) => panic!("{message}"),
@@ -252,7 +252,7 @@ impl<T: Element> Plan<T> {
             );
         }
         let Workspace { room, times } = workspace;
-        program.run(self.isa, inputs, outputs, room, times.of(stage));
+        T::run_program(program, self.isa, inputs, outputs, room, times.of(stage));
     }
 
     /// Runs every stage once in a fresh workspace: for tests and small things. Float inputs only.
