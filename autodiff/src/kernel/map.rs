@@ -121,10 +121,13 @@ impl<T: Element> Map<T> {
     fn segments(&self, team: Team) -> Option<Segments> {
         /// What an element of an instruction costs, in multiply-adds × 2 of a product.
         const COST: usize = 8;
-        let parts = team.parts(self.numel * self.code.len() * COST);
+        let parts = if team.is_alone() { 1 } else { team.parts(self.numel * self.code.len() * COST) };
+        if parts == 1 {
+            return None;
+        }
         let mut periods = self.sums.iter().map(|s| s.kind.period(self.numel)).filter(|&p| p > 0);
         let period = periods.next();
-        if parts == 1 || periods.any(|other| Some(other) != period) {
+        if periods.any(|other| Some(other) != period) {
             return None;
         }
         // Blocks start where repeated leaves do.
@@ -162,17 +165,32 @@ enum Part<'a, T> {
 }
 
 /// Runs the pass, on as many threads as it is worth.
+#[inline]
 pub(super) fn run<T: Element>(map: &Map<T>, isa: Isa, memory: &Memory<'_, T>, team: Team, spare: &mut [T]) {
-    // SAFETY: `Program::new` has checked that `work` lies in its arena and overlaps nothing that this step reads or
-    // writes, and that it is `work_len` long.
-    let own = unsafe { memory.write(map.work) };
-    let segments = map.segments(team);
-    let parts = segments.as_ref().map_or(1, |s| s.parts);
-    if parts == 1 {
-        isa.run(Run { map, memory, work: own, part: Part::Whole });
-        return;
+    match map.segments(team).filter(|segments| segments.parts > 1) {
+        Some(segments) => run_shared(map, isa, memory, team, spare, &segments),
+        None => {
+            // SAFETY: `Program::new` has checked that `work` lies in its arena and overlaps nothing that this step
+            // reads or writes, and that it is `work_len` long.
+            let work = unsafe { memory.write(map.work) };
+            isa.run(Run { map, memory, work, part: Part::Whole });
+        }
     }
-    let Segments { len, count, slot, .. } = segments.expect("more than one part");
+}
+
+/// Gives segments to several threads, and adds up what they give back.
+#[inline(never)]
+fn run_shared<T: Element>(
+    map: &Map<T>,
+    isa: Isa,
+    memory: &Memory<'_, T>,
+    team: Team,
+    spare: &mut [T],
+    segments: &Segments,
+) {
+    let &Segments { len, count, slot, parts } = segments;
+    // SAFETY: as in `run`.
+    let own = unsafe { memory.write(map.work) };
     let (slots, others) = spare[..map.spare_len(team)].split_at_mut(count * slot);
     let mut each: SmallVec<[Share<'_, T>; 8]> = SmallVec::new();
     let mut works = std::iter::once(&mut *own).chain(others.chunks_exact_mut(map.work_len().max(1)));

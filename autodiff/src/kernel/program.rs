@@ -254,6 +254,10 @@ impl<T: Element> Program<T> {
 
     /// Elements that a run on several threads needs beside the program's memory.
     fn spare_len(&self, team: Team) -> usize {
+        // Asked at every run, and small programs run in microseconds.
+        if team.is_alone() {
+            return 0;
+        }
         let of = |step: &Step<T>| if let Step::Map(map) = step { map.spare_len(team) } else { 0 };
         self.steps.iter().map(of).max().unwrap_or(0)
     }

@@ -19,22 +19,37 @@ impl Team {
         Team { threads }
     }
 
+    /// Whether it is one thread.
+    #[inline]
+    pub(super) fn is_alone(self) -> bool {
+        self.threads == 1
+    }
+
     /// How many parts work of this cost is cut into.
+    #[inline]
     pub(super) fn parts(self, cost: usize) -> usize {
-        (cost / LEAST).clamp(1, self.threads)
+        if self.is_alone() { 1 } else { (cost / LEAST).clamp(1, self.threads) }
     }
 
     /// Does the work of every part, the first on this thread.
+    #[inline]
     pub(super) fn each<P: Send>(self, parts: impl IntoIterator<Item = P>, work: impl Fn(P) + Sync) {
         let mut parts = parts.into_iter();
         let Some(own) = parts.next() else { return };
-        let Some(second) = parts.next() else { return work(own) };
-        let work = &work;
-        rayon::in_place_scope(|scope| {
-            for part in std::iter::once(second).chain(parts) {
-                scope.spawn(move |_| work(part));
-            }
-            work(own);
-        });
+        match parts.next() {
+            None => work(own),
+            Some(second) => share(own, std::iter::once(second).chain(parts), &work),
+        }
     }
+}
+
+/// Gives parts to other threads. Apart from the small work that has one part.
+#[inline(never)]
+fn share<P: Send>(own: P, others: impl Iterator<Item = P>, work: &(impl Fn(P) + Sync)) {
+    rayon::in_place_scope(|scope| {
+        for part in others {
+            scope.spawn(move |_| work(part));
+        }
+        work(own);
+    });
 }
