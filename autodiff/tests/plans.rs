@@ -1,7 +1,7 @@
 //! What a plan must get right beyond arithmetic: who holds which memory, which stage delivers what, and the
 //! mistakes that must be caught where they are made.
 
-use autodiff::{Options, Plan, Real, Stage, Tape, Var, grad, jvp};
+use autodiff::{Arg, Options, Plan, Real, Stage, Tape, Var, grad, jvp};
 
 fn evaluate(tape: &Tape, outputs: &[Var<'_>], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
     let fused = Plan::<f64>::compile(tape, outputs).evaluate(inputs);
@@ -136,6 +136,49 @@ fn extremes_of_shape() {
         assert!((values[3][0] - total).abs() <= 1e-9 * (1.0 + total.abs()), "{rows} × {columns}");
         let columns_total: f64 = values[1].iter().sum();
         assert!((columns_total - total).abs() <= 1e-9 * (1.0 + total.abs()), "{rows} × {columns}");
+    }
+}
+
+/// Every way a large pass or movement is cut: with no sum, with sums of each kind, with broadcasts, with indices.
+#[test]
+fn threads_that_share_a_run_change_no_bit() {
+    const ROWS: usize = 120_003;
+    let tape = Tape::new();
+    let x = tape.input("x", [ROWS, 20], Stage::POINT);
+    let wide = tape.input("wide", [ROWS / 3, 64], Stage::POINT);
+    let row = tape.input("row", [20], Stage::POINT);
+    let column = tape.input("column", [ROWS, 1], Stage::POINT);
+    let at = tape.indices("at", [3 * ROWS], ROWS, Stage::POINT);
+    let outputs = [
+        x + x,
+        x * row + column,
+        (x * x).sum_all(),
+        (x * row).sum(&[0]),
+        (x - column).sum(&[1]),
+        (wide * wide).exp().sum_all() + (wide * 3.0).sum(&[0]).sum_all(),
+        x.gather(at),
+        x.gather(at).scatter_add(at, ROWS),
+        x.max_axes(&[1]),
+    ];
+    let number = |i: usize| ((i * 7919 + 13) % 1009) as f32 / 500.0 - 1.0;
+    let numbers = |len: usize| (0..len).map(number).collect::<Vec<f32>>();
+    let (x, wide, row, column) = (numbers(ROWS * 20), numbers(ROWS / 3 * 64), numbers(20), numbers(ROWS));
+    let at: Vec<u32> = (0..3 * ROWS as u32).map(|i| (i * 7) % ROWS as u32).collect();
+    let inputs = [(&x).into(), (&wide).into(), (&row).into(), (&column).into(), Arg::Indices(&at)];
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+    let run = |fuse, threads| {
+        let staged: Vec<_> = outputs.iter().map(|&y| (Stage::POINT, y)).collect();
+        let plan: Plan<f32> = Plan::staged(&tape, &staged, Options { fuse, ..Options::default() });
+        let mut workspace = plan.shared_workspace(threads);
+        let mut values: Vec<Vec<f32>> =
+            (0..outputs.len()).map(|i| vec![f32::NAN; plan.output_shape(i).numel()]).collect();
+        let mut slices: Vec<&mut [f32]> = values.iter_mut().map(|v| &mut v[..]).collect();
+        pool.install(|| plan.run(Stage::POINT, &mut workspace, &inputs, &mut slices));
+        values.concat().iter().map(|v| v.to_bits()).collect::<Vec<u32>>()
+    };
+    let alone = run(true, 1);
+    for threads in [1, 2, 3, 13] {
+        assert!(run(true, threads) == alone && run(false, threads) == alone, "{threads} threads");
     }
 }
 

@@ -8,8 +8,6 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use smallvec::SmallVec;
-
 use super::memory::Place;
 use super::program::Access as Memory;
 use super::{Isa, Task, Team, sum};
@@ -192,17 +190,17 @@ fn run_shared<T: Element>(
     // SAFETY: as in `run`.
     let own = unsafe { memory.write(map.work) };
     let (slots, others) = spare[..map.spare_len(team)].split_at_mut(count * slot);
-    let mut each: SmallVec<[Share<'_, T>; 8]> = SmallVec::new();
-    let mut works = std::iter::once(&mut *own).chain(others.chunks_exact_mut(map.work_len().max(1)));
-    let (mut rest, mut first) = (&mut *slots, 0);
-    for p in 1..=parts {
-        let end = count * p / parts;
-        let (own, after) = rest.split_at_mut((end - first) * slot);
-        each.push(Share { range: first..end, work: works.next().expect("work for each part"), slots: own });
-        (rest, first) = (after, end);
-    }
+    let (mut rest, mut own, mut others, mut first) = (&mut *slots, Some(own), others, 0);
+    let shares = (1..=parts).map(|part| {
+        let range = first..count * part / parts;
+        let slots = rest.split_off_mut(..range.len() * slot).expect("a slot for each segment");
+        // This thread has the plan's own work, the others pieces of what is spare.
+        let work = own.take().or_else(|| others.split_off_mut(..map.work_len())).expect("work for each part");
+        first = range.end;
+        Share { range, work, slots }
+    });
     let memory = Shared(memory);
-    team.each(each, |Share { range, work, slots }| {
+    team.each(shares, |Share { range, work, slots }| {
         let memory = memory.get();
         isa.run(Run { map, memory, work, part: Part::Segments { range, len, slots } });
     });
@@ -217,7 +215,7 @@ fn run_shared<T: Element>(
             SumKind::All => {
                 let mut lanes = [T::zero(); sum::LANES];
                 sum::add_segments(&slots[at..], slot, &mut lanes[..period]);
-                y[0] = sum::add_lanes(&mut lanes[..period]);
+                y[0] = sum::pairwise(&mut lanes[..period]);
             }
         }
         at += period;

@@ -93,12 +93,10 @@ const INDEXED: usize = 60;
 /// Cuts a slice into parts that differ by one row at most.
 fn cut<T>(mut slice: &mut [T], row: usize, parts: usize) -> impl Iterator<Item = (usize, &mut [T])> {
     let rows = slice.len() / row;
-    let mut first = 0;
-    (1..=parts).map(move |part| {
-        let (start, end) = (first, rows * part / parts);
-        let (own, rest) = std::mem::take(&mut slice).split_at_mut((end - start) * row);
-        (slice, first) = (rest, end);
-        (start, own)
+    let start = move |part| rows * part / parts;
+    (0..parts).map(move |part| {
+        let own = slice.split_off_mut(..(start(part + 1) - start(part)) * row);
+        (start(part), own.expect("whole rows"))
     })
 }
 

@@ -113,7 +113,7 @@ pub(super) fn finish_lanes<T: Element>(work: &mut [T], period: usize) -> T {
     pairwise(chunk)
 }
 
-/// y = the sum of the totals of segments, `period` numbers each, in order.
+/// y = the sum over segments of the totals that start every `stride` numbers, in order.
 #[inline(always)]
 pub(super) fn add_segments<T: Element>(segments: &[T], stride: usize, y: &mut [T]) {
     y.fill(T::zero());
@@ -124,14 +124,9 @@ pub(super) fn add_segments<T: Element>(segments: &[T], stride: usize, y: &mut [T
     }
 }
 
-/// The sum of lanes that are already complete, pairwise.
+/// The sum of all, which is left in the first.
 #[inline(always)]
-pub(super) fn add_lanes<T: Element>(lanes: &mut [T]) -> T {
-    pairwise(lanes)
-}
-
-#[inline(always)]
-fn pairwise<T: Element>(lanes: &mut [T]) -> T {
+pub(super) fn pairwise<T: Element>(lanes: &mut [T]) -> T {
     let mut len = lanes.len();
     while len > 1 {
         let half = len.div_ceil(2);
