@@ -101,6 +101,7 @@ impl<'m, T: Element> MetaBatch<'m, T> {
             }
         };
         match &mut self.threads[..] {
+            [only] if self.pool.current_num_threads() == 1 => work(only),
             [only] => self.pool.install(|| work(only)),
             threads => self.pool.scope(|scope| {
                 for thread in threads {
