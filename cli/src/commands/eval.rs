@@ -8,13 +8,13 @@ use meta::tasks::Split;
 use meta::train::{Evaluation, Evaluator};
 use serde_json::{Value, json};
 
+use crate::commands::measured::{Measured, Run};
 use crate::config::Config;
 use crate::console::say;
-use crate::experiment::{self, Experiment};
+use crate::experiment::Experiment;
 use crate::failure::Failure;
 use crate::format;
-use crate::run_folder::RunFolder;
-use crate::settings::{Settings, SplitName};
+use crate::settings::Settings;
 use crate::training::result_json;
 
 /// Measure a trained run on tasks it has not seen.
@@ -22,30 +22,17 @@ use crate::training::result_json;
 pub struct EvalArgs {
     /// The run's folder.
     run: PathBuf,
-    /// How many tasks.
-    #[arg(long, value_name = "N", default_value_t = 600)]
-    tasks: u64,
+    #[command(flatten)]
+    measured: Measured,
     /// Steps of adaptation to measure after [default: 0 and those of training; for sinusoid also 1, 5 and 10].
     #[arg(long, value_name = "K,...", value_delimiter = ',')]
     inner_steps: Vec<usize>,
-    /// Which tasks.
-    #[arg(long, value_enum, default_value_t = SplitName::Test)]
-    split: SplitName,
     /// Support examples [default: as in training].
     #[arg(long, value_name = "N")]
     shots: Option<usize>,
     /// Query examples [default: as in training].
     #[arg(long, value_name = "N")]
     queries: Option<usize>,
-    /// Seed of the tasks [default: as in training].
-    #[arg(long)]
-    seed: Option<u64>,
-    /// Where the data are now, should they have moved.
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// Threads [default: all cores]; results do not depend on it.
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -56,48 +43,27 @@ pub struct EvalArgs {
 /// # Errors
 /// One line on what is wrong with the arguments, the run or the data.
 pub fn eval(args: &EvalArgs) -> Result<ExitCode, Failure> {
-    check_tasks(args.tasks)?;
+    args.measured.check()?;
     if let Some(steps) = args.inner_steps.iter().find(|&&k| k > 10_000) {
         return Err(format!("--inner-steps has {steps}: at most 10000").into());
     }
-    let folder = RunFolder::open(&args.run)?;
-    let saved = folder.settings()?;
-    let changed = Settings {
-        shots: args.shots,
-        queries: args.queries,
-        seed: args.seed,
-        data: args.data.clone(),
-        ..Settings::default()
-    };
-    let config = Config::new(changed.or(saved))?;
-    let experiment = Experiment::new(&config, experiment::pool(args.threads)?)?;
-    let theta = folder.parameters(experiment.problem.model().layout())?;
-    let split = args.split.into();
+    let changed = Settings { shots: args.shots, queries: args.queries, ..Settings::default() };
+    let Run { config, experiment, theta, .. } = args.measured.open(&args.run, changed)?;
+    let (split, tasks) = (args.measured.split.into(), args.measured.tasks);
     let steps = steps(&args.inner_steps, &config);
-    let results = evaluate(&experiment, &theta, split, args.tasks, &steps);
+    let results = evaluate(&experiment, &theta, split, tasks, &steps);
     if args.json {
-        say(to_json(&config, &experiment, split, args.tasks, &results));
+        say(to_json(&config, &experiment, split, tasks, &results));
         return Ok(ExitCode::SUCCESS);
     }
     say(format_args!("{} · {}", config.method.title(), config.tasks()));
     say(format_args!("network      {}", config.model));
     say(format_args!("adaptation   gradient descent on {}, step size {}", config.objective(), config.inner_lr));
-    say(format_args!("measured on  {} tasks of the {split} split, seed {}", args.tasks, config.seed));
+    say(format_args!("measured on  {tasks} tasks of the {split} split, seed {}", config.seed));
     for line in table(&experiment, &results) {
         say(line);
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Refuses numbers of tasks that have no interval, or no end.
-///
-/// # Errors
-/// One line on what it may be.
-pub fn check_tasks(tasks: u64) -> Result<(), Failure> {
-    if !(2..=10_000_000).contains(&tasks) {
-        return Err(format!("--tasks is {tasks}: an interval needs 2 to 10000000").into());
-    }
-    Ok(())
 }
 
 /// Adapts and measures in the G that the run trains with.

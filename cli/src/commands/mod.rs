@@ -1,4 +1,4 @@
-//! One file per command.
+//! One file per command; `source` and `measured` are what several share.
 
 pub mod adapt;
 pub mod compare;
@@ -6,6 +6,7 @@ pub mod demo;
 pub mod derivative;
 pub mod eval;
 pub mod export_episode;
+pub mod measured;
 pub mod predict;
 pub mod report;
 pub mod source;

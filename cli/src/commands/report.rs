@@ -1,21 +1,19 @@
 //! `imaml report`: the page of a run, or several runs compared on the same tasks.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 use meta::tasks::Split;
 
-use crate::commands::eval::{check_tasks, evaluate};
-use crate::config::Config;
+use crate::commands::eval::evaluate;
+use crate::commands::measured::{Measured, Run};
 use crate::console::say;
-use crate::experiment::{self, Experiment};
 use crate::failure::Failure;
 use crate::files::write_whole;
 use crate::format;
 use crate::report::{self, Contender, History, Subject};
-use crate::run_folder::RunFolder;
-use crate::settings::{Settings, SplitName};
+use crate::settings::Settings;
 
 /// Write a run's report.html, measured on test tasks; or compare several runs, paired on the same test tasks.
 #[derive(Args, Clone, Debug)]
@@ -23,24 +21,11 @@ pub struct ReportArgs {
     /// Run folders.
     #[arg(required = true, value_name = "RUN")]
     runs: Vec<PathBuf>,
-    /// How many tasks.
-    #[arg(long, value_name = "N", default_value_t = 600)]
-    tasks: u64,
-    /// Which tasks.
-    #[arg(long, value_enum, default_value_t = SplitName::Test)]
-    split: SplitName,
+    #[command(flatten)]
+    measured: Measured,
     /// Where to write [default: RUN/report.html, for several runs comparison.html].
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Seed of the common tasks of several runs [default: that of the first].
-    #[arg(long)]
-    seed: Option<u64>,
-    /// Where the data are now, should they have moved.
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// Threads [default: all cores]; results do not depend on it.
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
 }
 
 /// `imaml report`
@@ -48,40 +33,23 @@ pub struct ReportArgs {
 /// # Errors
 /// One line on what is wrong with the arguments, a run or the data, or why runs cannot be compared.
 pub fn report(args: &ReportArgs) -> Result<ExitCode, Failure> {
-    check_tasks(args.tasks)?;
+    args.measured.check()?;
     match &args.runs[..] {
         [run] => one(args, run),
         runs => several(args, runs),
     }
 }
 
-/// A run's folder, configuration and tasks.
-struct Opened {
-    folder: RunFolder,
-    config: Config,
-    experiment: Experiment,
-    theta: Vec<f32>,
-}
-
-fn open(args: &ReportArgs, run: &std::path::Path, seed: Option<u64>) -> Result<Opened, Failure> {
-    let folder = RunFolder::open(run)?;
-    let changed = Settings { data: args.data.clone(), seed, ..Settings::default() };
-    let config = Config::new(changed.or(folder.settings()?))?;
-    let experiment = Experiment::new(&config, experiment::pool(args.threads)?)?;
-    let theta = folder.parameters(experiment.problem.model().layout())?;
-    Ok(Opened { folder, config, experiment, theta })
-}
-
-fn one(args: &ReportArgs, run: &std::path::Path) -> Result<ExitCode, Failure> {
-    let Opened { folder, config, experiment, theta } = open(args, run, args.seed)?;
+fn one(args: &ReportArgs, run: &Path) -> Result<ExitCode, Failure> {
+    let Run { folder, config, experiment, theta } = args.measured.open(run, Settings::default())?;
     let metrics = folder.metrics(&config, u64::MAX)?;
     let subject = Subject {
         config: &config,
         experiment: &experiment,
         theta: &theta,
         metrics: &metrics,
-        split: args.split.into(),
-        tasks: args.tasks,
+        split: args.measured.split.into(),
+        tasks: args.measured.tasks,
     };
     let html = report::of_run(&subject);
     let out = match &args.out {
@@ -96,30 +64,30 @@ fn one(args: &ReportArgs, run: &std::path::Path) -> Result<ExitCode, Failure> {
 }
 
 fn several(args: &ReportArgs, runs: &[PathBuf]) -> Result<ExitCode, Failure> {
-    let split: Split = args.split.into();
-    let mut opened: Vec<Opened> = Vec::new();
+    let (split, tasks): (Split, u64) = (args.measured.split.into(), args.measured.tasks);
+    let mut opened: Vec<Run> = Vec::new();
     for run in runs {
-        let seed = args.seed.or(opened.first().map(|first| first.config.seed));
-        let next = open(args, run, seed)?;
+        let seed = args.measured.seed.or(opened.first().map(|first| first.config.seed));
+        let next = args.measured.open(run, Settings { seed, ..Settings::default() })?;
         if let Some(first) = opened.first() {
             check_same_tasks(first, &next, &runs[0], run)?;
         }
         opened.push(next);
     }
     let mut contenders = Vec::new();
-    for (Opened { folder, config, experiment, theta }, run) in opened.iter().zip(runs) {
+    for (Run { folder, config, experiment, theta }, run) in opened.iter().zip(runs) {
         // The last number of steps is the one that runs are compared at.
         let mut steps: Vec<usize> = (0..=4).map(|i| i * config.inner_steps / 4).collect();
         steps.dedup();
         contenders.push(Contender {
             name: run.display().to_string(),
             title: config.method.title().into(),
-            results: evaluate(experiment, theta, split, args.tasks, &steps),
+            results: evaluate(experiment, theta, split, tasks, &steps),
             history: History::parse(&folder.metrics(config, u64::MAX)?),
         });
     }
     let steps: Vec<usize> = opened.iter().map(|o| o.config.inner_steps).collect();
-    let (html, sentences) = report::comparison(&contenders, &steps, args.tasks);
+    let (html, sentences) = report::comparison(&contenders, &steps, tasks);
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from("comparison.html"));
     write_whole(&out, html.as_bytes())?;
     for (contender, k) in contenders.iter().zip(&steps) {
@@ -141,13 +109,8 @@ fn several(args: &ReportArgs, runs: &[PathBuf]) -> Result<ExitCode, Failure> {
 }
 
 /// Runs are compared on the same tasks: they must be able to take them.
-fn check_same_tasks(
-    first: &Opened,
-    other: &Opened,
-    first_path: &std::path::Path,
-    path: &std::path::Path,
-) -> Result<(), Failure> {
-    let kind = |o: &Opened| (o.config.dataset, o.config.tasks());
+fn check_same_tasks(first: &Run, other: &Run, first_path: &Path, path: &Path) -> Result<(), Failure> {
+    let kind = |o: &Run| (o.config.dataset, o.config.tasks());
     if kind(first) == kind(other) {
         return Ok(());
     }
