@@ -31,7 +31,7 @@ pub trait Method<T>: Send + Sync {
         self.shared_worker(1)
     }
 
-    /// Bytes of one worker: plans' workspaces, states, solver vectors.
+    /// Bytes of a worker for one thread: plans' workspaces, states, solver vectors.
     fn bytes(&self) -> usize;
 
     /// Multiply-adds × 2 of the matrix and convolution products of one task that took `report`, the algebraic

@@ -17,7 +17,8 @@
 //! - `tile`: the micro-kernel, a tile of C in registers;
 //! - `rows`: cuts a box of rows into tiles; `dots`: the case of one column;
 //! - `axis`: which taps of a convolution are inside the image, and where;
-//! - `matmul`, `conv`, `weight_grad`: the public products, which lay out rows and depths. Nothing is packed or copied;
+//! - `matmul`, `conv`, `weight_grad`: the public products, which lay out rows and depths. Nothing is packed or copied but
+//!   what the weight gradient of many channels reads;
 //! - `transpose`: what a plan packs of its own, the transposed operands.
 //!
 //! Rounding is fixed by shape: a number's sum runs in the order of the depth (or, with one column, in 8 lanes of

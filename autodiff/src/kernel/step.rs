@@ -1,0 +1,147 @@
+//! Steps: one operation on places each, and what it touches.
+
+use std::sync::Arc;
+
+use super::map::{self, Map};
+use super::memory::Place;
+use super::{Conv, MatMul};
+use crate::element::Element;
+use crate::shape::Axes;
+use crate::tape::{ConvFace, Windows};
+
+/// One operation on places.
+#[derive(Clone, Debug)]
+pub(crate) enum Step<T> {
+    Map(Map<T>),
+    MatMul {
+        shape: Arc<MatMul>,
+        a: Place,
+        b: Place,
+        c: Place,
+    },
+    Conv {
+        conv: Arc<Conv>,
+        face: ConvFace,
+        a: Place,
+        b: Place,
+        c: Place,
+    },
+    /// [outer, summed, inner] → [outer, inner]
+    Sum {
+        summed: usize,
+        inner: usize,
+        x: Place,
+        y: Place,
+        work: Place,
+    },
+    /// y, row-major over `dims`, reads x with `strides` from `start`.
+    Read {
+        dims: Axes,
+        strides: Axes,
+        start: usize,
+        x: Place,
+        y: Place,
+    },
+    /// The operands into their boxes; `zeros` are the runs of y that no box covers.
+    Assemble {
+        pieces: Vec<Piece>,
+        zeros: Vec<(usize, usize)>,
+        y: Place,
+    },
+    Gather {
+        inner: usize,
+        bound: usize,
+        table: Place,
+        indices: Place,
+        y: Place,
+    },
+    ScatterAdd {
+        inner: usize,
+        bound: usize,
+        rows: Place,
+        indices: Place,
+        y: Place,
+    },
+    OneHot {
+        depth: usize,
+        indices: Place,
+        y: Place,
+    },
+    ArgMax {
+        windows: Windows,
+        x: Place,
+        y: Place,
+    },
+}
+
+/// A box of an [`Step::Assemble`] that is copied; those that were computed in place need no step.
+#[derive(Clone, Debug)]
+pub(crate) struct Piece {
+    pub x: Place,
+    pub dims: Axes,
+    pub strides: Axes,
+    pub start: usize,
+}
+
+/// Floats and indices have arenas of their own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Arena {
+    Floats,
+    Indices,
+}
+
+/// What a step touches.
+#[derive(Default)]
+pub(super) struct Touches {
+    pub reads: Vec<(Arena, Place)>,
+    pub writes: Vec<(Arena, Place)>,
+}
+
+impl<T: Element> Step<T> {
+    pub(super) fn touches(&self) -> Touches {
+        let mut t = Touches::default();
+        let floats = Arena::Floats;
+        let indices = Arena::Indices;
+        match self {
+            Step::Map(m) => {
+                for leaf in &m.leaves {
+                    if let map::LeafValue::At(x) = leaf.value {
+                        t.reads.push((floats, x));
+                    }
+                }
+                t.writes.extend(m.outputs.iter().map(|&y| (floats, y)));
+                t.writes.extend(m.sums.iter().map(|s| (floats, s.y)));
+                t.writes.push((floats, m.work));
+            }
+            Step::MatMul { a, b, c, .. } | Step::Conv { a, b, c, .. } => {
+                t.reads.extend([(floats, *a), (floats, *b)]);
+                t.writes.push((floats, *c));
+            }
+            Step::Sum { x, y, work, .. } => {
+                t.reads.push((floats, *x));
+                t.writes.extend([(floats, *y), (floats, *work)]);
+            }
+            Step::Read { x, y, .. } => {
+                t.reads.push((floats, *x));
+                t.writes.push((floats, *y));
+            }
+            Step::Assemble { pieces, y, .. } => {
+                t.reads.extend(pieces.iter().map(|p| (floats, p.x)));
+                t.writes.push((floats, *y));
+            }
+            Step::Gather { table: x, indices: i, y, .. } | Step::ScatterAdd { rows: x, indices: i, y, .. } => {
+                t.reads.extend([(floats, *x), (indices, *i)]);
+                t.writes.push((floats, *y));
+            }
+            Step::OneHot { indices: i, y, .. } => {
+                t.reads.push((indices, *i));
+                t.writes.push((floats, *y));
+            }
+            Step::ArgMax { x, y, .. } => {
+                t.reads.push((floats, *x));
+                t.writes.push((indices, *y));
+            }
+        }
+        t
+    }
+}
