@@ -41,6 +41,7 @@ mod progress;
 mod report;
 mod run_folder;
 mod settings;
+mod table;
 mod tensorboard;
 mod tensors;
 mod training;

@@ -150,8 +150,16 @@ impl<T: Element> PredictorSpace<'_, T> {
     }
 }
 
+/// exp(z − max z), divided by its sum: the probabilities that logits mean.
+pub fn softmax<T: Element>(logits: &[T]) -> Vec<f64> {
+    let most = logits.iter().map(|z| z.to_f64()).fold(f64::NEG_INFINITY, f64::max);
+    let powers: Vec<f64> = logits.iter().map(|z| (z.to_f64() - most).exp()).collect();
+    let sum: f64 = powers.iter().sum();
+    powers.iter().map(|p| p / sum).collect()
+}
+
 /// The first largest.
-fn arg_max<T: Element>(row: &[T]) -> usize {
+pub fn arg_max<T: Element>(row: &[T]) -> usize {
     let mut best = 0;
     for (i, v) in row.iter().enumerate() {
         if *v > row[best] {
@@ -159,4 +167,18 @@ fn arg_max<T: Element>(row: &[T]) -> usize {
         }
     }
     best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn softmax_is_a_distribution_or_not_a_number() {
+        let p = softmax(&[1000.0, 1000.0, -1000.0_f32]);
+        assert_eq!(p, [0.5, 0.5, 0.0]);
+        for broken in [[f32::NAN, 1.0], [f32::INFINITY, 1.0]] {
+            assert!(softmax(&broken).iter().any(|p| p.is_nan()), "{broken:?}");
+        }
+    }
 }

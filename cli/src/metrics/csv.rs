@@ -29,6 +29,7 @@
 use serde_json::Value;
 
 use super::{Measured, QUANTITIES, Row};
+use crate::table;
 
 /// The table.
 pub fn csv(rows: &[Row]) -> String {
@@ -42,8 +43,7 @@ pub fn csv(rows: &[Row]) -> String {
     }
     header.extend(measured.iter().flat_map(|name| [name.clone(), format!("{name}_half_width")]));
 
-    let mut text = header.join(",") + "\n";
-    for Row { iteration, seconds, logged: numbers, validation } in rows {
+    let line = |Row { iteration, seconds, logged: numbers, validation }: &Row| {
         let mut cells = vec![iteration.to_string(), Value::from(*seconds).to_string()];
         cells.extend(logged.iter().map(|&i| cell(numbers[i].as_ref())));
         if !measured.is_empty() {
@@ -53,10 +53,9 @@ pub fn csv(rows: &[Row]) -> String {
             let result = validation.as_ref().and_then(|v| v.results.iter().find(|m| column(m) == *name));
             cells.extend([cell(result.map(|m| &m.mean)), cell(result.map(|m| &m.half_width))]);
         }
-        text += &cells.join(",");
-        text.push('\n');
-    }
-    text
+        cells
+    };
+    table::csv(std::iter::once(header).chain(rows.iter().map(line)))
 }
 
 /// The columns of means that some validation fills.

@@ -12,6 +12,7 @@ use meta::linear::{Minres, Status};
 use meta::method::{Implicit, InnerStop, Keep, Method, Report, Unrolled};
 use meta::tasks::Split;
 use meta::train::{EpisodeTasks, TaskSource};
+use meta::verify::relative_difference;
 
 use crate::config::Config;
 use crate::experiment::{self, Experiment};
@@ -115,10 +116,8 @@ impl<'a> Wide<'a> {
 
 /// ‖a − b‖/‖b‖ in words.
 fn percent(a: &[f64], b: &[f64]) -> String {
-    let norm = |v: &mut dyn Iterator<Item = f64>| v.map(|x| x * x).sum::<f64>().sqrt();
-    let difference = norm(&mut a.iter().zip(b).map(|(a, b)| a - b)) / norm(&mut b.iter().copied());
-    match difference {
-        d if d.is_nan() => String::from("–"),
+    match relative_difference(a, b) {
+        d if d.is_infinite() => String::from("–"),
         d if d >= 1e-3 => format!("{:.1} %", 100.0 * d),
         d => format!("{d:.0e}"),
     }

@@ -20,7 +20,6 @@ use serde_json::Value;
 
 use crate::metrics::{QUANTITIES, Row};
 
-mod crc32c;
 mod event;
 mod record;
 

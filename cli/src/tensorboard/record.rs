@@ -12,7 +12,10 @@
 //! The checksum is CRC-32C, masked because that of data which contain checksums is weak. Source:
 //! `tensorflow/core/lib/io/record_writer.h` and `tensorflow/core/lib/hash/crc32c.h` (as of TensorFlow 2).
 
-use super::crc32c::crc32c;
+use crc::{CRC_32_ISCSI, Crc};
+
+/// CRC-32C goes by the name of iSCSI.
+const CRC_32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
 /// Appends one record.
 pub fn push(file: &mut Vec<u8>, data: &[u8]) {
@@ -24,5 +27,16 @@ pub fn push(file: &mut Vec<u8>, data: &[u8]) {
 }
 
 fn masked(bytes: &[u8]) -> u32 {
-    crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
+    CRC_32C.checksum(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 3720, appendix B.4.
+    #[test]
+    fn the_checksum_is_that_of_iscsi() {
+        assert_eq!((CRC_32C.checksum(&[0; 32]), CRC_32C.checksum(&[0xff; 32])), (0x8a91_36aa, 0x62a8_ab43));
+    }
 }

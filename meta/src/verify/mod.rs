@@ -46,6 +46,7 @@ use autodiff::Arg;
 pub use engine::{Engine, Own, SolverName, SolverStop};
 pub use findings::{Check, Comparison, Findings, Verdict};
 pub use reference::Reference;
+pub use vector::relative_difference;
 
 use krylov::Krylov;
 use reference::Task;

@@ -22,7 +22,7 @@ pub(super) fn minus(x: &[f64], y: &[f64]) -> Vec<f64> {
 }
 
 /// ‖x − y‖ / ‖y‖; ‖x‖ where y is 0; infinite where anything is not finite.
-pub(super) fn relative_difference(x: &[f64], y: &[f64]) -> f64 {
+pub fn relative_difference(x: &[f64], y: &[f64]) -> f64 {
     let (distance, size) = (norm(&minus(x, y)), norm(y));
     let difference = if size == 0.0 { distance } else { distance / size };
     if difference.is_finite() { difference } else { f64::INFINITY }

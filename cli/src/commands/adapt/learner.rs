@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use autodiff::Arg;
 use meta::inner::Hyper;
-use meta::predict::Predictor;
+use meta::predict::{Predictor, softmax};
 use meta::problem::{FewShot, QueryStatistics};
 use meta::tasks::SIDE;
 use nn::Model;
@@ -85,27 +85,5 @@ impl<'a> Learner<'a> {
             return Err(format!("after {steps} steps the outputs are not finite: lower --inner-steps").into());
         }
         Ok(answers)
-    }
-}
-
-/// exp(z − max z), divided by its sum.
-fn softmax(logits: &[f32]) -> Vec<f64> {
-    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let powers: Vec<f64> = logits.iter().map(|&z| f64::from(z - most).exp()).collect();
-    let sum: f64 = powers.iter().sum();
-    powers.iter().map(|p| p / sum).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn softmax_is_a_distribution_or_not_a_number() {
-        let p = softmax(&[1000.0, 1000.0, -1000.0]);
-        assert_eq!(p, [0.5, 0.5, 0.0]);
-        for broken in [[f32::NAN, 1.0], [f32::INFINITY, 1.0]] {
-            assert!(softmax(&broken).iter().any(|p| p.is_nan()), "{broken:?}");
-        }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use meta::linear::Cg;
 use meta::method::{FirstOrder, Implicit, InnerStop, Keep, Method, Unrolled};
+use meta::verify::relative_difference;
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use super::regression::{Regression, RegressionTask};
@@ -111,7 +112,7 @@ fn reached(way: &Way, steps: usize, condition: f64, tasks: &[(RegressionTask, Ve
         .map(|(task, exact)| {
             let mut gradient = vec![0.0; exact.len()];
             let report = method.worker().gradient(&task.theta, task.hyper, &task.data(), &mut gradient);
-            (relative_error(&gradient, exact).ln(), report.products as f64, method.flops(&report) as f64)
+            (relative_difference(&gradient, exact).ln(), report.products as f64, method.flops(&report) as f64)
         })
         .collect();
     let mean = |of: fn(&(f64, f64, f64)) -> f64| of_tasks.iter().map(of).sum::<f64>() / of_tasks.len() as f64;
@@ -124,11 +125,4 @@ fn reached(way: &Way, steps: usize, condition: f64, tasks: &[(RegressionTask, Ve
         flops: mean(|t| t.2),
         error: mean(|t| t.0).exp(),
     }
-}
-
-/// ‖g − g*‖/‖g*‖
-pub fn relative_error(g: &[f64], exact: &[f64]) -> f64 {
-    let square = |v: f64| v * v;
-    let away = g.iter().zip(exact).map(|(g, e)| square(g - e)).sum::<f64>();
-    (away / exact.iter().copied().map(square).sum::<f64>()).sqrt()
 }

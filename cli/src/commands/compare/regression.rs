@@ -135,8 +135,8 @@ impl RegressionTask {
 mod tests {
     use meta::linear::Cg;
     use meta::method::{Implicit, InnerStop, Method};
+    use meta::verify::relative_difference;
 
-    use super::super::accuracy::relative_error;
     use super::*;
 
     #[test]
@@ -169,7 +169,7 @@ mod tests {
                 .collect();
             // F is quadratic, so central differences are exact at any distance, but for rounding: that of the solve,
             // relative to F, and |∇F| is some λ below F.
-            let error = relative_error(&slope, &task.exact());
+            let error = relative_difference(&slope, &task.exact());
             assert!(error < 1e-14 * condition * condition, "condition {condition}: {error:e}");
         }
     }
@@ -184,7 +184,7 @@ mod tests {
             let task = RegressionTask::new(seed, condition);
             let mut gradient = vec![0.0; DIM];
             let report = worker.gradient(&task.theta, task.hyper, &task.data(), &mut gradient);
-            let error = relative_error(&gradient, &task.exact());
+            let error = relative_difference(&gradient, &task.exact());
             assert!(error < 1e-10 && report.steps < 100_000, "condition {condition}: {error:e}");
         }
     }

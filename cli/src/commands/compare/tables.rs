@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use super::accuracy::Reached;
-use super::memory::Taken;
+use super::memory::{Run, Taken};
+use crate::table;
 
 /// A number of bytes in megabytes of 10⁶: `123.4`
 pub fn megabytes(bytes: f64) -> String {
@@ -37,12 +38,14 @@ pub fn error(error: f64) -> String {
 
 /// accuracy.csv
 pub fn accuracy_csv(reached: &[Reached], tasks: u64) -> String {
-    let mut text = String::from("condition_number,method,inner_steps,gradients,products,flops,error,tasks\n");
-    for Reached { condition, method, steps, gradients, products, flops, error } in reached {
-        writeln!(text, "{condition},{method},{steps},{gradients},{products},{flops},{error:e},{tasks}")
-            .expect("a string grows");
-    }
-    text
+    let names = ["condition_number", "method", "inner_steps", "gradients", "products", "flops", "error", "tasks"];
+    let row = |r: &Reached| {
+        let Reached { condition, method, steps, gradients, products, flops, error } = r;
+        let (condition, steps, gradients) = (condition.to_string(), steps.to_string(), gradients.to_string());
+        let (products, flops) = (products.to_string(), flops.to_string());
+        [condition, (*method).into(), steps, gradients, products, flops, format!("{error:e}"), tasks.to_string()]
+    };
+    table::csv(std::iter::once(names.map(String::from)).chain(reached.iter().map(row)))
 }
 
 /// The names of what [`taken`] prints.
@@ -66,16 +69,30 @@ pub fn taken(taken: &Taken) -> String {
 
 /// memory.csv; a field of what was not measured is empty.
 pub fn memory_csv(taken: &[Taken]) -> String {
-    let mut text = String::from(
-        "method,inner_steps,planned_bytes,peak_rss_bytes,seconds_median,seconds_min,seconds_max,repeats,note\n",
-    );
-    for Taken { method, steps, planned, run, note } in taken {
-        let peak = run.as_ref().and_then(|r| r.peak_rss).map_or(String::new(), |bytes| bytes.to_string());
-        let times = run.as_ref().map_or(String::from(",,,"), |r| {
-            let (first, last) = (r.seconds[0], r.seconds[r.seconds.len() - 1]);
-            format!("{},{first},{last},{}", r.median(), r.seconds.len())
-        });
-        writeln!(text, "{method},{steps},{planned},{peak},{times},\"{note}\"").expect("a string grows");
-    }
-    text
+    let names = [
+        "method",
+        "inner_steps",
+        "planned_bytes",
+        "peak_rss_bytes",
+        "seconds_median",
+        "seconds_min",
+        "seconds_max",
+        "repeats",
+        "note",
+    ];
+    let row = |Taken { method, steps, planned, run, note }: &Taken| {
+        let of_run = |of: &dyn Fn(&Run) -> Option<String>| run.as_ref().and_then(of).unwrap_or_default();
+        [
+            (*method).to_owned(),
+            steps.to_string(),
+            planned.to_string(),
+            of_run(&|r| r.peak_rss.map(|bytes| bytes.to_string())),
+            of_run(&|r| Some(r.median().to_string())),
+            of_run(&|r| r.seconds.first().map(f64::to_string)),
+            of_run(&|r| r.seconds.last().map(f64::to_string)),
+            of_run(&|r| Some(r.seconds.len().to_string())),
+            note.clone(),
+        ]
+    };
+    table::csv(std::iter::once(names.map(String::from)).chain(taken.iter().map(row)))
 }
