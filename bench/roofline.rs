@@ -106,7 +106,7 @@ fn steps(workload: &Workload, peak: f64) {
     let mut workspace = plan.plan().workspace();
     let hyper = [2.0, workload.imaml_rate as f32];
     let data = workload.data(0);
-    let inputs = Inputs { theta: &workload.theta, hyper: &hyper, data: &data };
+    let inputs = Inputs::new(&workload.theta, &hyper, &data);
     let state = &workload.theta;
     let (mut next, mut product) = (vec![0.0; state.len()], vec![0.0; state.len()]);
     plan.start(&mut workspace, &inputs);

@@ -70,7 +70,7 @@ fn an_inner_step_and_a_product_allocate_nothing() {
     let plan = InnerPlan::<f32>::new(&problem, &GradientDescent, Derivative::Hessian);
     let mut workspace = plan.plan().workspace();
     let data = args(&episode);
-    let inputs = Inputs { theta: &theta, hyper: &[0.5, 0.1], data: &data };
+    let inputs = Inputs::new(&theta, &[0.5, 0.1], &data);
     let (mut next, mut product) = (theta.clone(), theta.clone());
     let count = allocations(|| {
         plan.start(&mut workspace, &inputs);

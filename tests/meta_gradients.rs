@@ -215,7 +215,7 @@ fn imaml_on_a_sinusoid_agrees_with_a_dense_solve() {
     let tape = Tape::new();
     let at = tape.input("phi", n, Stage::POINT);
     let e = tape.input("e", n, Stage::DIRECTION);
-    let recorded = At { phi: at, theta: at, lambda: autodiff::Real::zero(), data: problem.declare(&tape) };
+    let recorded = At::new(at, at, autodiff::Real::zero(), problem.declare(&tape));
     let loss = problem.support_loss(&recorded);
     let outputs =
         [(Stage::POINT, grad(problem.outer(&recorded), &[at])[0]), (Stage::DIRECTION, hvp(loss, &[at], &[(at, e)])[0])];

@@ -16,7 +16,7 @@ fn compile(workload: &Workload, product: bool) -> Plan<f32> {
     let (tape, problem) = (Tape::new(), &workload.plain);
     let theta = tape.input("theta", problem.dim(), Stage::POINT);
     let direction = tape.input("direction", problem.dim(), Stage::DIRECTION);
-    let at = At { phi: theta, theta, lambda: Var::zero(), data: problem.declare(&tape) };
+    let at = At::new(theta, theta, Var::zero(), problem.declare(&tape));
     let loss = problem.support_loss(&at);
     let outputs = if product {
         vec![(Stage::POINT, loss), (Stage::DIRECTION, hvp(loss, &[theta], &[(theta, direction)])[0])]

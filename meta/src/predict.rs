@@ -69,7 +69,7 @@ impl<T: Element> Predictor<T> {
             let tape = Tape::new();
             let phi = tape.input("phi", problem.dim(), Stage::POINT);
             let data = problem.declare(&tape);
-            let output = problem.predict(&At { phi, theta: phi, lambda: autodiff::Real::zero(), data });
+            let output = problem.predict(&At::new(phi, phi, autodiff::Real::zero(), data));
             Plan::staged(&tape, &[(Stage::POINT, output)], Options::default())
         };
         Predictor {
@@ -129,7 +129,7 @@ impl<T: Element> PredictorSpace<'_, T> {
     ) {
         let Predictor { inner, outputs, .. } = self.predictor;
         let scalars = [T::from_f64(hyper.lambda), T::from_f64(hyper.rate)];
-        let inputs = Inputs { theta, hyper: &scalars, data };
+        let inputs = Inputs::new(theta, &scalars, data);
         self.state[..theta.len()].copy_from_slice(theta);
         inner.start(&mut self.inner, &inputs);
         let mut taken = 0;

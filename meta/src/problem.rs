@@ -50,6 +50,38 @@ pub struct At<'t> {
     pub lambda: Var<'t>,
     /// The inputs of [`Problem::data`], in order.
     pub data: Vec<Data<'t>>,
+    /// Rows of the inner step's [`Minibatch`], where the problem has one and an inner step is recorded.
+    pub minibatch: Option<Indices<'t>>,
+}
+
+impl<'t> At<'t> {
+    /// Where all data are seen.
+    pub fn new(phi: Var<'t>, theta: Var<'t>, lambda: Var<'t>, data: Vec<Data<'t>>) -> Self {
+        At { phi, theta, lambda, data, minibatch: None }
+    }
+}
+
+/// Where the inner solver starts.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Start {
+    /// φ₀ = the first |φ| numbers of θ: an initialisation is learned.
+    Theta,
+    /// φ₀ is this, whatever θ is.
+    Fixed(Vec<f64>),
+}
+
+/// Writes what belongs to step k.
+pub type OfStep<X> = Box<dyn Fn(usize, &mut [X]) + Send + Sync>;
+
+/// Which rows of the data each inner step sees: a pure function of the step's number, so that running a step again
+/// repeats it.
+pub struct Minibatch {
+    /// Rows a step.
+    pub rows: usize,
+    /// Every row is below this.
+    pub of: usize,
+    /// Writes the rows of step k.
+    pub at: OfStep<u32>,
 }
 
 /// A bi-level problem: what the inner solver minimises and what is then measured.
@@ -57,8 +89,29 @@ pub struct At<'t> {
 /// The prox term, where there is one, is part of [`inner`](Problem::inner): an implicit gradient can never be
 /// taken of an objective other than the one solved.
 pub trait Problem: Send + Sync {
-    /// |φ| = |θ|; the inner solver starts at φ₀ = θ.
+    /// |φ|
     fn dim(&self) -> usize;
+
+    /// |θ|: |φ|, where nothing but an initialisation is learned.
+    fn theta_dim(&self) -> usize {
+        self.dim()
+    }
+
+    /// φ₀: θ, or its first |φ| numbers.
+    fn start(&self) -> Start {
+        Start::Theta
+    }
+
+    /// Records the inner step size, a number or one for each coordinate of φ, from the one that was asked for: `rate`
+    /// itself, where none is learned.
+    fn rate<'t>(&self, _at: &At<'t>, rate: Var<'t>) -> Var<'t> {
+        rate
+    }
+
+    /// Rows that an inner step sees, where it does not see all of them.
+    fn minibatch(&self) -> Option<Minibatch> {
+        None
+    }
 
     /// The inputs that hold a task.
     fn data(&self) -> Vec<DataSpec>;

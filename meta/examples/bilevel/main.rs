@@ -81,7 +81,7 @@ fn train(task: &Task, steps: usize) -> Vec<Point> {
     let plan = InnerPlan::<f64>::new(&Little, &GradientDescent, Derivative::None);
     let mut workspace = plan.plan().workspace();
     let (hyper, data) = ([task.hyper.lambda, task.hyper.rate], task.data());
-    let inputs = Inputs { theta: &task.theta, hyper: &hyper, data: &data };
+    let inputs = Inputs::new(&task.theta, &hyper, &data);
     plan.start(&mut workspace, &inputs);
     let mut path = vec![task.theta];
     for k in 0..steps {

@@ -2,14 +2,14 @@
 
 use autodiff::Var;
 
-use super::Step;
+use super::{Step, StepAt};
 
 /// Gradient descent: φ′ = φ − α ∇G(φ).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GradientDescent;
 
 impl Step for GradientDescent {
-    fn record<'t>(&self, phi: Var<'t>, gradient: Var<'t>, rate: Var<'t>) -> Var<'t> {
-        phi - rate * gradient
+    fn record<'t>(&self, at: &StepAt<'t>) -> Var<'t> {
+        at.state - at.rate * at.gradient
     }
 }

@@ -13,25 +13,21 @@
 //! since ∇²_φφG is symmetric and the mixed block of the full Hessian is the transpose of the other.
 
 mod gradient_descent;
+mod outer;
+mod run;
+mod solver;
+mod step;
 
-use autodiff::{
-    Arg, Block, Element, Options, Plan, Real, Stage, Tape, Var, Workspace, grad, jvp_structural, vjp_structural,
-};
+use autodiff::{Arg, Block, Element, Options, Plan, Stage, Tape, Var, Workspace, grad, jvp_structural, vjp_structural};
 
 pub use gradient_descent::GradientDescent;
+pub use outer::OuterPlan;
+pub use run::Run;
+pub use solver::{Descent, InnerSolver, InnerStatus, InnerStop, InnerTask, Solved};
+pub use step::{GradientOnly, Numbers, Step, StepAt, StepInputs};
 
-use crate::problem::{At, Problem};
-
-/// One step of a first-order optimiser, recorded.
-pub trait Step: Send + Sync {
-    /// Numbers in the state; the first `dim` are φ.
-    fn state_len(&self, dim: usize) -> usize {
-        dim
-    }
-
-    /// Records the new state. `rate` is the step size, an input.
-    fn record<'t>(&self, state: Var<'t>, gradient: Var<'t>, rate: Var<'t>) -> Var<'t>;
-}
+use crate::problem::{At, Problem, Start};
+use step::Varying;
 
 /// What the direction stage of an [`InnerPlan`] multiplies by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +53,9 @@ pub struct Hyper {
 pub struct InnerPlan<T> {
     plan: Plan<T>,
     dim: usize,
+    theta_dim: usize,
+    start: Start,
+    varying: Varying,
     state_len: usize,
     /// Whether the derivative has a part in θ.
     in_theta: bool,
@@ -81,6 +80,23 @@ pub struct Inputs<'a, T> {
     pub hyper: &'a [T; 2],
     /// The task.
     pub data: &'a [Arg<'a, T>],
+    /// Which step this is, where the plan's steps are not all the same.
+    pub step: Option<&'a StepInputs<T>>,
+}
+
+impl<'a, T> Inputs<'a, T> {
+    /// For steps that are all the same.
+    pub fn new(theta: &'a [T], hyper: &'a [T; 2], data: &'a [Arg<'a, T>]) -> Self {
+        Inputs { theta, hyper, data, step: None }
+    }
+}
+
+/// a + b, where either may be a structural zero.
+fn add<'t>(a: Option<Var<'t>>, b: Option<Var<'t>>) -> Option<Var<'t>> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a + b),
+        (a, b) => a.or(b),
+    }
 }
 
 /// The most data inputs a problem may have: they are bound on the stack.
@@ -94,8 +110,15 @@ impl<T: Element> InnerPlan<T> {
     pub fn new(problem: &dyn Problem, step: &dyn Step, derivative: Derivative) -> Self {
         let tape = Tape::new();
         let dim = problem.dim();
+        let theta_dim = problem.theta_dim();
         let state_len = step.state_len(dim);
-        let theta = tape.input("theta", dim, Stage::DATA);
+        let start = problem.start();
+        match &start {
+            Start::Theta => assert!(dim <= theta_dim, "a start of {dim} numbers cannot be in a θ of {theta_dim}"),
+            Start::Fixed(phi) => assert_eq!(phi.len(), dim, "the start has another length than φ"),
+        }
+        let varying = Varying::of(problem, step);
+        let theta = tape.input("theta", theta_dim, Stage::DATA);
         let lambda = tape.input("lambda", [1], Stage::DATA).reshape([]);
         let rate = tape.input("rate", [1], Stage::DATA).reshape([]);
         let state = tape.input("state", state_len, Stage::POINT);
@@ -106,15 +129,22 @@ impl<T: Element> InnerPlan<T> {
         let solution = tape.input("solution", dim, Stage::ADJOINT);
         let data = problem.declare(&tape);
         assert!(data.len() <= MOST_DATA, "a problem has at most {MOST_DATA} data inputs");
+        let numbers = varying.numbers.as_ref().map_or(Vec::new(), |n| {
+            let all = tape.input("numbers", n.count, Stage::POINT);
+            (0..n.count).map(|i| all.slice(&[i], &[i + 1]).reshape([])).collect()
+        });
+        let minibatch = varying.minibatch.as_ref().map(|m| tape.indices("minibatch", m.rows, m.of, Stage::POINT));
 
         let phi = state.slice(&[0], &[dim]).cut();
         let data_len = data.len();
-        let value = problem.inner(&At { phi, theta, lambda, data });
+        let at = At { phi, theta, lambda, data, minibatch };
+        let value = problem.inner(&at);
         let gradients = grad(value, &[phi, theta]);
         let gradient = gradients[0];
         // The step sees the gradient as a variable of its own, so that it can be differentiated there.
         let gradient_variable = gradient.cut();
-        let next = step.record(state, gradient_variable, rate);
+        let rate = problem.rate(&at, rate);
+        let next = step.record(&StepAt { state, gradient: gradient_variable, rate, numbers });
         let mut outputs = vec![(Stage::POINT, value), (Stage::POINT, gradient.dot(gradient)), (Stage::POINT, next)];
         let mut in_theta = false;
         let zero = || Var::full(&tape, 0.0, dim);
@@ -129,24 +159,21 @@ impl<T: Element> InnerPlan<T> {
                 }
             }
             Derivative::Pullback => {
-                // The step as a function of the state and of the gradient, cut there; then the gradient.
-                let cut = vjp_structural(&[(next, direction)], &[state, gradient_variable]);
-                let (direct, into_gradient) = (cut[0], cut[1]);
+                // The step as a function of the state, the gradient and θ, each cut there; then the gradient.
+                let cut = vjp_structural(&[(next, direction)], &[state, gradient_variable, theta]);
+                let (direct, into_gradient, into_theta) = (cut[0], cut[1], cut[2]);
                 let through = |of| jvp_structural(&[of], &[(phi, into_gradient?)])[0];
                 let pulled = through(gradient).map(|h| h.pad(&[0], state_len));
-                let sum = match (direct, pulled) {
-                    (Some(a), Some(b)) => a + b,
-                    (a, b) => a.or(b).unwrap_or_else(|| Var::full(&tape, 0.0, state_len)),
-                };
+                let sum = add(direct, pulled).unwrap_or_else(|| Var::full(&tape, 0.0, state_len));
                 outputs.push((Stage::DIRECTION, sum));
-                if let Some(mixed) = through(gradients[1]) {
+                if let Some(mixed) = add(into_theta, through(gradients[1])) {
                     in_theta = true;
                     outputs.push((Stage::DIRECTION, mixed));
                 }
             }
         }
         let plan = Plan::staged(&tape, &outputs, Options::default());
-        InnerPlan { plan, dim, state_len, in_theta, data: data_len }
+        InnerPlan { plan, dim, theta_dim, start, varying, state_len, in_theta, data: data_len }
     }
 
     /// The compiled plan.
@@ -157,6 +184,42 @@ impl<T: Element> InnerPlan<T> {
     /// |φ|
     pub fn dim(&self) -> usize {
         self.dim
+    }
+
+    /// |θ|
+    pub fn theta_dim(&self) -> usize {
+        self.theta_dim
+    }
+
+    /// Whether φ₀ is a part of θ.
+    pub fn starts_at_theta(&self) -> bool {
+        self.start == Start::Theta
+    }
+
+    /// state ← (φ₀, 0)
+    pub fn first_state(&self, theta: &[T], state: &mut [T]) {
+        state[self.dim..].fill(T::zero());
+        match &self.start {
+            Start::Theta => state[..self.dim].copy_from_slice(&theta[..self.dim]),
+            Start::Fixed(phi) => state.iter_mut().zip(phi).for_each(|(s, &p)| *s = T::from_f64(p)),
+        }
+    }
+
+    /// gradient += (∂φ₀/∂θ)ᵀ w
+    pub fn add_start_cotangent(&self, w: &[T], gradient: &mut [T]) {
+        if self.starts_at_theta() {
+            self.plan.isa().add_scaled(T::one(), &w[..self.dim], &mut gradient[..self.dim]);
+        }
+    }
+
+    /// Room for what varies from step to step.
+    pub fn step_inputs(&self) -> StepInputs<T> {
+        StepInputs::new(&self.varying)
+    }
+
+    /// Sets it to step k.
+    pub fn set_step(&self, inputs: &mut StepInputs<T>, k: usize) {
+        inputs.set(&self.varying, k);
     }
 
     /// Numbers in the optimiser's state.
@@ -183,7 +246,7 @@ impl<T: Element> InnerPlan<T> {
         outputs: &mut [&mut [T]],
     ) {
         assert_eq!(inputs.data.len(), self.data, "as many data inputs as the problem declares");
-        let mut args = [Arg::Floats(&[][..]); 6 + MOST_DATA];
+        let mut args = [Arg::Floats(&[][..]); 8 + MOST_DATA];
         args[0] = inputs.theta.into();
         args[1] = inputs.hyper[..1].into();
         args[2] = inputs.hyper[1..].into();
@@ -191,7 +254,19 @@ impl<T: Element> InnerPlan<T> {
         args[4] = direction.into();
         args[5] = solution.into();
         args[6..6 + self.data].copy_from_slice(inputs.data);
-        self.plan.run(stage, workspace, &args[..6 + self.data], outputs);
+        let mut count = 6 + self.data;
+        if self.varying.numbers.is_some() || self.varying.minibatch.is_some() {
+            let step = inputs.step.expect("this plan's steps vary: they are run with StepInputs");
+            if self.varying.numbers.is_some() {
+                args[count] = step.numbers[..].into();
+                count += 1;
+            }
+            if self.varying.minibatch.is_some() {
+                args[count] = Arg::Indices(&step.rows);
+                count += 1;
+            }
+        }
+        self.plan.run(stage, workspace, &args[..count], outputs);
     }
 
     /// Starts a task: computes what depends on nothing but its data and θ.
@@ -241,88 +316,5 @@ impl<T: Element> InnerPlan<T> {
         let mut outputs = [pulled, in_theta];
         let count = 1 + usize::from(self.in_theta);
         self.run(Stage::DIRECTION, workspace, inputs, [state, w, &[]], &mut outputs[..count]);
-    }
-}
-
-/// The compiled outer loss and its gradient.
-pub struct OuterPlan<T> {
-    plan: Plan<T>,
-    in_theta: bool,
-    data: usize,
-}
-
-impl<T: Element> OuterPlan<T> {
-    /// Records and compiles f(φ, θ), ∂f/∂φ and, where there is one, ∂f/∂θ.
-    pub fn new(problem: &dyn Problem) -> Self {
-        Self::compile(problem, true)
-    }
-
-    /// f(φ, θ) alone.
-    pub fn value_only(problem: &dyn Problem) -> Self {
-        Self::compile(problem, false)
-    }
-
-    fn compile(problem: &dyn Problem, gradient: bool) -> Self {
-        let tape = Tape::new();
-        let dim = problem.dim();
-        let theta = tape.input("theta", dim, Stage::DATA);
-        let lambda = tape.input("lambda", [1], Stage::DATA).reshape([]);
-        let phi = tape.input("phi", dim, Stage::POINT);
-        let data = problem.declare(&tape);
-        let count = data.len();
-        let value = problem.outer(&At { phi, theta, lambda, data });
-        let mut outputs = vec![(Stage::POINT, value)];
-        let mut in_theta = false;
-        if gradient {
-            let gradients = vjp_structural(&[(value, Var::one())], &[phi, theta]);
-            outputs.push((Stage::POINT, gradients[0].unwrap_or_else(|| Var::full(&tape, 0.0, dim))));
-            outputs.extend(gradients[1].map(|g| (Stage::POINT, g)));
-            in_theta = gradients[1].is_some();
-        }
-        let plan = Plan::staged(&tape, &outputs, Options::default());
-        OuterPlan { plan, in_theta, data: count }
-    }
-
-    /// The compiled plan.
-    pub fn plan(&self) -> &Plan<T> {
-        &self.plan
-    }
-
-    fn run(&self, workspace: &mut Workspace<T>, inputs: &Inputs<'_, T>, phi: &[T], outputs: &mut [&mut [T]]) {
-        assert_eq!(inputs.data.len(), self.data, "as many data inputs as the problem declares");
-        let mut args = [Arg::Floats(&[][..]); 3 + MOST_DATA];
-        args[0] = inputs.theta.into();
-        args[1] = inputs.hyper[..1].into();
-        args[2] = phi.into();
-        args[3..3 + self.data].copy_from_slice(inputs.data);
-        let args = &args[..3 + self.data];
-        self.plan.run(Stage::DATA, workspace, args, &mut []);
-        self.plan.run(Stage::POINT, workspace, args, outputs);
-    }
-
-    /// f(φ, θ) of a plan made by [`value_only`](OuterPlan::value_only).
-    pub fn value(&self, workspace: &mut Workspace<T>, inputs: &Inputs<'_, T>, phi: &[T]) -> f64 {
-        let mut value = [T::zero()];
-        self.run(workspace, inputs, phi, &mut [&mut value]);
-        value[0].to_f64()
-    }
-
-    /// f(φ, θ); writes ∂f/∂φ, and ∂f/∂θ (zeros where f does not depend on θ).
-    pub fn gradient(
-        &self,
-        workspace: &mut Workspace<T>,
-        inputs: &Inputs<'_, T>,
-        phi: &[T],
-        in_phi: &mut [T],
-        in_theta: &mut [T],
-    ) -> f64 {
-        let mut value = [T::zero()];
-        if !self.in_theta {
-            in_theta.fill(T::zero());
-        }
-        let mut outputs = [&mut value[..], in_phi, in_theta];
-        let count = 2 + usize::from(self.in_theta);
-        self.run(workspace, inputs, phi, &mut outputs[..count]);
-        value[0].to_f64()
     }
 }

@@ -2,8 +2,8 @@
 
 use autodiff::{Arg, Element, Stage, Workspace};
 
-use super::{Method, Report, Run, Worker};
-use crate::inner::{Derivative, GradientDescent, Hyper, InnerPlan, Inputs, OuterPlan};
+use super::{Method, Report, Worker, take_steps};
+use crate::inner::{Derivative, GradientDescent, Hyper, InnerPlan, OuterPlan, Run, Step};
 use crate::problem::Problem;
 
 /// g = ∂f/∂θ + ∂f/∂φ at φ_K; keeps nothing of the inner trajectory.
@@ -16,7 +16,12 @@ pub struct FirstOrder<T> {
 impl<T: Element> FirstOrder<T> {
     /// `steps` of gradient descent.
     pub fn new(problem: &dyn Problem, steps: usize) -> Self {
-        let inner = InnerPlan::new(problem, &GradientDescent, Derivative::None);
+        Self::with_step(problem, &GradientDescent, steps)
+    }
+
+    /// With another inner optimiser.
+    pub fn with_step(problem: &dyn Problem, step: &dyn Step, steps: usize) -> Self {
+        let inner = InnerPlan::new(problem, step, Derivative::None);
         FirstOrder { inner, outer: OuterPlan::new(problem), steps }
     }
 }
@@ -53,12 +58,10 @@ impl<T: Element> Worker<T> for FirstOrderWorker<'_, T> {
     fn gradient(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>], gradient: &mut [T]) -> Report {
         let FirstOrder { inner, outer, steps } = self.method;
         self.run.start(inner, theta, hyper, data);
-        let mut report = self.run.steps(inner, theta, data, *steps);
-        let scalars = self.run.hyper();
-        let inputs = Inputs { theta, hyper: &scalars, data };
-        let phi = &self.run.state[..inner.dim()];
-        report.query_loss = outer.gradient(&mut self.outer, &inputs, phi, &mut self.v, gradient);
-        inner.plan().isa().add_scaled(T::one(), &self.v, gradient);
+        let mut report = take_steps(&mut self.run, inner, theta, data, 0..*steps);
+        let (_, state, _, inputs) = self.run.parts(theta, data);
+        report.query_loss = outer.gradient(&mut self.outer, &inputs, &state[..inner.dim()], &mut self.v, gradient);
+        inner.add_start_cotangent(&self.v, gradient);
         report
     }
 

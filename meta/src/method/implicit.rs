@@ -12,8 +12,8 @@
 
 use autodiff::{Arg, Element, Stage, Workspace};
 
-use super::{InnerStop, Method, Report, Run, Worker};
-use crate::inner::{Derivative, GradientDescent, Hyper, InnerPlan, Inputs, OuterPlan, Step};
+use super::{InnerStop, Method, Report, Worker};
+use crate::inner::{Derivative, Descent, Hyper, InnerPlan, InnerSolver, InnerTask, OuterPlan, Run};
 use crate::linear::{LinearOperator, LinearSolver, SolverSpace};
 use crate::problem::Problem;
 
@@ -21,25 +21,24 @@ use crate::problem::Problem;
 pub struct Implicit<T> {
     inner: InnerPlan<T>,
     outer: OuterPlan<T>,
-    stop: InnerStop,
-    solver: Box<dyn LinearSolver<T>>,
+    solver: Box<dyn InnerSolver<T>>,
+    linear: Box<dyn LinearSolver<T>>,
 }
 
 impl<T: Element> Implicit<T> {
-    /// Gradient descent inside, then `solver` on ∇²_φφG.
-    pub fn new(problem: &dyn Problem, stop: InnerStop, solver: Box<dyn LinearSolver<T>>) -> Self {
-        Self::with_step(problem, &GradientDescent, stop, solver)
+    /// Gradient descent inside, then `linear` on ∇²_φφG.
+    pub fn new(problem: &dyn Problem, stop: InnerStop, linear: Box<dyn LinearSolver<T>>) -> Self {
+        Self::with_solver(problem, Box::new(Descent::gradient(stop)), linear)
     }
 
-    /// With another inner optimiser.
-    pub fn with_step(
+    /// With another inner solver.
+    pub fn with_solver(
         problem: &dyn Problem,
-        step: &dyn Step,
-        stop: InnerStop,
-        solver: Box<dyn LinearSolver<T>>,
+        solver: Box<dyn InnerSolver<T>>,
+        linear: Box<dyn LinearSolver<T>>,
     ) -> Self {
-        let inner = InnerPlan::new(problem, step, Derivative::Hessian);
-        Implicit { inner, outer: OuterPlan::new(problem), stop, solver }
+        let inner = InnerPlan::new(problem, solver.step(), Derivative::Hessian);
+        Implicit { inner, outer: OuterPlan::new(problem), solver, linear }
     }
 
     /// The compiled inner level, to look at.
@@ -55,25 +54,26 @@ impl<T: Element> Method<T> for Implicit<T> {
             method: self,
             run: Run::new(&self.inner, threads),
             outer: self.outer.plan().shared_workspace(threads),
-            space: SolverSpace::new(self.solver.room(), dim, self.inner.plan().isa()),
+            solving: SolverSpace::new(self.solver.room(), dim, self.inner.plan().isa()),
+            space: SolverSpace::new(self.linear.room(), dim, self.inner.plan().isa()),
             v: vec![T::zero(); dim],
-            direct: vec![T::zero(); dim],
+            direct: vec![T::zero(); self.inner.theta_dim()],
         })
     }
 
     fn bytes(&self) -> usize {
         let dim = self.inner.dim();
-        let vectors = 2 * dim * size_of::<T>() + SolverSpace::<T>::bytes(self.solver.room(), dim);
+        let spaces = [self.solver.room(), self.linear.room()].map(|room| SolverSpace::<T>::bytes(room, dim));
+        let vectors = (dim + self.inner.theta_dim()) * size_of::<T>() + spaces.iter().sum::<usize>();
         Run::bytes(&self.inner) + self.outer.plan().bytes() + vectors
     }
 
     fn flops(&self, report: &Report) -> u64 {
         let plan = self.inner.plan();
-        let gradients = (report.steps as u64 + 1) * plan.flops(Stage::POINT);
-        gradients
+        report.evaluations as u64 * plan.flops(Stage::POINT)
             + plan.flops(Stage::DATA)
             + self.outer.plan().flops(Stage::POINT)
-            + report.products as u64 * plan.flops(Stage::DIRECTION)
+            + (report.inner_products + report.products) as u64 * plan.flops(Stage::DIRECTION)
             + plan.flops(Stage::ADJOINT)
     }
 }
@@ -82,70 +82,56 @@ struct ImplicitWorker<'m, T> {
     method: &'m Implicit<T>,
     run: Run<T>,
     outer: Workspace<T>,
+    solving: SolverSpace<T>,
     space: SolverSpace<T>,
     v: Vec<T>,
     direct: Vec<T>,
 }
 
 /// ∇²_φφG at the last point of a run.
-struct InnerHessian<'a, T> {
-    plan: &'a InnerPlan<T>,
-    workspace: &'a mut Workspace<T>,
-    inputs: Inputs<'a, T>,
-    state: &'a [T],
-}
+struct InnerHessian<'t, 'a, T>(&'t mut InnerTask<'a, T>);
 
-impl<T: Element> LinearOperator<T> for InnerHessian<'_, T> {
+impl<T: Element> LinearOperator<T> for InnerHessian<'_, '_, T> {
     fn dim(&self) -> usize {
-        self.plan.dim()
+        self.0.plan.dim()
     }
 
     fn apply(&mut self, x: &[T], y: &mut [T]) {
-        self.plan.hessian(self.workspace, &self.inputs, self.state, x, y);
+        self.0.product(x, y);
     }
 }
 
 impl<T: Element> Worker<T> for ImplicitWorker<'_, T> {
     fn gradient(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>], gradient: &mut [T]) -> Report {
-        let Implicit { inner, outer, stop, solver } = self.method;
-        let run = &mut self.run;
-        run.start(inner, theta, hyper, data);
+        let Implicit { inner, outer, solver, linear } = self.method;
+        self.run.start(inner, theta, hyper, data);
+        let mut task = InnerTask { plan: inner, run: &mut self.run, theta, data };
+        let solved = solver.solve(&mut task, &mut self.solving);
 
-        let (cap, tolerance) = match *stop {
-            InnerStop::Steps(steps) => (steps, 0.0),
-            InnerStop::Gradient { gradient, cap } => (cap, gradient),
-        };
-        let mut report = Report::default();
-        // The point is kept by looking at it: the last look, at φ_K, serves every product that follows.
-        let last = loop {
-            let measured = run.look(inner, theta, data);
-            if report.steps == cap || measured.gradient_norm <= tolerance {
-                break measured;
-            }
-            report.saw(measured);
-            std::mem::swap(&mut run.state, &mut run.next);
-        };
-        if report.steps == 0 {
-            report.first_inner = last.value;
-        }
-        (report.last_inner, report.inner_gradient) = (last.value, last.gradient_norm);
+        let (_, state, _, inputs) = task.run.parts(theta, data);
+        let phi = &state[..inner.dim()];
+        let query_loss = outer.gradient(&mut self.outer, &inputs, phi, &mut self.v, &mut self.direct);
 
-        let scalars = run.hyper();
-        let inputs = Inputs { theta, hyper: &scalars, data };
-        let phi = &run.state[..inner.dim()];
-        report.query_loss = outer.gradient(&mut self.outer, &inputs, phi, &mut self.v, &mut self.direct);
-
-        let mut operator = InnerHessian { plan: inner, workspace: &mut run.workspace, inputs, state: &run.state };
-        let solution = solver.solve(&mut operator, &self.v, &mut self.space);
-        report.products = solution.stats.products;
-        report.status = Some(solution.status);
-        report.linear_residual = solution.stats.residual;
-        report.negative_curvature = solution.stats.negative_curvature;
-        inner.mixed(&mut run.workspace, &inputs, &run.state, solution.value, gradient);
+        let solution = linear.solve(&mut InnerHessian(&mut task), &self.v, &mut self.space);
+        let (workspace, state, _, inputs) = self.run.parts(theta, data);
+        inner.mixed(workspace, &inputs, state, solution.value, gradient);
         for (g, &direct) in gradient.iter_mut().zip(&self.direct) {
             *g = direct - *g;
         }
-        report
+        Report {
+            query_loss,
+            first_inner: solved.first.value,
+            last_inner: solved.last.value,
+            inner_gradient: solved.last.gradient_norm,
+            steps: solved.steps,
+            evaluations: solved.evaluations,
+            inner_status: Some(solved.status),
+            inner_products: solved.products,
+            products: solution.stats.products,
+            status: Some(solution.status),
+            linear_residual: solution.stats.residual,
+            negative_curvature: solution.stats.negative_curvature,
+        }
     }
 
     fn phi(&self) -> &[T] {

@@ -9,7 +9,7 @@ mod reptile;
 mod revolve;
 mod unrolled;
 
-use autodiff::{Arg, Element, Workspace};
+use autodiff::{Arg, Element};
 
 pub use first_order::FirstOrder;
 pub use implicit::Implicit;
@@ -17,7 +17,8 @@ pub use reptile::Reptile;
 pub use revolve::Schedule;
 pub use unrolled::{Keep, Unrolled};
 
-use crate::inner::{Hyper, InnerPlan, Inputs, Measured};
+pub use crate::inner::InnerStop;
+use crate::inner::{Hyper, InnerPlan, InnerStatus, Measured, Run};
 use crate::linear::Status;
 
 /// One way to take a meta-gradient.
@@ -64,6 +65,12 @@ pub struct Report {
     pub inner_gradient: f64,
     /// Inner steps taken.
     pub steps: usize,
+    /// Evaluations of G and its gradient, where there are more than steps.
+    pub evaluations: usize,
+    /// How the inner solve ended, where it decides.
+    pub inner_status: Option<InnerStatus>,
+    /// Hessian-vector products of the inner solver.
+    pub inner_products: usize,
     /// Hessian-vector products done, recomputations not counted.
     pub products: usize,
     /// How the linear solve ended, where there was one.
@@ -74,74 +81,19 @@ pub struct Report {
     pub negative_curvature: usize,
 }
 
-/// How long the inner solver runs.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum InnerStop {
-    /// This many steps.
-    Steps(usize),
-    /// Until ‖∇_φG‖ ≤ `gradient`, at most `cap` steps.
-    Gradient {
-        /// The bound on ‖∇_φG‖.
-        gradient: f64,
-        /// The most steps.
-        cap: usize,
-    },
-}
-
-/// An inner run: a workspace, and the state as it moves.
-pub(crate) struct Run<T> {
-    pub workspace: Workspace<T>,
-    pub state: Vec<T>,
-    pub next: Vec<T>,
-    hyper: [T; 2],
-}
-
-impl<T: Element> Run<T> {
-    pub fn new(plan: &InnerPlan<T>, threads: usize) -> Self {
-        let zeros = || vec![T::zero(); plan.state_len()];
-        Run { workspace: plan.plan().shared_workspace(threads), state: zeros(), next: zeros(), hyper: [T::zero(); 2] }
+/// Runs a number of steps from step `first` on; the report of the first and the last evaluation.
+pub(crate) fn take_steps<T: Element>(
+    run: &mut Run<T>,
+    plan: &InnerPlan<T>,
+    theta: &[T],
+    data: &[Arg<'_, T>],
+    steps: std::ops::Range<usize>,
+) -> Report {
+    let mut report = Report::default();
+    for k in steps {
+        report.saw(run.advance(plan, theta, data, k));
     }
-
-    /// Bytes of a run of this plan.
-    pub fn bytes(plan: &InnerPlan<T>) -> usize {
-        plan.plan().bytes() + 2 * plan.state_len() * size_of::<T>()
-    }
-
-    /// state ← θ, other parts of the state 0.
-    pub fn start(&mut self, plan: &InnerPlan<T>, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>]) {
-        self.hyper = [T::from_f64(hyper.lambda), T::from_f64(hyper.rate)];
-        self.state.fill(T::zero());
-        self.state[..plan.dim()].copy_from_slice(theta);
-        plan.start(&mut self.workspace, &Inputs { theta, hyper: &self.hyper, data });
-    }
-
-    /// What plans are run with. Borrows the hyperparameters by value, so that the run stays usable.
-    pub fn hyper(&self) -> [T; 2] {
-        self.hyper
-    }
-
-    /// Measures at the state and writes S(state) to `next`, without moving.
-    pub fn look(&mut self, plan: &InnerPlan<T>, theta: &[T], data: &[Arg<'_, T>]) -> Measured {
-        let hyper = self.hyper;
-        plan.step(&mut self.workspace, &Inputs { theta, hyper: &hyper, data }, &self.state, &mut self.next)
-    }
-
-    /// state ← S(state)
-    pub fn advance(&mut self, plan: &InnerPlan<T>, theta: &[T], data: &[Arg<'_, T>]) -> Measured {
-        let measured = self.look(plan, theta, data);
-        std::mem::swap(&mut self.state, &mut self.next);
-        measured
-    }
-
-    /// Runs a number of steps; the report of the first and the last evaluation.
-    pub fn steps(&mut self, plan: &InnerPlan<T>, theta: &[T], data: &[Arg<'_, T>], count: usize) -> Report {
-        let mut report = Report::default();
-        for _ in 0..count {
-            let measured = self.advance(plan, theta, data);
-            report.saw(measured);
-        }
-        report
-    }
+    report
 }
 
 impl Report {

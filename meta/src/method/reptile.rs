@@ -2,8 +2,8 @@
 
 use autodiff::{Arg, Element, Stage};
 
-use super::{Method, Report, Run, Worker};
-use crate::inner::{Derivative, GradientDescent, Hyper, InnerPlan, Inputs, OuterPlan};
+use super::{Method, Report, Worker, take_steps};
+use crate::inner::{Derivative, GradientDescent, Hyper, InnerPlan, OuterPlan, Run};
 use crate::problem::Problem;
 
 /// g = θ − φ_K; keeps nothing of the inner trajectory.
@@ -16,8 +16,12 @@ pub struct Reptile<T> {
 
 impl<T: Element> Reptile<T> {
     /// `steps` of gradient descent.
+    ///
+    /// # Panics
+    /// Where φ₀ is not a part of θ: there is nothing to move.
     pub fn new(problem: &dyn Problem, steps: usize) -> Self {
         let inner = InnerPlan::new(problem, &GradientDescent, Derivative::None);
+        assert!(inner.starts_at_theta(), "Reptile moves an initialisation, and this problem learns none");
         Reptile { inner, outer: OuterPlan::value_only(problem), steps }
     }
 }
@@ -48,13 +52,14 @@ impl<T: Element> Worker<T> for ReptileWorker<'_, T> {
     fn gradient(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>], gradient: &mut [T]) -> Report {
         let Reptile { inner, outer, steps } = self.method;
         self.run.start(inner, theta, hyper, data);
-        let mut report = self.run.steps(inner, theta, data, *steps);
-        let phi = &self.run.state[..inner.dim()];
+        let mut report = take_steps(&mut self.run, inner, theta, data, 0..*steps);
+        let (_, state, _, inputs) = self.run.parts(theta, data);
+        let phi = &state[..inner.dim()];
+        gradient[inner.dim()..].fill(T::zero());
         for ((g, &t), &p) in gradient.iter_mut().zip(theta).zip(phi) {
             *g = t - p;
         }
-        let scalars = self.run.hyper();
-        report.query_loss = outer.value(&mut self.outer, &Inputs { theta, hyper: &scalars, data }, phi);
+        report.query_loss = outer.value(&mut self.outer, &inputs, phi);
         report
     }
 

@@ -11,8 +11,8 @@
 use autodiff::{Arg, Block, Element, Stage, Workspace};
 
 use super::revolve::Action;
-use super::{Method, Report, Run, Schedule, Worker};
-use crate::inner::{Derivative, GradientDescent, Hyper, InnerPlan, Inputs, OuterPlan, Step};
+use super::{Method, Report, Schedule, Worker, take_steps};
+use crate::inner::{Derivative, GradientDescent, Hyper, InnerPlan, OuterPlan, Run, Step};
 use crate::problem::Problem;
 
 /// What is kept of K inner steps.
@@ -79,13 +79,14 @@ impl<T: Element> Method<T> for Unrolled<T> {
             phi: zeros(self.inner.dim()),
             w: zeros(self.inner.state_len()),
             pulled: zeros(self.inner.state_len()),
-            in_theta: zeros(self.inner.dim()),
+            in_theta: zeros(self.inner.theta_dim()),
         })
     }
 
     fn bytes(&self) -> usize {
         let (_, blocks, states) = self.sizes();
-        let vectors = (2 * self.inner.dim() + (2 + states) * self.inner.state_len()) * size_of::<T>();
+        let vectors =
+            (self.inner.dim() + self.inner.theta_dim() + (2 + states) * self.inner.state_len()) * size_of::<T>();
         let blocks = blocks * self.inner.plan().kept_bytes(Stage::POINT);
         Run::bytes(&self.inner) + self.outer.plan().bytes() + vectors + blocks
     }
@@ -121,7 +122,7 @@ impl<T: Element> UnrolledWorker<'_, T> {
             if let Some(state) = kept.and_then(|i| self.states.get_mut(i)) {
                 state.copy_from_slice(&self.run.state);
             }
-            let measured = self.run.advance(inner, theta, data);
+            let measured = self.run.advance(inner, theta, data, k);
             report.saw(measured);
             if let Some(block) = kept.and_then(|i| self.blocks.get_mut(i)) {
                 self.run.workspace.swap(Stage::POINT, block);
@@ -130,12 +131,10 @@ impl<T: Element> UnrolledWorker<'_, T> {
         report
     }
 
-    /// w ← (∂S/∂state)ᵀ w at `run.state`, whose point has just been looked at; θ's part is added to `gradient`.
+    /// w ← (∂S/∂state)ᵀ w at `run.state`, whose point is in the workspace; θ's part is added to `gradient`.
     fn pull(&mut self, theta: &[T], data: &[Arg<'_, T>], gradient: &mut [T]) {
         let inner = &self.method.inner;
-        let scalars = self.run.hyper();
-        let inputs = Inputs { theta, hyper: &scalars, data };
-        let Run { workspace, state, .. } = &mut self.run;
+        let (workspace, state, _, inputs) = self.run.parts(theta, data);
         inner.pullback(workspace, &inputs, state, &self.w, &mut self.pulled, &mut self.in_theta);
         std::mem::swap(&mut self.w, &mut self.pulled);
         if inner.in_theta() {
@@ -148,6 +147,8 @@ impl<T: Element> Worker<T> for UnrolledWorker<'_, T> {
     fn gradient(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>], gradient: &mut [T]) -> Report {
         let Unrolled { inner, outer, steps, keep, schedule } = self.method;
         let (pulled, ..) = self.method.sizes();
+        // The step that the i-th kept point is of.
+        let step = |i: usize| steps - pulled + i;
         self.run.start(inner, theta, hyper, data);
         let first = match keep {
             // With checkpoints the way back starts from the beginning.
@@ -157,9 +158,8 @@ impl<T: Element> Worker<T> for UnrolledWorker<'_, T> {
         let mut report = self.forward(theta, data, first);
         self.phi.copy_from_slice(&self.run.state[..inner.dim()]);
 
-        let scalars = self.run.hyper();
-        let inputs = Inputs { theta, hyper: &scalars, data };
         self.w.fill(T::zero());
+        let (_, _, _, inputs) = self.run.parts(theta, data);
         let w = &mut self.w[..inner.dim()];
         report.query_loss = outer.gradient(&mut self.outer, &inputs, &self.phi, w, gradient);
         report.products = pulled;
@@ -169,12 +169,14 @@ impl<T: Element> Worker<T> for UnrolledWorker<'_, T> {
                 for i in (0..pulled).rev() {
                     self.run.workspace.swap(Stage::POINT, &mut self.blocks[i]);
                     self.run.state.copy_from_slice(&self.states[i]);
+                    self.run.at_step(inner, step(i));
                     self.pull(theta, data, gradient);
                 }
             }
             Keep::Iterates => {
                 for i in (0..pulled).rev() {
                     self.run.state.copy_from_slice(&self.states[i]);
+                    self.run.at_step(inner, step(i));
                     self.run.look(inner, theta, data);
                     self.pull(theta, data, gradient);
                 }
@@ -186,9 +188,10 @@ impl<T: Element> Worker<T> for UnrolledWorker<'_, T> {
                         Action::Restore { slot, .. } => self.run.state.copy_from_slice(&self.states[slot]),
                         Action::Store { slot, .. } => self.states[slot].copy_from_slice(&self.run.state),
                         Action::Advance { from, to } => {
-                            self.run.steps(inner, theta, data, to - from);
+                            take_steps(&mut self.run, inner, theta, data, from..to);
                         }
-                        Action::Reverse { .. } => {
+                        Action::Reverse { step } => {
+                            self.run.at_step(inner, step);
                             self.run.look(inner, theta, data);
                             self.pull(theta, data, gradient);
                         }
@@ -196,8 +199,7 @@ impl<T: Element> Worker<T> for UnrolledWorker<'_, T> {
                 }
             }
         }
-        // φ₀ = θ.
-        inner.plan().isa().add_scaled(T::one(), &self.w[..inner.dim()], gradient);
+        inner.add_start_cotangent(&self.w, gradient);
         report
     }
 

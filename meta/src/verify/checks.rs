@@ -87,7 +87,7 @@ fn definitions(task: &mut Task<'_>, engine: &dyn Engine, data: &[Arg<'_, f64>], 
     let away = (2.0 * loss.abs().max(1e-3) / task.lambda).sqrt().min(0.1 * norm(theta).max(1.0));
     add(away / norm(&moved), &moved, &mut phi);
     let hyper = [task.lambda, task.rate];
-    let inputs = Inputs { theta, hyper: &hyper, data };
+    let inputs = Inputs::new(theta, &hyper, data);
     let mut next = vec![0.0; n];
     plan.start(&mut workspace, &inputs);
     let measured = plan.step(&mut workspace, &inputs, &phi, &mut next);

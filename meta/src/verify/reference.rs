@@ -31,7 +31,7 @@ impl Reference {
             let tape = Tape::new();
             let phi = tape.input("phi", plain.dim(), Stage::POINT);
             let direction = tape.input("direction", plain.dim(), Stage::DIRECTION);
-            let at = At { phi, theta: phi, lambda: autodiff::Real::zero(), data: plain.declare(&tape) };
+            let at = At::new(phi, phi, autodiff::Real::zero(), plain.declare(&tape));
             let value = if query { plain.outer(&at) } else { plain.support_loss(&at) };
             let gradient = grad(value, &[phi])[0];
             let mut outputs = vec![(Stage::POINT, value), (Stage::POINT, gradient)];

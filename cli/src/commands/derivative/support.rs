@@ -13,7 +13,7 @@ impl<T: Element> SupportGradient<T> {
     pub fn new(problem: &FewShot) -> Self {
         let tape = Tape::new();
         let theta = tape.input("theta", problem.dim(), Stage::POINT);
-        let at = At { phi: theta, theta, lambda: autodiff::Real::zero(), data: problem.declare(&tape) };
+        let at = At::new(theta, theta, autodiff::Real::zero(), problem.declare(&tape));
         let loss = problem.support_loss(&at);
         let gradient = grad(loss, &[theta])[0];
         SupportGradient(Plan::staged(&tape, &[(Stage::POINT, loss), (Stage::POINT, gradient)], Options::default()))
@@ -43,7 +43,7 @@ impl<T: Element> SupportHessian<T> {
     pub fn new(problem: &FewShot, vectors: Vec<Vec<T>>) -> Self {
         let tape = Tape::new();
         let theta = tape.input("theta", problem.dim(), Stage::POINT);
-        let at = At { phi: theta, theta, lambda: autodiff::Real::zero(), data: problem.declare(&tape) };
+        let at = At::new(theta, theta, autodiff::Real::zero(), problem.declare(&tape));
         let direction = tape.input("direction", problem.dim(), Stage::DIRECTION);
         let loss = problem.support_loss(&at);
         let product = hvp(loss, &[theta], &[(theta, direction)])[0];

@@ -1,0 +1,89 @@
+//! The outer loss.
+
+use autodiff::{Arg, Element, Options, Plan, Real, Stage, Tape, Var, Workspace, vjp_structural};
+
+use super::{Inputs, MOST_DATA};
+use crate::problem::{At, Problem};
+
+/// The compiled outer loss and its gradient.
+pub struct OuterPlan<T> {
+    plan: Plan<T>,
+    in_theta: bool,
+    data: usize,
+}
+
+impl<T: Element> OuterPlan<T> {
+    /// Records and compiles f(φ, θ), ∂f/∂φ and, where there is one, ∂f/∂θ.
+    pub fn new(problem: &dyn Problem) -> Self {
+        Self::compile(problem, true)
+    }
+
+    /// f(φ, θ) alone.
+    pub fn value_only(problem: &dyn Problem) -> Self {
+        Self::compile(problem, false)
+    }
+
+    fn compile(problem: &dyn Problem, gradient: bool) -> Self {
+        let tape = Tape::new();
+        let dim = problem.dim();
+        let theta = tape.input("theta", problem.theta_dim(), Stage::DATA);
+        let lambda = tape.input("lambda", [1], Stage::DATA).reshape([]);
+        let phi = tape.input("phi", dim, Stage::POINT);
+        let data = problem.declare(&tape);
+        let count = data.len();
+        let value = problem.outer(&At::new(phi, theta, lambda, data));
+        let mut outputs = vec![(Stage::POINT, value)];
+        let mut in_theta = false;
+        if gradient {
+            let gradients = vjp_structural(&[(value, Var::one())], &[phi, theta]);
+            outputs.push((Stage::POINT, gradients[0].unwrap_or_else(|| Var::full(&tape, 0.0, dim))));
+            outputs.extend(gradients[1].map(|g| (Stage::POINT, g)));
+            in_theta = gradients[1].is_some();
+        }
+        let plan = Plan::staged(&tape, &outputs, Options::default());
+        OuterPlan { plan, in_theta, data: count }
+    }
+
+    /// The compiled plan.
+    pub fn plan(&self) -> &Plan<T> {
+        &self.plan
+    }
+
+    fn run(&self, workspace: &mut Workspace<T>, inputs: &Inputs<'_, T>, phi: &[T], outputs: &mut [&mut [T]]) {
+        assert_eq!(inputs.data.len(), self.data, "as many data inputs as the problem declares");
+        let mut args = [Arg::Floats(&[][..]); 3 + MOST_DATA];
+        args[0] = inputs.theta.into();
+        args[1] = inputs.hyper[..1].into();
+        args[2] = phi.into();
+        args[3..3 + self.data].copy_from_slice(inputs.data);
+        let args = &args[..3 + self.data];
+        self.plan.run(Stage::DATA, workspace, args, &mut []);
+        self.plan.run(Stage::POINT, workspace, args, outputs);
+    }
+
+    /// f(φ, θ) of a plan made by [`value_only`](OuterPlan::value_only).
+    pub fn value(&self, workspace: &mut Workspace<T>, inputs: &Inputs<'_, T>, phi: &[T]) -> f64 {
+        let mut value = [T::zero()];
+        self.run(workspace, inputs, phi, &mut [&mut value]);
+        value[0].to_f64()
+    }
+
+    /// f(φ, θ); writes ∂f/∂φ, and ∂f/∂θ (zeros where f does not depend on θ).
+    pub fn gradient(
+        &self,
+        workspace: &mut Workspace<T>,
+        inputs: &Inputs<'_, T>,
+        phi: &[T],
+        in_phi: &mut [T],
+        in_theta: &mut [T],
+    ) -> f64 {
+        let mut value = [T::zero()];
+        if !self.in_theta {
+            in_theta.fill(T::zero());
+        }
+        let mut outputs = [&mut value[..], in_phi, in_theta];
+        let count = 2 + usize::from(self.in_theta);
+        self.run(workspace, inputs, phi, &mut outputs[..count]);
+        value[0].to_f64()
+    }
+}
