@@ -16,6 +16,7 @@ mod dense;
 mod gmres;
 mod minres;
 mod neumann;
+mod secant;
 mod space;
 
 use std::fmt;
@@ -25,6 +26,7 @@ pub use dense::Dense;
 pub use gmres::Gmres;
 pub use minres::Minres;
 pub use neumann::Neumann;
+pub use secant::SecantPairs;
 pub use space::{Parts, Room, SolverSpace};
 
 /// A square matrix, known by its products.
