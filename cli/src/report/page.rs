@@ -28,7 +28,10 @@ pub fn paragraph(text: &str) -> String {
 
 /// A picture with a caption under it.
 pub fn figure(picture: &str, caption: &str) -> String {
-    format!("<figure>\n{picture}\n<figcaption>{}</figcaption>\n</figure>\n", escape(caption))
+    format!(
+        "<figure>\n<div class=\"scroll\">{picture}</div>\n<figcaption>{}</figcaption>\n</figure>\n",
+        escape(caption)
+    )
 }
 
 /// A table whose first column is a heading; the first row too, if `headed`.
@@ -57,7 +60,7 @@ h2{font-size:1.2rem;margin:2.5rem 0 .75rem}
 p,figcaption{color:var(--muted);margin:.5rem 0;max-width:48rem}
 .lead{font-size:1.25rem;color:var(--text)}
 figure{margin:0 0 1.5rem}
-figure svg{width:100%;height:auto;display:block}
+figure svg{width:100%;min-width:36rem;height:auto;display:block}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums}
 th,td{text-align:left;padding:.3rem 1.2rem .3rem 0;border-bottom:1px solid var(--line);vertical-align:top}
