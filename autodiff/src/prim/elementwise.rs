@@ -16,7 +16,7 @@ use crate::tape::{MaskRepr, Repr};
 /// Axes along which every operand is constant are left out of the work: f(broadcast u, broadcast v) is
 /// recorded as broadcast f(u, v).
 #[track_caller]
-fn record(prim: Prim, kind: Kind, tape: &Tape, operands: &[NodeId]) -> NodeId {
+pub(super) fn record(prim: Prim, kind: Kind, tape: &Tape, operands: &[NodeId]) -> NodeId {
     let shapes: SmallVec<[Shape; 3]> =
         operands.iter().map(|&id| tape.read(|g| g.nodes[id.index()].shape.clone())).collect();
     let mut shape = Shape::scalar();

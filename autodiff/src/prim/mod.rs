@@ -4,6 +4,8 @@
 //! the tangents, and [`transpose`] knows how each linear primitive sends a cotangent back. Reverse mode
 //! needs nothing else (see [`crate::transform`]).
 //!
+//! [`batch`] says what each primitive is with one more axis in front, for `vmap`.
+//!
 //! | file | primitives | tangent | transpose |
 //! |---|---|---|---|
 //! | [`elementwise`] | the rules of [`crate::rules`], comparisons, select | the rule, recorded | a product with the coefficient |
@@ -11,12 +13,15 @@
 //! | [`product`] | matmul, conv2d | both product rules | the other faces of the trilinear form |
 //! | [`index`] | gather, scatter-add, arg max, one-hot | the same, of the tangent | each other |
 
+mod batch;
 mod elementwise;
 mod index;
 mod product;
 mod structure;
 
 use smallvec::SmallVec;
+
+pub(crate) use batch::{Operand, batch, whole};
 
 use crate::tape::{Node, Prim, Tape, Var};
 

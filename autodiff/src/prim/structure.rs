@@ -12,12 +12,12 @@ use crate::rules::{BinaryOp, UnaryOp};
 use crate::shape::{Axes, Shape};
 use crate::tape::{Kind, Node, NodeId, Operands, Prim, Repr, Tape, Var};
 
-fn intern(tape: &Tape, prim: Prim, operand: NodeId, shape: Shape) -> NodeId {
+pub(super) fn intern(tape: &Tape, prim: Prim, operand: NodeId, shape: Shape) -> NodeId {
     let kind = tape.read(|g| g.nodes[operand.index()].kind);
     tape.intern(Node { prim, operands: smallvec![operand], shape, kind })
 }
 
-fn shape_of(tape: &Tape, id: NodeId) -> Shape {
+pub(super) fn shape_of(tape: &Tape, id: NodeId) -> Shape {
     tape.read(|g| g.nodes[id.index()].shape.clone())
 }
 
@@ -156,7 +156,7 @@ fn sum<'t>(tape: &'t Tape, id: NodeId, axes: &[usize]) -> Var<'t> {
 
 // ---- reshape, permute ----
 
-fn reshape(tape: &Tape, id: NodeId, shape: Shape) -> NodeId {
+pub(super) fn reshape(tape: &Tape, id: NodeId, shape: Shape) -> NodeId {
     let node = tape.get(id);
     if node.shape == shape {
         return id;
@@ -171,7 +171,7 @@ fn reshape(tape: &Tape, id: NodeId, shape: Shape) -> NodeId {
     }
 }
 
-fn permute(tape: &Tape, id: NodeId, perm: Axes) -> NodeId {
+pub(super) fn permute(tape: &Tape, id: NodeId, perm: Axes) -> NodeId {
     let node = tape.get(id);
     let shape: Shape = perm.iter().map(|&axis| node.shape[axis]).collect();
     if let Prim::Permute(inner) = &node.prim {
@@ -195,7 +195,7 @@ fn inverse(perm: &[usize]) -> Axes {
 
 // ---- slice, assemble ----
 
-fn slice(tape: &Tape, id: NodeId, starts: Axes, shape: Shape) -> NodeId {
+pub(super) fn slice(tape: &Tape, id: NodeId, starts: Axes, shape: Shape) -> NodeId {
     let node = tape.get(id);
     if node.shape == shape {
         return id;
@@ -220,7 +220,7 @@ fn slice(tape: &Tape, id: NodeId, starts: Axes, shape: Shape) -> NodeId {
     intern(tape, Prim::Slice(starts), id, shape)
 }
 
-fn assemble(tape: &Tape, operands: Operands, offsets: SmallVec<[Axes; 2]>, shape: Shape) -> NodeId {
+pub(super) fn assemble(tape: &Tape, operands: Operands, offsets: SmallVec<[Axes; 2]>, shape: Shape) -> NodeId {
     if operands.len() == 1 && shape_of(tape, operands[0]) == shape {
         return operands[0];
     }

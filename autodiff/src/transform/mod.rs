@@ -4,6 +4,7 @@
 //! forward mode     jvp     evaluate on duals
 //! reverse mode     vjp     evaluate on duals, transpose the linear part
 //! Hessian-vector   hvp     evaluate the gradient on duals
+//! many at once     vmap    evaluate with one more axis
 //! ```
 //!
 //! The variables differentiated with respect to are inputs, or values made variables by
@@ -11,9 +12,11 @@
 
 mod jvp;
 mod vjp;
+mod vmap;
 
 pub use jvp::{jvp, jvp_structural};
 pub use vjp::{grad, vjp, vjp_structural};
+pub use vmap::{Batched, vmap};
 
 use crate::tape::Var;
 

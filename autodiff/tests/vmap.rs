@@ -1,0 +1,98 @@
+//! A batch of programs gives each the bits that it gives alone.
+
+use autodiff::check::PRIMITIVES;
+use autodiff::{Arg, Batched, Options, Plan, Real, Stage, Tape, Var, grad, hvp, vmap};
+
+const MEMBERS: usize = 3;
+
+/// Numbers in (0, 1), the same everywhere.
+fn numbers(seed: u64, n: usize) -> Vec<f64> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 11) as f64 / (1_u64 << 53) as f64
+    };
+    (0..n).map(|_| next()).collect()
+}
+
+fn evaluate(tape: &Tape, outputs: &[Var<'_>], inputs: &[Arg<'_, f64>], fuse: bool) -> Vec<Vec<f64>> {
+    let outputs: Vec<_> = outputs.iter().map(|&y| (Stage::POINT, y)).collect();
+    Plan::staged(tape, &outputs, Options { fuse, ..Options::default() }).evaluate_args(inputs)
+}
+
+/// Every primitive, its gradient and its products, for a batch of points and for a batch of directions.
+#[test]
+fn a_batch_has_the_bits_of_its_members() {
+    for (i, p) in PRIMITIVES.iter().enumerate() {
+        let tape = Tape::new();
+        let (x, v) = (tape.input("x", p.len, Stage::POINT), tape.input("v", p.len, Stage::POINT));
+        let y = (p.record)(x);
+        let f = y.tanh().sum_all();
+        let outputs = [y, grad(f, &[x])[0], hvp(f, &[x], &[(x, v)])[0]];
+        let (xs, vs) =
+            (tape.input("xs", [MEMBERS, p.len], Stage::POINT), tape.input("vs", [MEMBERS, p.len], Stage::POINT));
+        let batches = [
+            vmap(&outputs, &[Batched::Values(x, xs), Batched::Values(v, vs)]),
+            vmap(&outputs, &[Batched::Values(x, xs)]),
+            vmap(&outputs, &[Batched::Values(v, vs)]),
+        ];
+        let (low, high) = p.domain;
+        let point: Vec<f64> = numbers(i as u64, MEMBERS * p.len).iter().map(|r| low + (high - low) * r).collect();
+        let direction = numbers(100 + i as u64, MEMBERS * p.len);
+        let part = |of: &[f64], k: usize| of[k * p.len..][..p.len].to_vec();
+        for fuse in [true, false] {
+            for (b, batch) in batches.iter().enumerate() {
+                let (x0, v0) = (part(&point, 0), part(&direction, 0));
+                let inputs = [&x0, &v0, &point, &direction].map(|x| Arg::Floats(x));
+                let all = evaluate(&tape, batch, &inputs, fuse);
+                for k in 0..MEMBERS {
+                    let at = |moves: bool, of: &[f64]| part(of, if moves { k } else { 0 });
+                    let (own, along) = (at(b < 2, &point), at(b != 1, &direction));
+                    let one =
+                        evaluate(&tape, &outputs, &[&own, &along, &point, &direction].map(|x| Arg::Floats(x)), fuse);
+                    for (all, one) in all.iter().zip(&one) {
+                        assert_eq!(all[k * one.len()..][..one.len()], *one, "{}, batch {b}, member {k}", p.name);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn indices_can_be_shared_or_their_own() {
+    let tape = Tape::new();
+    let table = tape.input("table", [4, 3], Stage::POINT);
+    let rows = tape.indices("rows", 5, 4, Stage::POINT);
+    let picked = table.gather(rows).tanh();
+    let outputs = [picked, picked.scatter_add(rows, 4), rows.one_hot(), grad(picked.sum_all(), &[table])[0]];
+    let tables = tape.input("tables", [MEMBERS, 4, 3], Stage::POINT);
+    let all_rows = tape.indices("all rows", [MEMBERS, 5], 4, Stage::POINT);
+    let (of_tables, of_rows) = (Batched::Values(table, tables), Batched::Indices(rows, all_rows));
+    let values = numbers(7, MEMBERS * 12);
+    let indices: Vec<u32> = (0..MEMBERS * 5).map(|i| (i * i + i / 5) as u32 % 4).collect();
+    for (over, own_table, own_rows) in
+        [(vec![of_tables], true, false), (vec![of_rows], false, true), (vec![of_tables, of_rows], true, true)]
+    {
+        let inputs = |table: usize, rows: usize| {
+            let (t, r) = (&values[table * 12..][..12], &indices[rows * 5..][..5]);
+            [Arg::Floats(t), Arg::Indices(r), Arg::Floats(&values), Arg::Indices(&indices)]
+        };
+        let all = evaluate(&tape, &vmap(&outputs, &over), &inputs(0, 0), true);
+        for k in 0..MEMBERS {
+            let at = |own: bool| if own { k } else { 0 };
+            let one = evaluate(&tape, &outputs, &inputs(at(own_table), at(own_rows)), true);
+            for (all, one) in all.iter().zip(&one) {
+                assert_eq!(all[k * one.len()..][..one.len()], *one, "member {k}");
+            }
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "vmap: a batch of 2 of")]
+fn a_batch_of_another_shape_panics() {
+    let tape = Tape::new();
+    let (x, xs) = (tape.input("x", 3, Stage::POINT), tape.input("xs", [2, 4], Stage::POINT));
+    let _ = vmap(&[x.exp()], &[Batched::Values(x, xs)]);
+}
