@@ -28,7 +28,7 @@ pub struct CompareArgs {
     /// The folder to write accuracy.csv, memory.csv and the figures to.
     #[arg(long, value_name = "DIR", default_value = "compare")]
     out: PathBuf,
-    /// Measure everything, which takes hours on two cores.
+    /// Measure everything, which takes up to an hour on two cores.
     #[arg(long)]
     full: bool,
     /// Measure next to nothing, in seconds: to see what is written.
