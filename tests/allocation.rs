@@ -5,7 +5,10 @@ use autodiff::{Arg, Options, Plan, Stage, Tape, grad};
 use integration::Numbers;
 use meta::inner::{Derivative, GradientDescent, Hyper, InnerPlan, Inputs};
 use meta::linear::Cg;
-use meta::method::{FirstOrder, Implicit, InnerStop, Keep, Method, Reptile, Unrolled};
+use meta::method::{
+    EvolutionStrategies, FiniteDifference, FirstOrder, ForwardMode, Hyperparameter, Implicit, InnerStop, Keep, Method,
+    Reptile, Unrolled,
+};
 use meta::problem::FewShot;
 use meta::tasks::{Episode, Glyphs, Split, Targets, TaskStream};
 use nn::{Init, Model, Statistics};
@@ -84,7 +87,7 @@ fn an_inner_step_and_a_product_allocate_nothing() {
 fn a_steady_state_meta_gradient_allocates_nothing() {
     let (problem, theta, episode) = problem();
     let stop = InnerStop::Steps(3);
-    let methods: [Box<dyn Method<f32>>; 8] = [
+    let methods: [Box<dyn Method<f32>>; 11] = [
         Box::new(Implicit::new(&problem, stop, Box::new(Cg::iterations(4)))),
         Box::new(Implicit::new(&problem, stop, Box::new(Cg::tolerance(1e-3, 20)))),
         Box::new(Unrolled::new(&problem, 4, Keep::Everything)),
@@ -93,11 +96,15 @@ fn a_steady_state_meta_gradient_allocates_nothing() {
         Box::new(Unrolled::new(&problem, 4, Keep::Last(2))),
         Box::new(FirstOrder::new(&problem, 4)),
         Box::new(Reptile::new(&problem, 4)),
+        Box::new(FiniteDifference::new(&problem, 4)),
+        Box::new(EvolutionStrategies::new(&problem, 2).with_pairs(2)),
+        Box::new(ForwardMode::new(&problem, 4, &[Hyperparameter::Lambda, Hyperparameter::Theta(0)])),
     ];
     let hyper = Hyper { lambda: 0.5, rate: 0.1 };
     for (i, method) in methods.iter().enumerate() {
         let mut worker = method.worker();
-        let mut gradient = theta.clone();
+        // Forward mode has a number for each of its two hyperparameters.
+        let mut gradient = vec![0.0; if i == 10 { 2 } else { theta.len() }];
         let data = args(&episode);
         worker.gradient(&theta, hyper, &data, &mut gradient);
         let count = allocations(|| {

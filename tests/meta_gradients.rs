@@ -1,84 +1,14 @@
 //! Meta-gradients against closed forms, dense solves, finite differences and each other.
 
-use autodiff::{Arg, Element, Options, Plan, Stage, Tape, grad, hvp};
-use integration::{Numbers, Quadratic, dense_solve, relative_error, symmetric};
+use autodiff::{Arg, Options, Plan, Stage, Tape, grad, hvp};
+use integration::{Case, Numbers, Quadratic, dense_solve, gradient, relative_error, sinusoid};
 use meta::inner::Hyper;
 use meta::linear::{Cg, Status};
 use meta::method::{FirstOrder, Implicit, InnerStop, Keep, Method, Reptile, Unrolled};
 use meta::problem::{At, FewShot, Problem};
-use meta::tasks::{Glyphs, Sinusoid, Split, TaskStream};
+use meta::tasks::{Glyphs, Split};
 use meta::train::{EpisodeTasks, MetaBatch};
 use nn::{Init, Model};
-
-/// dF/dθ of one task.
-fn gradient<T: Element>(
-    method: &dyn Method<T>,
-    theta: &[T],
-    hyper: Hyper,
-    data: &[Arg<'_, T>],
-) -> (Vec<T>, meta::Report) {
-    let mut out = vec![T::zero(); theta.len()];
-    let report = method.worker().gradient(theta, hyper, data, &mut out);
-    (out, report)
-}
-
-/// A quadratic task with known eigenvalues.
-struct Case {
-    n: usize,
-    a: Vec<f64>,
-    b: Vec<f64>,
-    c: Vec<f64>,
-    theta: Vec<f64>,
-}
-
-impl Case {
-    fn new(eigenvalues: &[f64], seed: u64) -> Self {
-        let n = eigenvalues.len();
-        let mut numbers = Numbers::new(seed);
-        let (b, c, theta) = (numbers.vec(n), numbers.vec(n), numbers.vec(n));
-        Case { n, a: symmetric(eigenvalues, seed), b, c, theta }
-    }
-
-    fn data(&self) -> [Arg<'_, f64>; 3] {
-        [(&self.a).into(), (&self.b).into(), (&self.c).into()]
-    }
-
-    /// A + λI
-    fn regularised(&self, lambda: f64) -> Vec<f64> {
-        let n = self.n;
-        (0..n * n).map(|i| self.a[i] + if i / n == i % n { lambda } else { 0.0 }).collect()
-    }
-
-    /// φ* = (A + λI)⁻¹ (b + λθ) and dF/dθ = λ (A + λI)⁻¹ (φ* − c).
-    fn exact(&self, lambda: f64) -> Vec<f64> {
-        let m = self.regularised(lambda);
-        let right: Vec<f64> = self.b.iter().zip(&self.theta).map(|(b, t)| b + lambda * t).collect();
-        let phi = dense_solve(&m, &right);
-        let v: Vec<f64> = phi.iter().zip(&self.c).map(|(p, c)| p - c).collect();
-        dense_solve(&m, &v).into_iter().map(|x| lambda * x).collect()
-    }
-
-    /// The gradient through K steps in closed form: φ_{k+1} = M φ_k + α (b + λθ) with M = I − α(A + λI), so
-    /// dφ_K/dθ = M^K + αλ Σ_{j<K} M^j, symmetric.
-    fn unrolled(&self, lambda: f64, rate: f64, steps: usize) -> Vec<f64> {
-        let (n, m) = (self.n, self.regularised(lambda));
-        let times = |x: &[f64]| -> Vec<f64> {
-            (0..n).map(|i| x[i] - rate * (0..n).map(|j| m[i * n + j] * x[j]).sum::<f64>()).collect()
-        };
-        let mut phi = self.theta.clone();
-        for _ in 0..steps {
-            phi =
-                times(&phi).iter().enumerate().map(|(i, p)| p + rate * (self.b[i] + lambda * self.theta[i])).collect();
-        }
-        let mut power: Vec<f64> = phi.iter().zip(&self.c).map(|(p, c)| p - c).collect();
-        let mut sum = vec![0.0; n];
-        for _ in 0..steps {
-            sum.iter_mut().zip(&power).for_each(|(s, p)| *s += p);
-            power = times(&power);
-        }
-        power.iter().zip(&sum).map(|(p, s)| p + rate * lambda * s).collect()
-    }
-}
 
 const KEEPS: [Keep; 6] = [
     Keep::Everything,
@@ -169,34 +99,6 @@ fn truncation_runs_from_first_order_to_the_full_gradient() {
         let descent: f64 = (0..3).map(|j| case.a[i * 3 + j] * case.theta[j]).sum::<f64>() - case.b[i];
         assert!((moved - hyper.rate * descent).abs() < 1e-14);
     }
-}
-
-/// A task in f64, owned.
-struct Owned {
-    values: [Vec<f64>; 4],
-}
-
-impl Owned {
-    fn args(&self) -> [Arg<'_, f64>; 4] {
-        [0, 1, 2, 3].map(|i| Arg::Floats(&self.values[i]))
-    }
-}
-
-fn sinusoid(spec: &str, prox: bool, k: u64) -> (FewShot, Vec<f64>, Owned) {
-    let model: Model = spec.parse().unwrap();
-    let stream = Sinusoid::new(7, 10, 10).unwrap();
-    let mut episode = meta::tasks::Episode::empty_for(stream.shape());
-    stream.sample(Split::Train, k, &mut episode);
-    let double = |v: &[f32]| v.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
-    let targets = |t: &meta::tasks::Targets| match t {
-        meta::tasks::Targets::Values(v) => double(v),
-        meta::tasks::Targets::Classes(_) => unreachable!("sinusoids are regressed"),
-    };
-    let values =
-        [double(&episode.support.x), targets(&episode.support.y), double(&episode.query.x), targets(&episode.query.y)];
-    let mut numbers = Numbers::new(k);
-    let theta = model.init(Init::PyTorch, &mut || 0.5 * (numbers.next() + 1.0));
-    (FewShot::new(model, 10, 10, prox), theta, Owned { values })
 }
 
 /// The issue's own bar: one iMAML meta-gradient on a sinusoid against a dense solve, f64, to 1e-10.

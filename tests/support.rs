@@ -1,7 +1,11 @@
 //! What several tests need: dense linear algebra, a quadratic bi-level problem with a closed form, random data.
 
-use autodiff::{Tape, Var};
-use meta::problem::{At, Data, DataSpec, Problem};
+use autodiff::{Arg, Element, Tape, Var};
+use meta::inner::Hyper;
+use meta::method::Method;
+use meta::problem::{At, Data, DataSpec, FewShot, Problem};
+use meta::tasks::{Sinusoid, Split, Targets, TaskStream};
+use nn::{Init, Model};
 
 /// ‖a − b‖ / ‖b‖, or ‖a − b‖ where b is 0.
 pub fn relative_error(a: &[f64], b: &[f64]) -> f64 {
@@ -121,4 +125,112 @@ impl Problem for Quadratic {
         let declare = |spec: DataSpec| Data::Values(tape.input(spec.name, spec.shape, autodiff::Stage::DATA));
         self.data().into_iter().map(declare).collect()
     }
+}
+
+/// dF/dθ of one task.
+pub fn gradient<T: Element>(
+    method: &dyn Method<T>,
+    theta: &[T],
+    hyper: Hyper,
+    data: &[Arg<'_, T>],
+) -> (Vec<T>, meta::Report) {
+    let mut out = vec![T::zero(); theta.len()];
+    let report = method.worker().gradient(theta, hyper, data, &mut out);
+    (out, report)
+}
+
+/// A quadratic task with known eigenvalues.
+pub struct Case {
+    /// |φ|
+    pub n: usize,
+    /// A, row-major.
+    pub a: Vec<f64>,
+    /// b
+    pub b: Vec<f64>,
+    /// c
+    pub c: Vec<f64>,
+    /// θ
+    pub theta: Vec<f64>,
+}
+
+impl Case {
+    /// A with these eigenvalues; the rest is drawn.
+    pub fn new(eigenvalues: &[f64], seed: u64) -> Self {
+        let n = eigenvalues.len();
+        let mut numbers = Numbers::new(seed);
+        let (b, c, theta) = (numbers.vec(n), numbers.vec(n), numbers.vec(n));
+        Case { n, a: symmetric(eigenvalues, seed), b, c, theta }
+    }
+
+    /// As [`Quadratic`] declares it.
+    pub fn data(&self) -> [Arg<'_, f64>; 3] {
+        [(&self.a).into(), (&self.b).into(), (&self.c).into()]
+    }
+
+    /// A + λI
+    pub fn regularised(&self, lambda: f64) -> Vec<f64> {
+        let n = self.n;
+        (0..n * n).map(|i| self.a[i] + if i / n == i % n { lambda } else { 0.0 }).collect()
+    }
+
+    /// φ* = (A + λI)⁻¹ (b + λθ) and dF/dθ = λ (A + λI)⁻¹ (φ* − c).
+    pub fn exact(&self, lambda: f64) -> Vec<f64> {
+        let m = self.regularised(lambda);
+        let right: Vec<f64> = self.b.iter().zip(&self.theta).map(|(b, t)| b + lambda * t).collect();
+        let phi = dense_solve(&m, &right);
+        let v: Vec<f64> = phi.iter().zip(&self.c).map(|(p, c)| p - c).collect();
+        dense_solve(&m, &v).into_iter().map(|x| lambda * x).collect()
+    }
+
+    /// The gradient through K steps in closed form: φ_{k+1} = M φ_k + α (b + λθ) with M = I − α(A + λI), so
+    /// dφ_K/dθ = M^K + αλ Σ_{j<K} M^j, symmetric.
+    pub fn unrolled(&self, lambda: f64, rate: f64, steps: usize) -> Vec<f64> {
+        let (n, m) = (self.n, self.regularised(lambda));
+        let times = |x: &[f64]| -> Vec<f64> {
+            (0..n).map(|i| x[i] - rate * (0..n).map(|j| m[i * n + j] * x[j]).sum::<f64>()).collect()
+        };
+        let mut phi = self.theta.clone();
+        for _ in 0..steps {
+            phi =
+                times(&phi).iter().enumerate().map(|(i, p)| p + rate * (self.b[i] + lambda * self.theta[i])).collect();
+        }
+        let mut power: Vec<f64> = phi.iter().zip(&self.c).map(|(p, c)| p - c).collect();
+        let mut sum = vec![0.0; n];
+        for _ in 0..steps {
+            sum.iter_mut().zip(&power).for_each(|(s, p)| *s += p);
+            power = times(&power);
+        }
+        power.iter().zip(&sum).map(|(p, s)| p + rate * lambda * s).collect()
+    }
+}
+
+/// A task in f64, owned.
+pub struct Owned {
+    /// Support and query, x and y.
+    pub values: [Vec<f64>; 4],
+}
+
+impl Owned {
+    /// In the order that the problem declares.
+    pub fn args(&self) -> [Arg<'_, f64>; 4] {
+        [0, 1, 2, 3].map(|i| Arg::Floats(&self.values[i]))
+    }
+}
+
+/// Task k of the sine curves, 10 points and 10, and a network at an initialisation drawn for it.
+pub fn sinusoid(spec: &str, prox: bool, k: u64) -> (FewShot, Vec<f64>, Owned) {
+    let model: Model = spec.parse().unwrap();
+    let stream = Sinusoid::new(7, 10, 10).unwrap();
+    let mut episode = meta::tasks::Episode::empty_for(stream.shape());
+    stream.sample(Split::Train, k, &mut episode);
+    let double = |v: &[f32]| v.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
+    let targets = |t: &Targets| match t {
+        Targets::Values(v) => double(v),
+        Targets::Classes(_) => unreachable!("sinusoids are regressed"),
+    };
+    let values =
+        [double(&episode.support.x), targets(&episode.support.y), double(&episode.query.x), targets(&episode.query.y)];
+    let mut numbers = Numbers::new(k);
+    let theta = model.init(Init::PyTorch, &mut || 0.5 * (numbers.next() + 1.0));
+    (FewShot::new(model, 10, 10, prox), theta, Owned { values })
 }

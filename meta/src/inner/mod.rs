@@ -12,8 +12,10 @@
 //!
 //! since ∇²_φφG is symmetric and the mixed block of the full Hessian is the transpose of the other.
 
+mod differences;
 mod gradient_descent;
 mod outer;
+mod pushforward;
 mod run;
 mod solver;
 mod step;
@@ -38,6 +40,11 @@ pub enum Derivative {
     Hessian,
     /// w ↦ (∂S/∂state)ᵀ w and (∂S/∂θ)ᵀ w.
     Pullback,
+    /// (ṡ, θ̇, λ̇, α̇) ↦ ∂S/∂state ṡ + ∂S/∂θ θ̇ + ∂S/∂λ λ̇ + ∂S/∂α α̇.
+    Pushforward,
+    /// w ↦ the pullback of the step up to the gradient that it is made with; in the adjoint stage ∇_φG and ∇_θG. For
+    /// methods that take no second derivative of G.
+    Differences,
 }
 
 /// Numbers that scale the inner problem, the same for all tasks.
@@ -119,13 +126,15 @@ impl<T: Element> InnerPlan<T> {
         }
         let varying = Varying::of(problem, step);
         let theta = tape.input("theta", theta_dim, Stage::DATA);
-        let lambda = tape.input("lambda", [1], Stage::DATA).reshape([]);
-        let rate = tape.input("rate", [1], Stage::DATA).reshape([]);
+        let hyper = ["lambda", "rate"].map(|name| tape.input(name, [1], Stage::DATA));
+        let [lambda, rate] = hyper.map(|h| h.reshape([]));
         let state = tape.input("state", state_len, Stage::POINT);
-        let direction = match derivative {
-            Derivative::Pullback => tape.input("direction", state_len, Stage::DIRECTION),
-            _ => tape.input("direction", dim, Stage::DIRECTION),
+        let direction_len = match derivative {
+            Derivative::None | Derivative::Hessian => dim,
+            Derivative::Pullback | Derivative::Differences => state_len,
+            Derivative::Pushforward => state_len + theta_dim + 2,
         };
+        let direction = tape.input("direction", direction_len, Stage::DIRECTION);
         let solution = tape.input("solution", dim, Stage::ADJOINT);
         let data = problem.declare(&tape);
         assert!(data.len() <= MOST_DATA, "a problem has at most {MOST_DATA} data inputs");
@@ -170,6 +179,16 @@ impl<T: Element> InnerPlan<T> {
                     in_theta = true;
                     outputs.push((Stage::DIRECTION, mixed));
                 }
+            }
+            Derivative::Pushforward => {
+                let step = pushforward::Step { state, phi, theta, hyper, gradient, gradient_variable, next };
+                let tangent = step.tangent(direction);
+                outputs.push((Stage::DIRECTION, tangent.unwrap_or_else(|| Var::full(&tape, 0.0, state_len))));
+            }
+            Derivative::Differences => {
+                let gradients = [gradient, gradients[1]];
+                let step = differences::Step { tape: &tape, state, phi, theta, gradients, next };
+                in_theta = step.record(gradient_variable, direction, &mut outputs);
             }
         }
         let plan = Plan::staged(&tape, &outputs, Options::default());

@@ -9,11 +9,12 @@ use crate::problem::{At, Problem};
 pub struct OuterPlan<T> {
     plan: Plan<T>,
     in_theta: bool,
+    in_lambda: bool,
     data: usize,
 }
 
 impl<T: Element> OuterPlan<T> {
-    /// Records and compiles f(φ, θ), ∂f/∂φ and, where there is one, ∂f/∂θ.
+    /// Records and compiles f(φ, θ), ∂f/∂φ and, where there are such, ∂f/∂θ and ∂f/∂λ.
     pub fn new(problem: &dyn Problem) -> Self {
         Self::compile(problem, true)
     }
@@ -27,21 +28,23 @@ impl<T: Element> OuterPlan<T> {
         let tape = Tape::new();
         let dim = problem.dim();
         let theta = tape.input("theta", problem.theta_dim(), Stage::DATA);
-        let lambda = tape.input("lambda", [1], Stage::DATA).reshape([]);
+        let lambda = tape.input("lambda", [1], Stage::DATA);
         let phi = tape.input("phi", dim, Stage::POINT);
         let data = problem.declare(&tape);
         let count = data.len();
-        let value = problem.outer(&At::new(phi, theta, lambda, data));
+        let value = problem.outer(&At::new(phi, theta, lambda.reshape([]), data));
         let mut outputs = vec![(Stage::POINT, value)];
-        let mut in_theta = false;
+        let (mut in_theta, mut in_lambda) = (false, false);
         if gradient {
-            let gradients = vjp_structural(&[(value, Var::one())], &[phi, theta]);
+            let gradients = vjp_structural(&[(value, Var::one())], &[phi, theta, lambda]);
             outputs.push((Stage::POINT, gradients[0].unwrap_or_else(|| Var::full(&tape, 0.0, dim))));
             outputs.extend(gradients[1].map(|g| (Stage::POINT, g)));
             in_theta = gradients[1].is_some();
+            outputs.extend(gradients[2].map(|g| (Stage::POINT, g)));
+            in_lambda = gradients[2].is_some();
         }
         let plan = Plan::staged(&tape, &outputs, Options::default());
-        OuterPlan { plan, in_theta, data: count }
+        OuterPlan { plan, in_theta, in_lambda, data: count }
     }
 
     /// The compiled plan.
@@ -77,13 +80,28 @@ impl<T: Element> OuterPlan<T> {
         in_phi: &mut [T],
         in_theta: &mut [T],
     ) -> f64 {
-        let mut value = [T::zero()];
+        self.gradient_with_lambda(workspace, inputs, phi, in_phi, in_theta).0
+    }
+
+    /// As [`gradient`](OuterPlan::gradient); beside f, ∂f/∂λ.
+    pub fn gradient_with_lambda(
+        &self,
+        workspace: &mut Workspace<T>,
+        inputs: &Inputs<'_, T>,
+        phi: &[T],
+        in_phi: &mut [T],
+        in_theta: &mut [T],
+    ) -> (f64, f64) {
+        let (mut value, mut in_lambda) = ([T::zero()], [T::zero()]);
         if !self.in_theta {
             in_theta.fill(T::zero());
         }
-        let mut outputs = [&mut value[..], in_phi, in_theta];
-        let count = 2 + usize::from(self.in_theta);
-        self.run(workspace, inputs, phi, &mut outputs[..count]);
-        value[0].to_f64()
+        match (self.in_theta, self.in_lambda) {
+            (true, true) => self.run(workspace, inputs, phi, &mut [&mut value, in_phi, in_theta, &mut in_lambda]),
+            (true, false) => self.run(workspace, inputs, phi, &mut [&mut value, in_phi, in_theta]),
+            (false, true) => self.run(workspace, inputs, phi, &mut [&mut value, in_phi, &mut in_lambda]),
+            (false, false) => self.run(workspace, inputs, phi, &mut [&mut value, in_phi]),
+        }
+        (value[0].to_f64(), in_lambda[0].to_f64())
     }
 }

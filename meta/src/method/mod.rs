@@ -3,7 +3,11 @@
 //! A [`Method`] is compiled once for a problem and shared by threads; each thread takes a [`Worker`] from it,
 //! which holds its memory and takes the gradient of one task at a time.
 
+mod budget;
+mod evolution;
+mod finite_difference;
 mod first_order;
+mod forward;
 mod implicit;
 mod reptile;
 mod revolve;
@@ -11,7 +15,11 @@ mod unrolled;
 
 use autodiff::{Arg, Element};
 
+pub use budget::{OverBudget, UnrollSizes};
+pub use evolution::EvolutionStrategies;
+pub use finite_difference::FiniteDifference;
 pub use first_order::FirstOrder;
+pub use forward::{ForwardMode, Hyperparameter};
 pub use implicit::Implicit;
 pub use reptile::Reptile;
 pub use revolve::Schedule;

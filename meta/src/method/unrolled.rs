@@ -10,8 +10,9 @@
 
 use autodiff::{Arg, Block, Element, Stage, Workspace};
 
+use super::budget::{OverBudget, UnrollSizes};
 use super::revolve::Action;
-use super::{Method, Report, Schedule, Worker, take_steps};
+use super::{Method, Report, Schedule, Worker};
 use crate::inner::{Derivative, GradientDescent, Hyper, InnerPlan, OuterPlan, Run, Step};
 use crate::problem::Problem;
 
@@ -23,7 +24,7 @@ pub enum Keep {
     Everything,
     /// Every state; residuals are recomputed: K × |state| + residuals.
     Iterates,
-    /// This many states, on a binomial schedule: S × |state| + residuals.
+    /// This many states, on a binomial schedule: S × |state| + residuals. With S ≥ K this is `Iterates`.
     Checkpoints(usize),
     /// The last m points; w_{K−m} goes to θ as if φ_{K−m} were θ. m × residuals. With m = 0 this is
     /// first-order MAML.
@@ -36,6 +37,7 @@ pub struct Unrolled<T> {
     outer: OuterPlan<T>,
     steps: usize,
     keep: Keep,
+    /// Of the states that are kept, where points are run again.
     schedule: Schedule,
 }
 
@@ -48,27 +50,53 @@ impl<T: Element> Unrolled<T> {
     /// With another inner optimiser.
     pub fn with_step(problem: &dyn Problem, step: &dyn Step, steps: usize, keep: Keep) -> Self {
         let inner = InnerPlan::new(problem, step, Derivative::Pullback);
-        let schedule = match keep {
-            Keep::Checkpoints(count) => Schedule::new(steps, count),
-            _ => Schedule { actions: Vec::new() },
-        };
-        Unrolled { inner, outer: OuterPlan::new(problem), steps, keep, schedule }
+        Self::keeping(inner, OuterPlan::new(problem), steps, keep)
     }
 
-    /// Points pulled back through, blocks and states kept.
-    fn sizes(&self) -> (usize, usize, usize) {
-        match self.keep {
-            Keep::Everything => (self.steps, self.steps, self.steps),
-            Keep::Iterates => (self.steps, 0, self.steps),
-            Keep::Checkpoints(count) => (self.steps, 0, count.min(self.steps)),
-            Keep::Last(m) => (m.min(self.steps), m.min(self.steps), m.min(self.steps)),
-        }
+    /// The exact gradient through `steps` steps, keeping as much as `bytes` allow: [`Method::bytes`] is at most that.
+    /// The bits do not depend on it.
+    ///
+    /// # Errors
+    /// Where one kept state is too much, with the least that it takes.
+    ///
+    /// ```
+    /// use meta::inner::GradientDescent;
+    /// use meta::method::{Keep, Method, Unrolled};
+    /// use meta::FewShot;
+    ///
+    /// let problem = FewShot::new("mlp:1-40-40-1".parse().unwrap(), 10, 10, false);
+    /// let within = |bytes| Unrolled::<f32>::within(&problem, &GradientDescent, 100, bytes);
+    /// let (all, few) = (within(64 << 20).unwrap(), within(400_000).unwrap());
+    /// assert_eq!(all.keep(), Keep::Everything);
+    /// assert!(matches!(few.keep(), Keep::Checkpoints(_)) && few.bytes() <= 400_000);
+    /// assert!(within(1_000).is_err_and(|e| e.least > 1_000));
+    /// ```
+    pub fn within(problem: &dyn Problem, step: &dyn Step, steps: usize, bytes: usize) -> Result<Self, OverBudget> {
+        let inner = InnerPlan::new(problem, step, Derivative::Pullback);
+        let outer = OuterPlan::new(problem);
+        let keep = Keep::within(&UnrollSizes::of(&inner, &outer), steps, bytes)?;
+        Ok(Self::keeping(inner, outer, steps, keep))
+    }
+
+    fn keeping(inner: InnerPlan<T>, outer: OuterPlan<T>, steps: usize, keep: Keep) -> Self {
+        let (blocks, states) = keep.counts(steps);
+        let schedule = if blocks == 0 && !matches!(keep, Keep::Last(_)) {
+            Schedule::new(steps, states)
+        } else {
+            Schedule { actions: Vec::new() }
+        };
+        Unrolled { inner, outer, steps, keep, schedule }
+    }
+
+    /// What it keeps.
+    pub fn keep(&self) -> Keep {
+        self.keep
     }
 }
 
 impl<T: Element> Method<T> for Unrolled<T> {
     fn shared_worker(&self, threads: usize) -> Box<dyn Worker<T> + '_> {
-        let (_, blocks, states) = self.sizes();
+        let (blocks, states) = self.keep.counts(self.steps);
         let zeros = |n| vec![T::zero(); n];
         Box::new(UnrolledWorker {
             method: self,
@@ -84,11 +112,7 @@ impl<T: Element> Method<T> for Unrolled<T> {
     }
 
     fn bytes(&self) -> usize {
-        let (_, blocks, states) = self.sizes();
-        let vectors =
-            (self.inner.dim() + self.inner.theta_dim() + (2 + states) * self.inner.state_len()) * size_of::<T>();
-        let blocks = blocks * self.inner.plan().kept_bytes(Stage::POINT);
-        Run::bytes(&self.inner) + self.outer.plan().bytes() + vectors + blocks
+        UnrollSizes::of(&self.inner, &self.outer).bytes(self.keep, self.steps)
     }
 
     fn flops(&self, report: &Report) -> u64 {
@@ -113,22 +137,13 @@ struct UnrolledWorker<'m, T> {
 }
 
 impl<T: Element> UnrolledWorker<'_, T> {
-    /// Forward through all steps, keeping the points from step `first` on.
-    fn forward(&mut self, theta: &[T], data: &[Arg<'_, T>], first: usize) -> Report {
-        let Unrolled { inner, steps, .. } = self.method;
-        let mut report = Report::default();
-        for k in 0..*steps {
-            let kept = k.checked_sub(first);
-            if let Some(state) = kept.and_then(|i| self.states.get_mut(i)) {
-                state.copy_from_slice(&self.run.state);
-            }
-            let measured = self.run.advance(inner, theta, data, k);
-            report.saw(measured);
-            if let Some(block) = kept.and_then(|i| self.blocks.get_mut(i)) {
-                self.run.workspace.swap(Stage::POINT, block);
-            }
-        }
-        report
+    /// φ_K ← `run.state`, w ← ∂f/∂φ_K, gradient ← ∂f/∂θ.
+    fn measure(&mut self, theta: &[T], data: &[Arg<'_, T>], gradient: &mut [T]) -> f64 {
+        let Unrolled { inner, outer, .. } = self.method;
+        self.phi.copy_from_slice(&self.run.state[..inner.dim()]);
+        self.w.fill(T::zero());
+        let (_, _, _, inputs) = self.run.parts(theta, data);
+        outer.gradient(&mut self.outer, &inputs, &self.phi, &mut self.w[..inner.dim()], gradient)
     }
 
     /// w ← (∂S/∂state)ᵀ w at `run.state`, whose point is in the workspace; θ's part is added to `gradient`.
@@ -141,64 +156,75 @@ impl<T: Element> UnrolledWorker<'_, T> {
             inner.plan().isa().add_scaled(T::one(), &self.in_theta, gradient);
         }
     }
+
+    /// Forward through all steps, keeping the last points; then back through those.
+    fn through_points(&mut self, theta: &[T], data: &[Arg<'_, T>], gradient: &mut [T]) -> Report {
+        let Unrolled { inner, steps, .. } = self.method;
+        let mut report = Report { products: self.blocks.len(), ..Report::default() };
+        let first = steps - self.blocks.len();
+        for k in 0..*steps {
+            if k < first {
+                report.saw(self.run.advance(inner, theta, data, k));
+                continue;
+            }
+            self.states[k - first].copy_from_slice(&self.run.state);
+            report.saw(self.run.advance(inner, theta, data, k));
+            self.run.workspace.swap(Stage::POINT, &mut self.blocks[k - first]);
+        }
+        report.query_loss = self.measure(theta, data, gradient);
+        for i in (0..self.blocks.len()).rev() {
+            self.run.workspace.swap(Stage::POINT, &mut self.blocks[i]);
+            self.run.state.copy_from_slice(&self.states[i]);
+            self.run.at_step(inner, first + i);
+            self.pull(theta, data, gradient);
+        }
+        report
+    }
+
+    /// Back through all steps on the schedule. Its first way forward is the run itself: no step is run for the query
+    /// loss alone, and none twice where all states are kept but for its own reversal.
+    fn on_schedule(&mut self, theta: &[T], data: &[Arg<'_, T>], gradient: &mut [T]) -> Report {
+        let Unrolled { inner, steps, schedule, .. } = self.method;
+        let mut report = Report::default();
+        for action in &schedule.actions {
+            match *action {
+                Action::Restore { slot, .. } => self.run.state.copy_from_slice(&self.states[slot]),
+                Action::Store { slot, .. } => self.states[slot].copy_from_slice(&self.run.state),
+                Action::Advance { from, to } => {
+                    for k in from..to {
+                        let measured = self.run.advance(inner, theta, data, k);
+                        if k == report.steps {
+                            report.saw(measured);
+                        }
+                    }
+                }
+                Action::Reverse { step } => {
+                    self.run.at_step(inner, step);
+                    let measured = self.run.look(inner, theta, data);
+                    if step + 1 == *steps {
+                        report.saw(measured);
+                        self.run.accept();
+                        report.query_loss = self.measure(theta, data, gradient);
+                        self.run.accept();
+                    }
+                    self.pull(theta, data, gradient);
+                }
+            }
+        }
+        report.products = *steps;
+        report
+    }
 }
 
 impl<T: Element> Worker<T> for UnrolledWorker<'_, T> {
     fn gradient(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>], gradient: &mut [T]) -> Report {
-        let Unrolled { inner, outer, steps, keep, schedule } = self.method;
-        let (pulled, ..) = self.method.sizes();
-        // The step that the i-th kept point is of.
-        let step = |i: usize| steps - pulled + i;
+        let inner = &self.method.inner;
         self.run.start(inner, theta, hyper, data);
-        let first = match keep {
-            // With checkpoints the way back starts from the beginning.
-            Keep::Checkpoints(_) => *steps,
-            _ => steps - pulled,
+        let report = if self.method.schedule.actions.is_empty() {
+            self.through_points(theta, data, gradient)
+        } else {
+            self.on_schedule(theta, data, gradient)
         };
-        let mut report = self.forward(theta, data, first);
-        self.phi.copy_from_slice(&self.run.state[..inner.dim()]);
-
-        self.w.fill(T::zero());
-        let (_, _, _, inputs) = self.run.parts(theta, data);
-        let w = &mut self.w[..inner.dim()];
-        report.query_loss = outer.gradient(&mut self.outer, &inputs, &self.phi, w, gradient);
-        report.products = pulled;
-
-        match keep {
-            Keep::Everything | Keep::Last(_) => {
-                for i in (0..pulled).rev() {
-                    self.run.workspace.swap(Stage::POINT, &mut self.blocks[i]);
-                    self.run.state.copy_from_slice(&self.states[i]);
-                    self.run.at_step(inner, step(i));
-                    self.pull(theta, data, gradient);
-                }
-            }
-            Keep::Iterates => {
-                for i in (0..pulled).rev() {
-                    self.run.state.copy_from_slice(&self.states[i]);
-                    self.run.at_step(inner, step(i));
-                    self.run.look(inner, theta, data);
-                    self.pull(theta, data, gradient);
-                }
-            }
-            Keep::Checkpoints(_) => {
-                self.run.start(inner, theta, hyper, data);
-                for action in &schedule.actions {
-                    match *action {
-                        Action::Restore { slot, .. } => self.run.state.copy_from_slice(&self.states[slot]),
-                        Action::Store { slot, .. } => self.states[slot].copy_from_slice(&self.run.state),
-                        Action::Advance { from, to } => {
-                            take_steps(&mut self.run, inner, theta, data, from..to);
-                        }
-                        Action::Reverse { step } => {
-                            self.run.at_step(inner, step);
-                            self.run.look(inner, theta, data);
-                            self.pull(theta, data, gradient);
-                        }
-                    }
-                }
-            }
-        }
         inner.add_start_cotangent(&self.w, gradient);
         report
     }

@@ -62,6 +62,14 @@ impl Random {
         width * (self.unit() + self.unit() - 1.0)
     }
 
+    /// Two independent normal numbers: √(−2 ln u) (cos 2πu′, sin 2πu′) (Box & Muller 1958), u in (0, 1].
+    pub fn normals(&mut self) -> [f64; 2] {
+        let (u, angle) = (1.0 - self.uniform(0.0, 1.0), self.uniform(0.0, std::f64::consts::TAU));
+        let (sin, cos) = sin_cos(angle);
+        let radius = (-2.0 * autodiff::Real::ln(u)).sqrt();
+        [radius * cos, radius * sin]
+    }
+
     /// Uniform in 0..n, without bias: ⌊w n / 2³²⌋, drawn again in the 2³² mod n cases too many
     /// (Lemire, "Fast random integer generation in an interval", 2019).
     pub fn below(&mut self, n: u32) -> u32 {
@@ -179,6 +187,20 @@ mod tests {
         rng.distinct(30, &mut all);
         all.sort_unstable();
         assert!(all.iter().copied().eq(0..30));
+    }
+
+    #[test]
+    fn normals_have_the_moments_of_a_normal_distribution() {
+        let mut rng = Random::new("test", 0, 0, 2);
+        const N: usize = 100_000;
+        let values: Vec<f64> = (0..N / 2).flat_map(|_| rng.normals()).collect();
+        // xᵏ has the variance (2k − 1)!! − (k − 1)!!² (the latter for even k); five standard errors.
+        for (k, moment, variance) in [(1, 0.0, 1.0), (2, 1.0, 2.0), (3, 0.0, 15.0), (4, 3.0, 96.0)] {
+            let mean = values.iter().map(|x| x.powi(k)).sum::<f64>() / N as f64;
+            assert!((mean - moment).abs() < 5.0 * f64::sqrt(variance / N as f64), "moment {k}: {mean}");
+        }
+        let covariance = values.chunks_exact(2).map(|v| v[0] * v[1]).sum::<f64>() / (N / 2) as f64;
+        assert!(covariance.abs() < 5.0 / f64::sqrt((N / 2) as f64), "{covariance}");
     }
 
     #[test]
