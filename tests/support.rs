@@ -4,7 +4,7 @@ use autodiff::{Arg, Element, Tape, Var};
 use meta::inner::Hyper;
 use meta::method::Method;
 use meta::problem::{At, Data, DataSpec, FewShot, Problem};
-use meta::tasks::{Sinusoid, Split, Targets, TaskStream};
+use meta::tasks::{Episode, Sinusoid, Split, Targets, TaskStream};
 use nn::{Init, Model};
 
 /// ‖a − b‖ / ‖b‖, or ‖a − b‖ where b is 0.
@@ -89,44 +89,6 @@ pub fn symmetric(eigenvalues: &[f64], seed: u64) -> Vec<f64> {
     (0..n * n).map(|i| 0.5 * (a[i] + a[i % n * n + i / n])).collect()
 }
 
-/// G = ½ φᵀAφ − bᵀφ + ½λ‖φ − θ‖², f = ½ ‖φ − c‖². Data: A, b, c.
-pub struct Quadratic {
-    /// |φ|
-    pub dim: usize,
-}
-
-impl Problem for Quadratic {
-    fn dim(&self) -> usize {
-        self.dim
-    }
-
-    fn data(&self) -> Vec<DataSpec> {
-        let n = self.dim;
-        vec![
-            DataSpec { name: "A", shape: [n, n].into(), bound: None },
-            DataSpec { name: "b", shape: n.into(), bound: None },
-            DataSpec { name: "c", shape: n.into(), bound: None },
-        ]
-    }
-
-    fn inner<'t>(&self, at: &At<'t>) -> Var<'t> {
-        let (a, b) = (at.data[0].values(), at.data[1].values());
-        let column = at.phi.reshape([self.dim, 1]);
-        let away = at.phi - at.theta;
-        0.5 * column.dot(a.matmul(column)) - b.dot(at.phi) + 0.5 * at.lambda * away.dot(away)
-    }
-
-    fn outer<'t>(&self, at: &At<'t>) -> Var<'t> {
-        let away = at.phi - at.data[2].values();
-        0.5 * away.dot(away)
-    }
-
-    fn declare<'t>(&self, tape: &'t Tape) -> Vec<Data<'t>> {
-        let declare = |spec: DataSpec| Data::Values(tape.input(spec.name, spec.shape, autodiff::Stage::DATA));
-        self.data().into_iter().map(declare).collect()
-    }
-}
-
 /// dF/dθ of one task.
 pub fn gradient<T: Element>(
     method: &dyn Method<T>,
@@ -204,33 +166,86 @@ impl Case {
     }
 }
 
-/// A task in f64, owned.
-pub struct Owned {
-    /// Support and query, x and y.
-    pub values: [Vec<f64>; 4],
+/// G = ½ φᵀAφ − bᵀφ + ½λ‖φ − θ‖², f = ½ ‖φ − c‖². Data: A, b, c.
+pub struct Quadratic {
+    /// |φ|
+    pub dim: usize,
 }
 
-impl Owned {
-    /// In the order that the problem declares.
-    pub fn args(&self) -> [Arg<'_, f64>; 4] {
-        [0, 1, 2, 3].map(|i| Arg::Floats(&self.values[i]))
+impl Problem for Quadratic {
+    fn dim(&self) -> usize {
+        self.dim
+    }
+
+    fn data(&self) -> Vec<DataSpec> {
+        let n = self.dim;
+        vec![
+            DataSpec { name: "A", shape: [n, n].into(), bound: None },
+            DataSpec { name: "b", shape: n.into(), bound: None },
+            DataSpec { name: "c", shape: n.into(), bound: None },
+        ]
+    }
+
+    fn inner<'t>(&self, at: &At<'t>) -> Var<'t> {
+        let (a, b) = (at.data[0].values(), at.data[1].values());
+        let column = at.phi.reshape([self.dim, 1]);
+        let away = at.phi - at.theta;
+        0.5 * column.dot(a.matmul(column)) - b.dot(at.phi) + 0.5 * at.lambda * away.dot(away)
+    }
+
+    fn outer<'t>(&self, at: &At<'t>) -> Var<'t> {
+        let away = at.phi - at.data[2].values();
+        0.5 * away.dot(away)
+    }
+
+    fn declare<'t>(&self, tape: &'t Tape) -> Vec<Data<'t>> {
+        let declare = |spec: DataSpec| Data::Values(tape.input(spec.name, spec.shape, autodiff::Stage::DATA));
+        self.data().into_iter().map(declare).collect()
     }
 }
 
-/// Task k of the sine curves, 10 points and 10, and a network at an initialisation drawn for it.
+/// A few-shot task in f64, owned.
+pub struct Owned {
+    values: Vec<Vec<f64>>,
+    labels: Vec<Vec<u32>>,
+}
+
+impl Owned {
+    /// Training task `k` of a stream.
+    pub fn of(stream: &dyn TaskStream, k: u64) -> Self {
+        let mut episode = Episode::empty_for(stream.shape());
+        stream.sample(Split::Train, k, &mut episode);
+        let real = |v: &[f32]| v.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
+        let (mut values, mut labels) = (Vec::new(), Vec::new());
+        for batch in [&episode.support, &episode.query] {
+            values.push(real(&batch.x));
+            match &batch.y {
+                Targets::Values(y) => values.push(real(y)),
+                Targets::Classes(y) => labels.push(y.clone()),
+            }
+        }
+        Owned { values, labels }
+    }
+
+    /// As problems take it.
+    pub fn args(&self) -> [Arg<'_, f64>; 4] {
+        let v = |i: usize| Arg::Floats(&self.values[i][..]);
+        match &self.labels[..] {
+            [support, query] => [v(0), Arg::Indices(support), v(1), Arg::Indices(query)],
+            _ => [v(0), v(1), v(2), v(3)],
+        }
+    }
+}
+
+/// PyTorch's initialisation of a model, from [`Numbers`].
+pub fn initial(model: &Model, seed: u64) -> Vec<f64> {
+    let mut numbers = Numbers::new(seed);
+    model.init(Init::PyTorch, &mut || 0.5 * (numbers.next() + 1.0))
+}
+
+/// Ten points of a sine curve to adapt to and ten to measure on, with a model and its initialisation.
 pub fn sinusoid(spec: &str, prox: bool, k: u64) -> (FewShot, Vec<f64>, Owned) {
     let model: Model = spec.parse().unwrap();
-    let stream = Sinusoid::new(7, 10, 10).unwrap();
-    let mut episode = meta::tasks::Episode::empty_for(stream.shape());
-    stream.sample(Split::Train, k, &mut episode);
-    let double = |v: &[f32]| v.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
-    let targets = |t: &Targets| match t {
-        Targets::Values(v) => double(v),
-        Targets::Classes(_) => unreachable!("sinusoids are regressed"),
-    };
-    let values =
-        [double(&episode.support.x), targets(&episode.support.y), double(&episode.query.x), targets(&episode.query.y)];
-    let mut numbers = Numbers::new(k);
-    let theta = model.init(Init::PyTorch, &mut || 0.5 * (numbers.next() + 1.0));
-    (FewShot::new(model, 10, 10, prox), theta, Owned { values })
+    let theta = initial(&model, k);
+    (FewShot::new(model, 10, 10, prox), theta, Owned::of(&Sinusoid::new(7, 10, 10).unwrap(), k))
 }

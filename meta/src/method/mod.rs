@@ -3,6 +3,7 @@
 //! A [`Method`] is compiled once for a problem and shared by threads; each thread takes a [`Worker`] from it,
 //! which holds its memory and takes the gradient of one task at a time.
 
+mod auto;
 mod budget;
 mod evolution;
 mod finite_difference;
@@ -15,6 +16,7 @@ mod unrolled;
 
 use autodiff::{Arg, Element};
 
+pub use auto::{Choice, Decision, Situation, Survey, decide};
 pub use budget::{OverBudget, UnrollSizes};
 pub use evolution::EvolutionStrategies;
 pub use finite_difference::FiniteDifference;

@@ -88,6 +88,11 @@ impl<T: Element> Unrolled<T> {
         Unrolled { inner, outer, steps, keep, schedule }
     }
 
+    /// Bytes of its parts.
+    pub fn sizes(&self) -> UnrollSizes {
+        UnrollSizes::of(&self.inner, &self.outer)
+    }
+
     /// What it keeps.
     pub fn keep(&self) -> Keep {
         self.keep
@@ -112,7 +117,7 @@ impl<T: Element> Method<T> for Unrolled<T> {
     }
 
     fn bytes(&self) -> usize {
-        UnrollSizes::of(&self.inner, &self.outer).bytes(self.keep, self.steps)
+        self.sizes().bytes(self.keep, self.steps)
     }
 
     fn flops(&self, report: &Report) -> u64 {
