@@ -7,7 +7,10 @@ use autodiff::{Arg, Var};
 use integration::{Case, Numbers, Quadratic, dense_solve, gradient, relative_error, sinusoid};
 use meta::inner::{GradientDescent, Hyper, Numbers as StepNumbers, Step, StepAt};
 use meta::linear::Cg;
-use meta::method::{EvolutionStrategies, FiniteDifference, ForwardMode, Hyperparameter, Keep, Method, Unrolled};
+use meta::method::{
+    Choice, EvolutionStrategies, FiniteDifference, ForwardMode, Hyperparameter, Implicit, InnerStop, Keep, Method,
+    Survey, Unrolled, decide,
+};
 use meta::problem::{At, DataSpec, FewShot, Problem};
 use meta::tasks::{Sinusoid, Split};
 use meta::train::{EpisodeTasks, MetaBatch};
@@ -382,15 +385,9 @@ fn what_auto_chooses_is_that_method_bit_for_bit() {
     let implicit = || Implicit::new(&problem, InnerStop::Steps(40), Box::new(Cg::iterations(5)));
     // 0.78⁴⁰ is below a hundredth, 0.985⁴⁰ is not.
     let (fast, slow) = (HYPER, Hyper { rate: 0.0137, ..HYPER });
-    let cases: [(Hyper, Option<usize>, Choice, Box<dyn Method<f64>>); 4] = [
+    let cases: [(Hyper, Option<usize>, Choice, Box<dyn Method<f64>>); 3] = [
         (fast, None, Choice::Cg(5), Box::new(implicit())),
         (slow, None, Choice::Unrolled(Keep::Everything), Box::new(Unrolled::new(&problem, 40, Keep::Everything))),
-        (
-            slow,
-            Some(room(Keep::Iterates)),
-            Choice::Unrolled(Keep::Iterates),
-            Box::new(Unrolled::new(&problem, 40, Keep::Iterates)),
-        ),
         (
             slow,
             Some(room(Keep::Checkpoints(7))),

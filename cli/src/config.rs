@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use meta::method::{Choice, Keep};
 use serde::Serialize;
 
+use crate::byte_size::ByteSize;
 use crate::defaults;
 use crate::failure::Failure;
 use crate::settings::{Dataset, Decay, MethodName, OuterOptimizer, Settings};
@@ -35,9 +37,27 @@ pub struct Config {
     pub inner_steps: usize,
     /// Their size.
     pub inner_lr: f64,
-    /// λ (imaml).
+    /// λ (imaml, auto).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lambda: Option<f64>,
+    /// The last steps that are gone back through (maml); all where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub truncate: Option<usize>,
+    /// The most memory of one task's meta-gradient.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<ByteSize>,
+    /// Pairs (es).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub es_pairs: Option<usize>,
+    /// σ (es).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub es_sigma: Option<f64>,
+    /// What was chosen (auto), as a [`Choice`] is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub choice: Option<String>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chosen_because: Option<String>,
     /// CG iterations (imaml).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cg_steps: Option<usize>,
@@ -81,13 +101,30 @@ impl Config {
         let (default, tasks) = (defaults::defaults(dataset, method), defaults::tasks(dataset));
 
         let imaml = method == MethodName::Imaml;
-        if !imaml && (asked.lambda.is_some() || asked.cg_steps.is_some()) {
-            let name = if asked.lambda.is_some() { "lambda" } else { "cg-steps" };
+        let implicit =
+            [("lambda", asked.lambda.is_some() && !method.has_prox()), ("cg-steps", asked.cg_steps.is_some())];
+        if let Some((name, _)) = implicit.into_iter().find(|(_, given)| *given && !imaml) {
+            let lacks =
+                if method.has_prox() { "chooses its linear solve" } else { "has no prox term and no linear solve" };
             return Err(Failure::new(format_args!(
-                "{name} belongs to the method imaml: {} has no prox term and no linear solve; leave {name} out",
+                "{name} belongs to the method imaml: {} {lacks}; leave {name} out",
                 method.name()
             )));
         }
+        for (name, given, owner) in [
+            ("truncate", asked.truncate.is_some(), MethodName::Maml),
+            ("es-pairs", asked.es_pairs.is_some(), MethodName::Es),
+            ("es-sigma", asked.es_sigma.is_some(), MethodName::Es),
+            ("choice", asked.choice.is_some(), MethodName::Auto),
+        ] {
+            if given && method != owner {
+                return Err(format!("{name} belongs to the method {}: leave {name} out", owner.name()).into());
+            }
+        }
+        if let Some(choice) = &asked.choice {
+            choice.parse::<Choice>().map_err(|e| format!("choice: {e}"))?;
+        }
+        let es = method == MethodName::Es;
         if !dataset.classifies() && asked.ways.is_some() {
             return Err(
                 format!("ways belongs to classification: {dataset} tasks have no classes; leave ways out").into()
@@ -129,7 +166,13 @@ impl Config {
             queries: asked.queries.unwrap_or(tasks.queries),
             inner_steps: asked.inner_steps.unwrap_or(default.inner_steps),
             inner_lr: asked.inner_lr.unwrap_or(default.inner_lr),
-            lambda: imaml.then(|| asked.lambda.unwrap_or(default.lambda)),
+            lambda: method.has_prox().then(|| asked.lambda.unwrap_or(default.lambda)),
+            truncate: asked.truncate,
+            memory: asked.memory,
+            es_pairs: es.then(|| asked.es_pairs.unwrap_or(defaults::ES_PAIRS)),
+            es_sigma: es.then(|| asked.es_sigma.unwrap_or(defaults::ES_SIGMA)),
+            choice: asked.choice,
+            chosen_because: asked.chosen_because,
             cg_steps: imaml.then(|| asked.cg_steps.unwrap_or(default.cg_steps)),
             outer_optimizer: optimizer,
             outer_lr: outer_lr.ok_or("with an outer-optimizer of your own, give its outer-lr")?,
@@ -152,6 +195,7 @@ impl Config {
         let positive = [
             ("inner-lr", Some(self.inner_lr)),
             ("lambda", self.lambda),
+            ("es-sigma", self.es_sigma),
             ("outer-lr", Some(self.outer_lr)),
             ("adam-eps", self.adam_eps),
             ("minutes", self.minutes),
@@ -165,6 +209,8 @@ impl Config {
         let whole = [
             ("inner-steps", Some(self.inner_steps as u64), 0, 10_000),
             ("cg-steps", self.cg_steps.map(|n| n as u64), 1, 10_000),
+            ("es-pairs", self.es_pairs.map(|n| n as u64), 1, 1_000_000),
+            ("truncate", self.truncate.map(|m| m as u64), 0, self.inner_steps as u64),
             ("meta-batch", Some(self.meta_batch as u64), 1, 4_096),
             ("iterations", self.iterations, 1, 1_000_000_000),
             ("eval-tasks", Some(self.eval_tasks), 2, 1_000_000),
@@ -183,6 +229,16 @@ impl Config {
             return Err("inner-steps is 0: reptile moves towards adapted parameters and needs at least 1".into());
         }
         Ok(())
+    }
+
+    /// What an unrolled gradient keeps, where memory does not matter.
+    pub fn keep(&self) -> Keep {
+        self.truncate.map_or(Keep::Everything, Keep::Last)
+    }
+
+    /// What was chosen, where that is for the program to choose.
+    pub fn choice(&self) -> Option<Choice> {
+        self.choice.as_ref().and_then(|choice| choice.parse().ok())
     }
 
     /// As config.toml holds it.

@@ -4,7 +4,7 @@ use crate::settings::{Dataset, Decay, MethodName, OuterOptimizer};
 
 use Dataset::{Glyphs, Omniglot, Sinusoid};
 use Decay::{Cosine, None as Constant};
-use MethodName::{Fomaml, Imaml, Maml, Reptile};
+use MethodName::{Auto, Darts, Es, Fomaml, Imaml, Maml, Reptile};
 use OuterOptimizer::{Adam, Sgd};
 
 /// Defaults of a method on a data set.
@@ -35,20 +35,29 @@ pub struct Defaults {
 }
 
 #[rustfmt::skip]
-const TABLE: [Defaults; 12] = [
+const TABLE: [Defaults; 21] = [
     //                 inner: steps, rate    λ, CG     outer: optimiser, rate, decay, ε         tasks  iterations
     row(Sinusoid, Imaml,   (16, 0.01),  (0.5, 5),  (Adam, 1e-3, Constant, 1e-8),  25, 20_000),
     row(Sinusoid, Maml,    ( 1, 0.01),  NO_PROX,   (Adam, 1e-3, Constant, 1e-8),  25, 70_000),
     row(Sinusoid, Fomaml,  ( 1, 0.01),  NO_PROX,   (Adam, 1e-3, Constant, 1e-8),  25, 70_000),
     row(Sinusoid, Reptile, (16, 0.02),  NO_PROX,   (Sgd,  1.0,  Cosine,   0.0),   25, 30_000),
+    row(Sinusoid, Darts,   ( 1, 0.01),  NO_PROX,   (Adam, 1e-3, Constant, 1e-8),  25, 70_000),
+    row(Sinusoid, Es,      ( 1, 0.01),  NO_PROX,   (Adam, 1e-3, Constant, 1e-8),  25, 70_000),
+    row(Sinusoid, Auto,    (16, 0.01),  (0.5, 5),  (Adam, 1e-3, Constant, 1e-8),  25, 20_000),
     row(Glyphs,   Imaml,   (16, 0.1),   (0.5, 5),  (Adam, 3e-3, Cosine,   1e-3),  16,  3_000),
     row(Glyphs,   Maml,    ( 1, 0.4),   NO_PROX,   (Adam, 1e-3, Cosine,   1e-8),  16, 10_000),
     row(Glyphs,   Fomaml,  ( 1, 0.4),   NO_PROX,   (Adam, 1e-3, Cosine,   1e-8),  16, 10_000),
     row(Glyphs,   Reptile, (10, 0.1),   NO_PROX,   (Sgd,  0.5,  Cosine,   0.0),   16,  5_000),
+    row(Glyphs,   Darts,   ( 1, 0.4),   NO_PROX,   (Adam, 1e-3, Cosine,   1e-8),  16, 10_000),
+    row(Glyphs,   Es,      ( 1, 0.4),   NO_PROX,   (Adam, 1e-3, Cosine,   1e-8),  16, 10_000),
+    row(Glyphs,   Auto,    (16, 0.1),   (0.5, 5),  (Adam, 3e-3, Cosine,   1e-3),  16,  3_000),
     row(Omniglot, Imaml,   (16, 0.1),   (0.5, 5),  (Adam, 3e-3, Cosine,   1e-3),  16,  5_000),
     row(Omniglot, Maml,    ( 1, 0.4),   NO_PROX,   (Adam, 1e-3, Cosine,   1e-8),  16, 20_000),
     row(Omniglot, Fomaml,  ( 1, 0.4),   NO_PROX,   (Adam, 1e-3, Cosine,   1e-8),  16, 20_000),
     row(Omniglot, Reptile, (10, 0.1),   NO_PROX,   (Sgd,  0.5,  Cosine,   0.0),   16, 10_000),
+    row(Omniglot, Darts,   ( 1, 0.4),   NO_PROX,   (Adam, 1e-3, Cosine,   1e-8),  16, 20_000),
+    row(Omniglot, Es,      ( 1, 0.4),   NO_PROX,   (Adam, 1e-3, Cosine,   1e-8),  16, 20_000),
+    row(Omniglot, Auto,    (16, 0.1),   (0.5, 5),  (Adam, 3e-3, Cosine,   1e-3),  16,  5_000),
 ];
 
 const NO_PROX: (f64, usize) = (0.0, 0);
@@ -121,6 +130,11 @@ pub fn model(dataset: Dataset, ways: Option<usize>) -> String {
     }
 }
 
+/// Pairs of evolution strategies.
+pub const ES_PAIRS: usize = 16;
+/// σ of evolution strategies.
+pub const ES_SIGMA: f64 = 0.01;
+
 /// Minutes of training when the program is started without arguments.
 pub const DEMO_MINUTES: f64 = 2.5;
 
@@ -133,7 +147,7 @@ mod tests {
     fn every_data_set_and_method_has_a_row_and_a_model() {
         for &dataset in Dataset::value_variants() {
             for &method in MethodName::value_variants() {
-                assert_eq!(defaults(dataset, method).lambda > 0.0, method == Imaml);
+                assert_eq!(defaults(dataset, method).lambda > 0.0, method.has_prox());
             }
             assert!(model(dataset, tasks(dataset).ways).parse::<nn::Model>().is_ok());
         }

@@ -3,17 +3,24 @@
 use std::sync::Arc;
 
 use autodiff::Element;
-use meta::inner::Hyper;
+use meta::inner::{GradientDescent, Hyper};
 use meta::linear::Cg;
-use meta::method::{FirstOrder, Implicit, InnerStop, Keep, Method, Reptile, Unrolled};
+use meta::method::{
+    Choice, Decision, EvolutionStrategies, FiniteDifference, FirstOrder, Implicit, InnerStop, Keep, Method, OverBudget,
+    Reptile, Survey, Unrolled, decide,
+};
 use meta::problem::{FewShot, Problem};
-use meta::tasks::{CharacterSplit, Glyphs, Omniglot, OmniglotTasks, Rotations, Sinusoid, TargetKind, TaskStream};
-use meta::train::{Adam, Optimiser, Sgd};
+use meta::tasks::{
+    CharacterSplit, Glyphs, Omniglot, OmniglotTasks, Rotations, Sinusoid, Split, TargetKind, TaskStream,
+};
+use meta::train::{Adam, EpisodeTasks, Optimiser, Sgd, TaskSource};
 use nn::Model;
 use rayon::ThreadPool;
 
+use crate::byte_size::ByteSize;
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::initial;
 use crate::memory;
 use crate::model;
 use crate::settings::{Dataset, MethodName, OuterOptimizer};
@@ -39,7 +46,7 @@ impl Experiment {
         autodiff::Isa::detect()?;
         let (model, stream) = pool.install(|| tasks(config))?;
         let shape = stream.shape();
-        let prox = config.method == MethodName::Imaml;
+        let prox = config.method.has_prox();
         let problem = FewShot::new(model, shape.support, shape.query, prox);
         let hyper = Hyper { lambda: config.lambda.unwrap_or(0.0), rate: config.inner_lr };
         Ok(Experiment { stream, problem, hyper, pool })
@@ -48,13 +55,32 @@ impl Experiment {
     /// The meta-gradient, compiled.
     ///
     /// # Errors
-    /// Where the memory that training will take is not there.
+    /// Where the memory that training will take is not there, or not allowed.
     pub fn method(&self, config: &Config) -> Result<Box<dyn Method<f32>>, Failure> {
-        let method = compile(config, &self.problem);
+        let keep = keep_within::<f32>(config.method, &self.problem, config.inner_steps, config.keep(), config.memory)?;
+        let method = keeping(config, &self.problem, keep);
+        check_memory(method.as_ref(), config.memory)?;
         let threads = self.pool.current_num_threads().min(config.meta_batch);
         let bytes = (method.bytes() * threads + 4 * self.problem.dim() * (config.meta_batch + 4)) as u64;
         memory::check("training", bytes, "lower --inner-steps, --meta-batch or --threads")?;
         Ok(method)
+    }
+
+    /// Chooses the method, where that has been left to the program and is not done: into the configuration, with the
+    /// reason.
+    ///
+    /// # Errors
+    /// Where no method fits the memory allowed, or the initial parameters cannot be read.
+    pub fn choose(&self, config: &mut Config) -> Result<(), Failure> {
+        if config.method != MethodName::Auto || config.choice.is_some() {
+            return Ok(());
+        }
+        let theta = initial::of_run(config, self.problem.model())?;
+        let source = EpisodeTasks::new(self.stream.as_ref(), Split::Train, 0);
+        let tasks = config.meta_batch;
+        let chosen = choose(&self.problem, config.inner_steps, &theta, self.hyper, (&source, tasks), config.memory)?;
+        (config.choice, config.chosen_because) = (Some(chosen.choice.to_string()), Some(chosen.reason));
+        Ok(())
     }
 
     /// The outer optimiser at its start.
@@ -68,20 +94,118 @@ impl Experiment {
     }
 }
 
-/// The meta-gradient that a run trains with, in any precision.
+/// The meta-gradient that a run trains with, in any precision and whatever memory it takes.
 pub fn compile<T: Element>(config: &Config, problem: &FewShot) -> Box<dyn Method<T>> {
+    keeping(config, problem, config.keep())
+}
+
+fn keeping<T: Element>(config: &Config, problem: &FewShot, keep: Keep) -> Box<dyn Method<T>> {
     let cg = Cg::iterations(config.cg_steps.unwrap_or(1));
-    method(config.method, problem, config.inner_steps, Keep::Everything, cg)
+    let settled = Settled {
+        choice: config.choice(),
+        pairs: config.es_pairs.unwrap_or(1),
+        sigma: config.es_sigma.unwrap_or(1.0),
+        seed: config.seed,
+    };
+    method(config.method, problem, config.inner_steps, keep, cg, settled)
+}
+
+/// What single methods need beside what all share.
+#[derive(Clone, Copy, Debug)]
+pub struct Settled {
+    /// What auto chose.
+    pub choice: Option<Choice>,
+    /// Pairs (es).
+    pub pairs: usize,
+    /// σ (es).
+    pub sigma: f64,
+    /// Of the noise (es).
+    pub seed: u64,
 }
 
 /// A method by name, through so many steps; what MAML keeps of them; the linear solver of iMAML.
-pub fn method<T: Element>(name: MethodName, problem: &FewShot, steps: usize, keep: Keep, cg: Cg) -> Box<dyn Method<T>> {
+pub fn method<T: Element>(
+    name: MethodName,
+    problem: &FewShot,
+    steps: usize,
+    keep: Keep,
+    cg: Cg,
+    settled: Settled,
+) -> Box<dyn Method<T>> {
     match name {
         MethodName::Imaml => Box::new(Implicit::new(problem, InnerStop::Steps(steps), Box::new(cg))),
         MethodName::Maml => Box::new(Unrolled::new(problem, steps, keep)),
         MethodName::Fomaml => Box::new(FirstOrder::new(problem, steps)),
         MethodName::Reptile => Box::new(Reptile::new(problem, steps)),
+        MethodName::Darts => Box::new(FiniteDifference::new(problem, steps)),
+        MethodName::Es => {
+            let Settled { pairs, sigma, seed, .. } = settled;
+            let method = EvolutionStrategies::new(problem, steps).with_pairs(pairs).with_sigma(sigma).with_seed(seed);
+            Box::new(method.moving(&parameters(problem)))
+        }
+        MethodName::Auto => {
+            let choice = settled.choice.unwrap_or(Choice::Unrolled(Keep::Everything));
+            choice.method(problem, GradientDescent, steps)
+        }
     }
+}
+
+/// Which coordinates of θ are parameters, and not padding between them.
+fn parameters(problem: &FewShot) -> Vec<bool> {
+    let mut parameters = vec![true; problem.theta_dim()];
+    parameters[..problem.dim()].fill(false);
+    problem.model().layout().entries().iter().for_each(|e| parameters[e.range()].fill(true));
+    parameters
+}
+
+/// What MAML keeps within the memory allowed, where it is to go back through all steps.
+///
+/// # Errors
+/// Where the least is too much.
+pub fn keep_within<T: Element>(
+    name: MethodName,
+    problem: &FewShot,
+    steps: usize,
+    keep: Keep,
+    memory: Option<ByteSize>,
+) -> Result<Keep, Failure> {
+    match (name, keep, memory) {
+        (MethodName::Maml, Keep::Everything, Some(memory)) => {
+            Ok(Unrolled::<T>::within(problem, &GradientDescent, steps, memory.bytes())?.keep())
+        }
+        _ => Ok(keep),
+    }
+}
+
+/// Whether a method fits the memory allowed.
+///
+/// # Errors
+/// Where it does not.
+pub fn check_memory<T>(method: &dyn Method<T>, memory: Option<ByteSize>) -> Result<(), Failure> {
+    Ok(memory.map_or(Ok(()), |memory| OverBudget::check(memory.bytes(), method.bytes()))?)
+}
+
+/// Tasks that are looked at to choose a method.
+const LOOKED_AT: usize = 2;
+
+/// Chooses a method from the first tasks of a source that has so many.
+///
+/// # Errors
+/// Where none fits the memory allowed.
+pub fn choose<T: Element, S: TaskSource<T>>(
+    problem: &FewShot,
+    steps: usize,
+    theta: &[T],
+    hyper: Hyper,
+    (source, tasks): (&S, usize),
+    memory: Option<ByteSize>,
+) -> Result<Decision, Failure> {
+    let mut survey = Survey::new(problem, GradientDescent, steps);
+    let mut local = source.local();
+    for i in 0..tasks.min(LOOKED_AT) {
+        source.with_task(i, &mut local, |data| survey.task(theta, hyper, data));
+    }
+    Ok(decide(&survey.situation(hyper, memory.map(ByteSize::bytes)))?)
 }
 
 /// One pool for everything; all cores where no number is given.

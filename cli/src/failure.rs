@@ -51,6 +51,12 @@ impl From<meta::train::NotFinite> for Failure {
     }
 }
 
+impl From<meta::method::OverBudget> for Failure {
+    fn from(error: meta::method::OverBudget) -> Self {
+        Failure::new(format_args!("memory: {error}"))
+    }
+}
+
 impl From<nn::SpecError> for Failure {
     fn from(error: nn::SpecError) -> Self {
         Failure::new(error)

@@ -7,6 +7,7 @@ use nn::{Init, Model};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use crate::config::Config;
 use crate::failure::Failure;
 use crate::tensors::{Tensors, is_buffer};
 
@@ -23,6 +24,17 @@ pub fn uniform(name: &str, seed: u64) -> impl FnMut() -> f64 {
 /// θ₀: PyTorch's default initialisation.
 pub fn parameters<T: Element>(model: &Model, seed: u64) -> Vec<T> {
     model.init(Init::PyTorch, &mut uniform("parameters", seed))
+}
+
+/// θ₀ of a run.
+///
+/// # Errors
+/// As [`from_file`].
+pub fn of_run(config: &Config, model: &Model) -> Result<Vec<f32>, Failure> {
+    match &config.init {
+        Some(path) => from_file(path, model),
+        None => Ok(parameters(model, config.seed)),
+    }
 }
 
 /// θ₀ from a `state_dict` saved as safetensors (a run's model.safetensors, or one saved by PyTorch), or from the

@@ -21,6 +21,7 @@ use clap::{Parser, Subcommand};
 
 use failure::Failure;
 
+mod byte_size;
 mod chart;
 mod commands;
 mod config;

@@ -11,6 +11,7 @@ use clap::{Args, ValueEnum};
 use meta::tasks::Split;
 use serde::{Deserialize, Serialize};
 
+use crate::byte_size::ByteSize;
 use crate::failure::Failure;
 
 /// Where tasks come from.
@@ -53,6 +54,12 @@ pub enum MethodName {
     Fomaml,
     /// The way from the adapted parameters back to the start.
     Reptile,
+    /// Through every step, Hessian products by finite differences.
+    Darts,
+    /// Evolution strategies: from values alone.
+    Es,
+    /// The one of the exact ways that suits the problem and the memory allowed, chosen before training.
+    Auto,
 }
 
 impl MethodName {
@@ -63,6 +70,9 @@ impl MethodName {
             MethodName::Maml => "maml",
             MethodName::Fomaml => "fomaml",
             MethodName::Reptile => "reptile",
+            MethodName::Darts => "darts",
+            MethodName::Es => "es",
+            MethodName::Auto => "auto",
         }
     }
 
@@ -73,7 +83,15 @@ impl MethodName {
             MethodName::Maml => "MAML",
             MethodName::Fomaml => "first-order MAML",
             MethodName::Reptile => "Reptile",
+            MethodName::Darts => "MAML by finite differences",
+            MethodName::Es => "evolution strategies",
+            MethodName::Auto => "a chosen method",
         }
+    }
+
+    /// Whether adaptation descends G with its prox term.
+    pub fn has_prox(self) -> bool {
+        matches!(self, MethodName::Imaml | MethodName::Auto)
     }
 }
 
@@ -171,9 +189,28 @@ pub struct Settings {
     /// Step size of adaptation.
     #[arg(long, value_name = "RATE")]
     pub inner_lr: Option<f64>,
-    /// λ of the prox term ½λ‖φ − θ‖² (imaml only).
+    /// λ of the prox term ½λ‖φ − θ‖² (imaml and auto only).
     #[arg(long)]
     pub lambda: Option<f64>,
+    /// Go back through the last M steps of adaptation alone (maml only).
+    #[arg(long, value_name = "M")]
+    pub truncate: Option<usize>,
+    /// The most memory that the meta-gradient of one task may take, such as 64MiB: maml and auto keep less, others are
+    /// refused.
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<ByteSize>,
+    /// Pairs of perturbed adaptations (es only).
+    #[arg(long, value_name = "N")]
+    pub es_pairs: Option<usize>,
+    /// Standard deviation of a perturbation (es only).
+    #[arg(long, value_name = "SIGMA")]
+    pub es_sigma: Option<f64>,
+    /// What auto chose, of a run that began; without it, it chooses.
+    #[arg(skip)]
+    pub choice: Option<String>,
+    /// Why it did.
+    #[arg(skip)]
+    pub chosen_because: Option<String>,
     /// Conjugate-gradient iterations (imaml only).
     #[arg(long, value_name = "N")]
     pub cg_steps: Option<usize>,
@@ -247,6 +284,12 @@ impl Settings {
             inner_steps: self.inner_steps.or(other.inner_steps),
             inner_lr: self.inner_lr.or(other.inner_lr),
             lambda: self.lambda.or(other.lambda),
+            truncate: self.truncate.or(other.truncate),
+            memory: self.memory.or(other.memory),
+            es_pairs: self.es_pairs.or(other.es_pairs),
+            es_sigma: self.es_sigma.or(other.es_sigma),
+            choice: self.choice.or(other.choice),
+            chosen_because: self.chosen_because.or(other.chosen_because),
             cg_steps: self.cg_steps.or(other.cg_steps),
             outer_optimizer: self.outer_optimizer.or(other.outer_optimizer),
             outer_lr: self.outer_lr.or(other.outer_lr),

@@ -76,10 +76,7 @@ pub fn train(
     let mut optimiser = experiment.optimiser(config);
     let (mut seconds, mut iteration, mut metrics) = (0.0, 0, String::new());
     let theta = match from {
-        None => match &config.init {
-            Some(path) => initial::from_file(path, problem.model())?,
-            None => initial::parameters(problem.model(), config.seed),
-        },
+        None => initial::of_run(config, problem.model())?,
         Some((Checkpoint { standing, theta, optimiser: state }, lines)) => {
             optimiser.restore(standing.iteration, &state)?;
             (seconds, iteration, metrics) = (standing.seconds, standing.iteration, lines);

@@ -51,10 +51,11 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode, Failure> {
 
 fn begin(args: &TrainArgs) -> Result<ExitCode, Failure> {
     let file = args.config.as_deref().map_or(Ok(Settings::default()), Settings::read)?;
-    let config = Config::new(args.settings.clone().or(file))?;
+    let mut config = Config::new(args.settings.clone().or(file))?;
     let default = || Path::new("runs").join(format!("{}-{}", config.dataset, config.method.name()));
     let folder = RunFolder::new(&args.out.clone().unwrap_or_else(default), args.force)?;
     let experiment = Experiment::new(&config, experiment::pool(args.threads)?)?;
+    experiment.choose(&mut config)?;
     announce(&config, &experiment);
     let outcome = training::train(&config, &experiment, &folder, None)?;
     write_report(&config, &experiment, &folder, &outcome)?;
@@ -106,6 +107,9 @@ pub fn announce(config: &Config, experiment: &Experiment) {
     let solve = config.cg_steps.map_or(String::new(), |n| format!(", then {}", count(n as u64, "CG iteration")));
     let steps = count(*inner_steps as u64, "step");
     say(format_args!("  inner    {steps} of {inner_lr} on {}{solve}", config.objective()));
+    if let (Some(choice), Some(reason)) = (&config.choice, &config.chosen_because) {
+        say(format_args!("  chosen   {choice}: {reason}"));
+    }
     let long = match (config.iterations, config.minutes) {
         (Some(n), _) => count(n, "iteration"),
         (None, minutes) => format!("{} minutes", minutes.unwrap_or(0.0)),

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | all | the same in double precision | rounding |
 //! | imaml | the linear system solved to 1e-5 by MINRES, in double precision | what its CG iterations leave |
-//! | fomaml, reptile | MAML through all steps, in double precision | what the approximation leaves out |
+//! | fomaml, reptile, darts, es, truncated maml | MAML through all steps, in double precision | what the approximation leaves out |
 
 use autodiff::Arg;
 use meta::inner::Hyper;
@@ -32,12 +32,13 @@ pub fn section(config: &Config, experiment: &Experiment, theta: &[f32], split: S
     let single = experiment::compile::<f32>(config, problem);
     let double = experiment::compile::<f64>(config, problem);
     let reference: Option<(&str, Box<dyn Method<f64>>)> = match config.method {
-        MethodName::Maml => None,
+        MethodName::Maml if config.truncate.is_none() => None,
         MethodName::Imaml => {
             let solver = Box::new(Minres::tolerance(TOLERANCE, CAP));
             Some(("exact solve", Box::new(Implicit::new(problem, InnerStop::Steps(steps), solver))))
         }
-        MethodName::Fomaml | MethodName::Reptile => {
+        MethodName::Auto => Some(("all steps", Box::new(Unrolled::new(problem, steps, Keep::Iterates)))),
+        MethodName::Maml | MethodName::Fomaml | MethodName::Reptile | MethodName::Darts | MethodName::Es => {
             Some(("MAML", Box::new(Unrolled::new(problem, steps, Keep::Iterates))))
         }
     };
@@ -64,6 +65,9 @@ pub fn section(config: &Config, experiment: &Experiment, theta: &[f32], split: S
         });
     }
     let says = match config.method {
+        MethodName::Maml if config.truncate.is_some() => {
+            "Rounding: relative to the same in double precision. MAML: what the steps left out would add."
+        }
         MethodName::Maml => "Relative to the same derivative in double precision; MAML has no other error.",
         MethodName::Imaml => {
             "Rounding: relative to the same in double precision. Exact solve: what the run's CG iterations leave, \
@@ -75,6 +79,18 @@ pub fn section(config: &Config, experiment: &Experiment, theta: &[f32], split: S
         MethodName::Reptile => {
             "Rounding: relative to the same in double precision. Reptile does not estimate MAML's gradient: the \
              difference to it, for comparison."
+        }
+        MethodName::Darts => {
+            "Rounding: relative to the same in double precision, differences taken over a shorter way there. MAML: what \
+             differences leave of the exact derivative, in double precision."
+        }
+        MethodName::Es => {
+            "Evolution strategies draw other noise in double precision, so neither column is rounding: both are what \
+             so few values of the loss tell of its gradient."
+        }
+        MethodName::Auto => {
+            "Rounding: relative to the same in double precision. All steps: the difference to the derivative through \
+             every step, in double precision; nothing where that is what was chosen."
         }
     };
     page::table(&rows, true) + &page::paragraph(says)

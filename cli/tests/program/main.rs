@@ -6,6 +6,7 @@ mod compare;
 mod episodes;
 mod event_file;
 mod interrupt;
+mod methods;
 mod metrics;
 mod report;
 mod runs;

@@ -3,8 +3,14 @@
 use super::{TINY, bytes, folder, succeed};
 
 /// The methods, with an outer optimiser each that needs other state.
-const METHODS: [&[&str]; 4] =
-    [&["--method=imaml", "--cg-steps=2"], &["--method=maml"], &["--method=fomaml"], &["--method=reptile"]];
+const METHODS: [&[&str]; 6] = [
+    &["--method=imaml", "--cg-steps=2"],
+    &["--method=maml", "--truncate=1"],
+    &["--method=fomaml"],
+    &["--method=reptile"],
+    &["--method=darts"],
+    &["--method=es", "--es-pairs=2"],
+];
 
 /// Lines of metrics without what differs from run to run: time.
 fn metrics(folder: &std::path::Path, run: &str) -> Vec<serde_json::Value> {

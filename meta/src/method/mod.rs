@@ -2,6 +2,18 @@
 //!
 //! A [`Method`] is compiled once for a problem and shared by threads; each thread takes a [`Worker`] from it,
 //! which holds its memory and takes the gradient of one task at a time.
+//!
+//! | method | dF/dθ | keeps | costs beside K steps |
+//! |---|---|---|---|
+//! | [`Unrolled`] | through K steps, exact; through the last m, truncated | by [`Keep`], or a byte budget | K products |
+//! | [`Implicit`] | at the solution, exact there | one point | a linear solve |
+//! | [`FiniteDifference`] | through K steps, to the square of a radius | every state | 3 K gradients |
+//! | [`EvolutionStrategies`] | an estimate, relative error √((d + 1)/n) | nothing | 2 n adaptations |
+//! | [`FirstOrder`] | second derivatives left out | nothing | nothing |
+//! | [`Reptile`] | another direction: θ − φ_K | nothing | nothing |
+//! | [`ForwardMode`] | dF/dh for a few hyperparameters h, through K steps, exact | a tangent for each h | K products for each h |
+//!
+//! [`Survey`] and [`decide`] choose between the exact ways and their truncation for a problem.
 
 mod auto;
 mod budget;

@@ -13,7 +13,6 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::images::{self, Look};
 use crate::memory;
-use crate::settings::MethodName;
 
 /// Examples of each class.
 pub struct Support {
@@ -61,7 +60,7 @@ impl<'a> Learner<'a> {
     /// As the run trained.
     pub fn new(config: &Config, model: &'a Model, theta: &'a [f32], support: &'a Support) -> Self {
         let hyper = Hyper { lambda: config.lambda.unwrap_or(0.0), rate: config.inner_lr };
-        Learner { model, theta, support, prox: config.method == MethodName::Imaml, hyper, steps: config.inner_steps }
+        Learner { model, theta, support, prox: config.method.has_prox(), hyper, steps: config.inner_steps }
     }
 
     /// softmax of the adapted network's outputs, for each image of `x` [rows, 28, 28, 1].

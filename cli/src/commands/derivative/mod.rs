@@ -11,15 +11,17 @@ use autodiff::Element;
 use clap::Args;
 use meta::inner::Hyper;
 use meta::linear::{Cg, Status};
-use meta::method::{Keep, Method};
+use meta::method::{Decision, ForwardMode, Hyperparameter, Keep, Method};
 use meta::problem::FewShot;
 use meta::train::MetaBatch;
 use serde_json::{Value, json};
 
+use crate::byte_size::ByteSize;
 use crate::commands::source::{Opened, Precision, Source};
 use crate::console::say;
-use crate::episode::{self, EpisodeFile, Needs, OutputFile};
-use crate::experiment;
+use crate::defaults::{ES_PAIRS, ES_SIGMA};
+use crate::episode::{self, EpisodeFile, Needs, OutputFile, Tasks};
+use crate::experiment::{self, Settled};
 use crate::failure::Failure;
 use crate::memory;
 use crate::settings::MethodName;
@@ -72,7 +74,26 @@ pub struct MetagradArgs {
     /// Keep this many states and run steps again, in place of keeping everything (maml only).
     #[arg(long, value_name = "N")]
     checkpoints: Option<usize>,
-    /// λ of the prox term (imaml only) [default: 2].
+    /// Go back through the last M steps alone (maml only).
+    #[arg(long, value_name = "M", conflicts_with = "checkpoints")]
+    truncate: Option<usize>,
+    /// The most memory that one task may take, such as 64MiB: maml and auto keep less, others are refused.
+    #[arg(long, value_name = "SIZE", conflicts_with = "checkpoints")]
+    memory: Option<ByteSize>,
+    /// Pairs of perturbed adaptations (es only) [default: 16].
+    #[arg(long, value_name = "N")]
+    es_pairs: Option<usize>,
+    /// Standard deviation of a perturbation (es only) [default: 0.01].
+    #[arg(long, value_name = "SIGMA")]
+    es_sigma: Option<f64>,
+    /// Seed of the perturbations (es only).
+    #[arg(long, default_value_t = 0)]
+    es_seed: u64,
+    /// Also the derivatives of the query loss with respect to the inner step size and, with a prox term, λ: through the
+    /// steps, in forward mode.
+    #[arg(long)]
+    hypergradients: bool,
+    /// λ of the prox term (imaml and auto only) [default: 2].
     #[arg(long)]
     lambda: Option<f64>,
     /// Exactly this many CG iterations (imaml only) [default: 5].
@@ -109,7 +130,7 @@ pub fn hvp(args: &HvpArgs) -> Result<(), Failure> {
 pub fn metagrad(args: &MetagradArgs) -> Result<(), Failure> {
     let imaml = args.method == MethodName::Imaml;
     for (given, flag) in [
-        (args.lambda.is_some(), "--lambda"),
+        (args.lambda.is_some() && !args.method.has_prox(), "--lambda"),
         (args.cg_steps.is_some(), "--cg-steps"),
         (args.cg_tol.is_some(), "--cg-tol"),
     ] {
@@ -119,6 +140,18 @@ pub fn metagrad(args: &MetagradArgs) -> Result<(), Failure> {
     }
     if args.checkpoints.is_some() && args.method != MethodName::Maml {
         return Err("--checkpoints belongs to --method maml: the others do not go back through steps".into());
+    }
+    for (given, flag, owner) in [
+        (args.truncate.is_some(), "--truncate", MethodName::Maml),
+        (args.es_pairs.is_some(), "--es-pairs", MethodName::Es),
+        (args.es_sigma.is_some(), "--es-sigma", MethodName::Es),
+    ] {
+        if given && args.method != owner {
+            return Err(format!("{flag} belongs to --method {}: leave it out", owner.name()).into());
+        }
+    }
+    if args.es_pairs == Some(0) {
+        return Err("--es-pairs is 0: expected at least 1".into());
     }
     if args.checkpoints == Some(0) {
         return Err("--checkpoints is 0: expected at least 1".into());
@@ -130,6 +163,7 @@ pub fn metagrad(args: &MetagradArgs) -> Result<(), Failure> {
     positive(Some(args.inner_lr), "--inner-lr")?;
     positive(args.lambda, "--lambda")?;
     positive(args.cg_tol, "--cg-tol")?;
+    positive(args.es_sigma, "--es-sigma")?;
     run(&args.common, &Task::Metagrad(args))
 }
 
@@ -155,10 +189,11 @@ fn run_in<T: Element>(common: &Common, task: &Task<'_>, opened: &Opened) -> Resu
     let EpisodeFile { parameters, vectors, vectors_stacked, tasks } = opened.read::<T>(needs)?;
     let Opened { model, isa, .. } = opened;
     let dim = model.layout().len();
-    let imaml = matches!(task, Task::Metagrad(a) if a.method == MethodName::Imaml);
-    let problem = FewShot::new(model.clone(), tasks.support_rows, tasks.query_rows.max(1), imaml);
+    let prox = matches!(task, Task::Metagrad(a) if a.method.has_prox());
+    let problem = FewShot::new(model.clone(), tasks.support_rows, tasks.query_rows.max(1), prox);
     let mut hyper = Hyper { lambda: 0.0, rate: 0.0 };
     let mut width = dim;
+    let mut decision = None;
     let method: Box<dyn Method<T>> = match task {
         Task::Grad => Box::new(SupportGradient::new(&problem)),
         Task::Hvp => {
@@ -166,8 +201,10 @@ fn run_in<T: Element>(common: &Common, task: &Task<'_>, opened: &Opened) -> Resu
             Box::new(SupportHessian::new(&problem, vectors))
         }
         Task::Metagrad(a) => {
-            hyper = Hyper { lambda: if imaml { a.lambda.unwrap_or(2.0) } else { 0.0 }, rate: a.inner_lr };
-            meta_method(a, &problem)
+            hyper = Hyper { lambda: if prox { a.lambda.unwrap_or(2.0) } else { 0.0 }, rate: a.inner_lr };
+            let (method, chosen) = meta_method(a, &problem, &parameters, hyper, &tasks)?;
+            decision = chosen;
+            method
         }
     };
     let pool = experiment::pool(common.source.threads)?;
@@ -202,7 +239,19 @@ fn run_in<T: Element>(common: &Common, task: &Task<'_>, opened: &Opened) -> Resu
         reports.iter().map(|r| r.status.map_or(Value::Null, |s| Value::from(s.name()))).collect();
     let norm = result.iter().map(|g| g.to_f64() * g.to_f64()).sum::<f64>().sqrt();
     let flops = reports.iter().map(|r| method.flops(r)).sum::<u64>();
-    let summary = json!({
+    let hypergradients = match task {
+        Task::Metagrad(a) if a.hypergradients => {
+            let along = [Hyperparameter::Rate, Hyperparameter::Lambda];
+            let along = if prox { &along[..] } else { &along[..1] };
+            let forward = ForwardMode::new(&problem, a.inner_steps, along);
+            let mut values = vec![T::zero(); along.len()];
+            let mut batch = MetaBatch::new(&forward, &pool, along.len(), tasks.count);
+            batch.gradient(&tasks, tasks.count, &parameters, hyper, &mut values);
+            values.iter().map(|v| v.to_f64()).collect()
+        }
+        _ => Vec::new(),
+    };
+    let mut summary = json!({
         "loss": mean.query_loss,
         "norm": norm,
         "seconds": seconds,
@@ -215,6 +264,13 @@ fn run_in<T: Element>(common: &Common, task: &Task<'_>, opened: &Opened) -> Resu
         "status": statuses,
         "negative_curvature": reports.iter().map(|r| r.negative_curvature).sum::<usize>(),
     });
+    for (name, &value) in ["rate", "lambda"].iter().zip(&hypergradients) {
+        summary["hypergradients"][name] = Value::from(value);
+    }
+    if let Some(Decision { choice, reason }) = &decision {
+        summary["choice"] = Value::from(choice.to_string());
+        summary["chosen_because"] = Value::from(reason.as_str());
+    }
     if common.json {
         say(summary);
         return Ok(());
@@ -232,6 +288,12 @@ fn run_in<T: Element>(common: &Common, task: &Task<'_>, opened: &Opened) -> Resu
         best * 1e3,
         method.bytes()
     ));
+    for (name, value) in ["inner step size", "λ"].iter().zip(&hypergradients) {
+        say(format_args!("d loss / d {name}: {value:.6e}"));
+    }
+    if let Some(Decision { choice, reason }) = &decision {
+        say(format_args!("chosen: {choice}. {reason}"));
+    }
     let troubled = |s: &Status| !matches!(s, Status::Converged | Status::Finished);
     for (i, report) in reports.iter().enumerate() {
         if let Some(status) = report.status.filter(troubled) {
@@ -241,11 +303,38 @@ fn run_in<T: Element>(common: &Common, task: &Task<'_>, opened: &Opened) -> Resu
     Ok(())
 }
 
-fn meta_method<T: Element>(args: &MetagradArgs, problem: &FewShot) -> Box<dyn Method<T>> {
+/// The method asked for, and where that was left to the program what it chose.
+fn meta_method<T: Element>(
+    args: &MetagradArgs,
+    problem: &FewShot,
+    theta: &[T],
+    hyper: Hyper,
+    tasks: &Tasks<T>,
+) -> Result<(Box<dyn Method<T>>, Option<Decision>), Failure> {
     let cg = match args.cg_tol {
         Some(tolerance) => Cg::tolerance(tolerance, args.cg_max),
         None => Cg::iterations(args.cg_steps.unwrap_or(5)),
     };
-    let keep = args.checkpoints.map_or(Keep::Everything, Keep::Checkpoints);
-    experiment::method(args.method, problem, args.inner_steps, keep, cg)
+    let keep = match (args.checkpoints, args.truncate) {
+        (Some(count), _) => Keep::Checkpoints(count),
+        (None, Some(m)) => Keep::Last(m),
+        (None, None) => {
+            experiment::keep_within::<T>(args.method, problem, args.inner_steps, Keep::Everything, args.memory)?
+        }
+    };
+    let chosen = match args.method {
+        MethodName::Auto => {
+            Some(experiment::choose(problem, args.inner_steps, theta, hyper, (tasks, tasks.count), args.memory)?)
+        }
+        _ => None,
+    };
+    let settled = Settled {
+        choice: chosen.as_ref().map(|c| c.choice),
+        pairs: args.es_pairs.unwrap_or(ES_PAIRS),
+        sigma: args.es_sigma.unwrap_or(ES_SIGMA),
+        seed: args.es_seed,
+    };
+    let method = experiment::method(args.method, problem, args.inner_steps, keep, cg, settled);
+    experiment::check_memory(method.as_ref(), args.memory)?;
+    Ok((method, chosen))
 }
