@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | all | the same in double precision | rounding |
 //! | imaml | the linear system solved to 1e-5 by MINRES, in double precision | what its CG iterations leave |
+//! | auto | MAML on the same G through all steps, in double precision | what the choice leaves out |
 //! | fomaml, reptile, darts, es, truncated maml | MAML through all steps, in double precision | what the approximation leaves out |
 
 use autodiff::Arg;

@@ -37,7 +37,7 @@ pub enum Hyperparameter {
 /// let theta: Vec<f64> = (0..problem.model().layout().len()).map(|i| (i as f64).sin()).collect();
 /// let data = [[0.1, 0.7], [1.0, 0.0], [0.3, 0.9], [0.8, -0.2]];
 /// let data = data.each_ref().map(|d| d[..].into());
-/// let mut slope = |lambda: f64| {
+/// let slope = |lambda: f64| {
 ///     let mut gradient = [0.0; 2];
 ///     let report = method.worker().gradient(&theta, Hyper { lambda, rate: 0.1 }, &data, &mut gradient);
 ///     (report.query_loss, gradient[0])
