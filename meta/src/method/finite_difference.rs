@@ -9,7 +9,9 @@
 //!
 //! An approximation: off by h²/6 of a fourth derivative of G, and by some ε‖∇G‖/h of rounding in a precision of ε. h is
 //! ε^(1/3) times the larger of 1 and the root mean square of φ_k, where the two meet: 5e-3 in `f32`, 6e-6 in `f64`. Where
-//! a kink (ReLU) lies between the two points, a difference sees the jump that the derivative does not.
+//! a kink (ReLU) lies between the two points, a difference sees the jump that the derivative does not: five steps of 0.1
+//! on glyphs (`imaml metagrad --method darts`, conv4 of 16 channels, two tasks) are off by 2e-4 with softplus in `f32`, but
+//! by 25 times the gradient's own size with ReLU. In `f64` h is small enough to miss the kinks: 3e-10 and 1e-10.
 //!
 //! What is kept is every state. A step back costs three evaluations of ∇G, and no product with a Hessian is compiled:
 //! a baseline where there are exact ones, not a faster way.

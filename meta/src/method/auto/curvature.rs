@@ -13,7 +13,7 @@ use nalgebra::{DMatrix, SymmetricEigen};
 /// The ends of a spectrum.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Ends {
-    /// The smallest Ritz value less its error bound: what cannot be ruled out.
+    /// The smallest Ritz value less its error bound: an eigenvalue is no lower than that, unless the start missed it.
     pub smallest: f64,
     /// The largest Ritz value and its error bound.
     pub largest: f64,
@@ -59,10 +59,11 @@ pub(super) fn ends<T: Element>(
         _ => 0.0,
     });
     let SymmetricEigen { eigenvectors, eigenvalues } = SymmetricEigen::new(t);
+    // Of the outer ones: those inside know less, and say nothing of the ends.
     let error = |i: usize| below[m] * eigenvectors[(m - 1, i)].abs();
-    let lowest = (0..m).map(|i| eigenvalues[i] - error(i)).fold(f64::INFINITY, f64::min);
-    let highest = (0..m).map(|i| eigenvalues[i] + error(i)).fold(f64::NEG_INFINITY, f64::max);
-    (m > 0).then_some(Ends { smallest: lowest, largest: highest })
+    let least = (0..m).min_by(|&i, &j| eigenvalues[i].total_cmp(&eigenvalues[j]))?;
+    let most = (0..m).max_by(|&i, &j| eigenvalues[i].total_cmp(&eigenvalues[j]))?;
+    Some(Ends { smallest: eigenvalues[least] - error(least), largest: eigenvalues[most] + error(most) })
 }
 
 #[cfg(test)]
