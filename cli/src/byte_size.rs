@@ -32,7 +32,7 @@ impl FromStr for ByteSize {
         let number: f64 = number.trim_end().parse().map_err(|_| refusal())?;
         let bytes = (number * size as f64).floor();
         // Beyond 2⁵³ not every number of bytes is one of f64.
-        if bytes >= 0.0 && bytes <= 9.0e15 { Ok(ByteSize(bytes as u64)) } else { Err(refusal()) }
+        if (0.0..=9.0e15).contains(&bytes) { Ok(ByteSize(bytes as u64)) } else { Err(refusal()) }
     }
 }
 
