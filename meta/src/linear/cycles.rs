@@ -70,16 +70,23 @@ pub(super) fn solve<'s, T: Element>(
     mut cycle: impl FnMut(&mut dyn LinearOperator<T>, Cycle<'_, T>) -> Option<Status>,
 ) -> Solution<'s, T> {
     assert_eq!((b.len(), space.x.len()), (a.dim(), a.dim()), "solve: operator, right-hand side and space");
-    let SolverSpace { isa, x, r, vectors, scalars } = space;
+    let SolverSpace { isa, x, r, vectors, scalars, started } = space;
     let mut stats = Stats::default();
-    x.fill(T::zero());
+    let started = std::mem::take(started);
+    if !started {
+        x.fill(T::zero());
+    }
     let Some(exponent) = scale_exponent(b) else {
         let finite = b.iter().all(|v| v.to_f64().is_finite());
         stats.residual = if finite { 0.0 } else { f64::NAN };
+        x.fill(T::zero());
         return Solution { value: x, status: if finite { Status::Converged } else { Status::NotFinite }, stats };
     };
     scaled_copy(b, -exponent, r);
     let b_norm = isa.dot(r, r).sqrt();
+    if started {
+        stats.products += start(a, *isa, x, r, &mut vectors[0]);
+    }
     // The smallest true residual so far, to tell stagnation.
     let mut best = f64::INFINITY;
     let status = loop {
@@ -121,6 +128,24 @@ pub(super) fn solve<'s, T: Element>(
     Solution { value: x, status, stats }
 }
 
+/// x ← c x, r ← r − c A x with the c that makes ‖r‖ least; the products it took. x ← 0 where there is no such c.
+fn start<T: Element>(a: &mut dyn LinearOperator<T>, isa: Isa, x: &mut [T], r: &mut [T], ax: &mut [T]) -> usize {
+    let Some(exponent) = scale_exponent(x) else {
+        x.fill(T::zero());
+        return 0;
+    };
+    rescale(x, -exponent);
+    a.apply(x, ax);
+    let c = isa.dot(ax, r) / isa.dot(ax, ax);
+    if c.is_finite() {
+        isa.scale(T::from_f64(c), x);
+        isa.add_scaled(T::from_f64(-c), ax, r);
+    } else {
+        x.fill(T::zero());
+    }
+    1
+}
+
 /// The power of two next to the largest element; `None` where b is zero or not finite.
 pub(super) fn scale_exponent<T: Element>(b: &[T]) -> Option<i32> {
     let mut largest = 0.0_f64;
@@ -135,7 +160,7 @@ pub(super) fn scale_exponent<T: Element>(b: &[T]) -> Option<i32> {
 }
 
 /// y ← 2ᵏ x, exact: in two halves, since 2ᵏ itself may not be a number of the type.
-fn scaled_copy<T: Element>(x: &[T], k: i32, y: &mut [T]) {
+pub(super) fn scaled_copy<T: Element>(x: &[T], k: i32, y: &mut [T]) {
     y.copy_from_slice(x);
     rescale(y, k);
 }

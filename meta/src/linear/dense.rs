@@ -1,15 +1,18 @@
 //! The matrix itself, a product a column, factorised: for checking, and for problems of a few hundred parameters.
 //!
 //! ```text
-//! A = LLᵀ where A is positive definite, PA = LU elsewhere        8 n² bytes and n³/3 multiply-adds (LU: twice that)
+//! A = LLᵀ where A is positive definite, A = QΛQᵀ elsewhere        16 n² bytes and n³/3 multiply-adds (QΛQᵀ: some 9n³)
 //! ```
+//!
+//! Both are nalgebra's, which has no pivoted LDLᵀ. Eigenvalues take more work than one, and say more: how many are
+//! negative, which is least, and whether A is singular as far as its precision can tell.
 //!
 //! In `f64` whatever the operator computes in. The symmetric part of what was assembled is solved with: how far the
 //! products are from symmetric is rounding, and shows in the residual, which is taken with the operator itself. Unlike
 //! the iterations it allocates.
 
 use autodiff::Element;
-use nalgebra::{DMatrix, DVector};
+use nalgebra::{DMatrix, DVector, SymmetricEigen};
 
 use super::cycles::{Cycle, Until, solve};
 use super::{LinearOperator, LinearSolver, Room, Solution, SolverSpace, Status};
@@ -40,18 +43,37 @@ impl Dense {
         }
         let matrix = (&matrix + matrix.transpose()) * 0.5;
         let right = DVector::from_iterator(n, run.r.iter().map(|r| r.to_f64()));
-        let solution = match matrix.clone().cholesky() {
-            Some(factors) => Some(factors.solve(&right)),
+        let solution = match definite::<T>(&matrix, &right) {
+            Some(solution) => solution,
             None => {
-                // How many, a Cholesky factorisation that fails does not say.
-                run.stats.negative_curvature += 1;
-                matrix.lu().solve(&right).filter(|x| x.iter().all(|v| v.is_finite()))
+                let SymmetricEigen { eigenvalues, eigenvectors } = matrix.symmetric_eigen();
+                let (least, largest) = (eigenvalues.min(), eigenvalues.amax());
+                run.stats.negative_curvature += eigenvalues.iter().filter(|e| **e <= 0.0).count();
+                run.stats.least_curvature = least.min(0.0);
+                if eigenvalues.iter().any(|e| e.abs() <= rounding::<T>(n) * largest) {
+                    return Some(Status::Singular);
+                }
+                &eigenvectors * eigenvectors.tr_mul(&right).component_div(&eigenvalues)
             }
         };
-        let Some(solution) = solution else { return Some(Status::Singular) };
         run.x.iter_mut().zip(solution.iter()).for_each(|(x, &s)| *x = T::from_f64(s));
         None
     }
+}
+
+/// What an eigenvalue of an n × n matrix of products in `T` is known to, relative to the largest.
+fn rounding<T: Element>(n: usize) -> f64 {
+    8.0 * n as f64 * T::EPSILON
+}
+
+/// By a Cholesky factorisation, where there is one and x is not so large that A is singular as far as `T` can tell:
+/// λ_min ≤ ‖b‖/‖x‖.
+fn definite<T: Element>(matrix: &DMatrix<f64>, right: &DVector<f64>) -> Option<DVector<f64>> {
+    let factors = matrix.clone().cholesky()?;
+    let x = factors.solve(right);
+    // A pivot is no larger than ‖A‖.
+    let size = factors.l_dirty().diagonal().amax().powi(2);
+    (right.norm() > rounding::<T>(right.len()) * size * x.norm()).then_some(x)
 }
 
 impl<T: Element> LinearSolver<T> for Dense {
@@ -63,6 +85,7 @@ impl<T: Element> LinearSolver<T> for Dense {
         // The residual of a backward stable solve, relative to ‖b‖, is some ‖A‖‖x‖/‖b‖ roundings: with this tolerance
         // all but nearly singular systems are solved.
         let until = Until::Tolerance { relative: 1e5 * T::EPSILON, cap: 2 };
+        space.started = false;
         solve(a, b, space, until, Self::cycle)
     }
 }

@@ -3,43 +3,64 @@
 //! | solver | A may be | memory beside x and r | it minimises, in its Krylov space |
 //! |---|---|---|---|
 //! | [`Cg`] | positive definite | 2 vectors | ‖x − x*‖ in A's norm |
+//! | [`Preconditioned`] | positive definite | 2 vectors and the [`Preconditioner`]'s | the same, in the space of M⁻¹A |
 //! | [`Minres`] | indefinite | 5 vectors | ‖r‖ |
 //! | [`Gmres`] | anything nonsingular | m + 3 vectors | ‖r‖ |
 //! | [`Neumann`] | positive definite | 3 vectors | nothing: a fixed polynomial |
 //! | [`Dense`] | anything nonsingular | a matrix | ‖r‖ = 0 |
 //!
 //! All start, restart and end alike: b is scaled by a power of two, convergence is claimed of true residuals only.
+//!
+//! | preconditioner | M is made of | its cost |
+//! |---|---|---|
+//! | [`Secant`] | the pairs of L-BFGS that the inner solver's points gave | 2 vectors a pair, no product |
+//! | [`Nystrom`] | products with random vectors | rank + 1 vectors, rank products |
+//!
+//! What to do where A is indefinite is the user's choice: [`OnNegativeCurvature`] where the iteration itself goes on or
+//! stops, [`Fallback`] where the system is solved another way.
 
 mod cg;
 mod cycles;
 mod dense;
+mod eigen;
+mod fallback;
 mod gmres;
+mod lanczos;
 mod minres;
 mod neumann;
+mod nystrom;
+mod operator;
+mod precondition;
 mod secant;
 mod space;
 
 use std::fmt;
 
-pub use cg::Cg;
+pub use cg::{Cg, Preconditioned};
 pub use dense::Dense;
+pub use fallback::{Fallback, Policy};
 pub use gmres::Gmres;
 pub use minres::Minres;
 pub use neumann::Neumann;
+pub use nystrom::Nystrom;
+pub use operator::{LinearOperator, Shifted};
+pub use precondition::{Held, Preconditioner, Secant};
 pub use secant::SecantPairs;
 pub use space::{Parts, Room, SolverSpace};
 
-/// A square matrix, known by its products.
-pub trait LinearOperator<T> {
-    /// Rows and columns.
-    fn dim(&self) -> usize;
-    /// y ← A x
-    fn apply(&mut self, x: &[T], y: &mut [T]);
+/// What a solver would have its operator know, beside products.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// At most so many [`secant_pairs`](LinearOperator::secant_pairs); 0 for none.
+    pub secant_pairs: usize,
+    /// A [`gauss_newton`](LinearOperator::gauss_newton) matrix.
+    pub gauss_newton: bool,
 }
 
 /// Something that solves A x = b.
 pub trait LinearSolver<T>: Send + Sync {
-    /// Solves from x = 0. The answer lives in `space`, which was made with this solver's [`room`](LinearSolver::room).
+    /// Solves from x = 0, or from what [`SolverSpace::start_from`] was given. The answer lives in `space`, which was
+    /// made with this solver's [`room`](LinearSolver::room).
     ///
     /// # Panics
     /// Where lengths differ, or the space was made for a solver that needs less.
@@ -47,6 +68,11 @@ pub trait LinearSolver<T>: Send + Sync {
 
     /// What a [`SolverSpace`] for it has to hold.
     fn room(&self) -> Room;
+
+    /// What the operator should know beside its products. Solvers do without what it does not.
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
 }
 
 /// What a solver found.
@@ -78,6 +104,8 @@ pub enum Status {
     Singular,
     /// A has an eigenvalue ≤ 0, with which a Neumann series diverges.
     Diverges,
+    /// rᵀM⁻¹r ≤ 0: the preconditioner is not positive definite, as far as this precision can tell.
+    Preconditioner,
     /// A product or b holds a NaN or an infinity.
     NotFinite,
 }
@@ -93,6 +121,7 @@ impl Status {
             Status::NegativeCurvature => "negative-curvature",
             Status::Singular => "singular",
             Status::Diverges => "diverges",
+            Status::Preconditioner => "preconditioner",
             Status::NotFinite => "not-finite",
         }
     }
@@ -112,6 +141,9 @@ impl fmt::Display for Status {
             Status::Diverges => {
                 "the series diverges: the operator is not positive definite; raise lambda, or use MINRES"
             }
+            Status::Preconditioner => {
+                "the preconditioner is not positive definite in this precision; use another, none, or f64"
+            }
             Status::NotFinite => "met a NaN or an infinity: lower the inner learning rate or look at the data",
         })
     }
@@ -124,13 +156,42 @@ pub struct Stats {
     pub products: usize,
     /// Iterations.
     pub iterations: usize,
-    /// ‖b − A x‖ / ‖b‖ at the end: true where a tolerance was asked for, by recurrence otherwise.
+    /// ‖b − (A + μI) x‖ / ‖b‖ at the end, μ being the [`shift`](Stats::shift): true where a tolerance was asked for, by
+    /// recurrence otherwise.
     pub residual: f64,
     /// Directions with pᵀAp ≤ 0 met.
     pub negative_curvature: usize,
+    /// The least pᵀAp/pᵀp of those, which A's least eigenvalue is not above, where the solver has directions (CG, Neumann
+    /// series, the least eigenvalue itself where dense); 0 where there were none.
+    pub least_curvature: f64,
+    /// Whether a policy for indefinite operators changed what was computed.
+    pub policy_acted: bool,
+    /// μ ≥ 0: it was (A + μI) x = b that was solved.
+    pub shift: f64,
+    /// Whether that is a larger λ: the caller's Λ is then Λ + μI, where it multiplies x, too.
+    pub raised: bool,
 }
 
-/// What to do where pᵀAp ≤ 0: the quadratic that CG minimises has no minimum there.
+impl Stats {
+    /// These, of the last of several attempts, and what those `before` it took and met.
+    fn after(self, before: Stats) -> Stats {
+        Stats {
+            products: before.products + self.products,
+            negative_curvature: before.negative_curvature + self.negative_curvature,
+            least_curvature: before.least_curvature.min(self.least_curvature),
+            ..self
+        }
+    }
+
+    /// Enters a direction with pᵀAp = `curvature` ≤ 0 and pᵀp = `square`.
+    fn met_negative(&mut self, curvature: f64, square: f64) {
+        self.negative_curvature += 1;
+        self.least_curvature = self.least_curvature.min(curvature / square);
+    }
+}
+
+/// What an iteration does where pᵀAp ≤ 0: the quadratic that CG minimises has no minimum there. What else can be done
+/// takes another solve, of a [`Fallback`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum OnNegativeCurvature {
     /// Go on: the recurrences still hold, and for nonsingular A the last iterate is still the solution.

@@ -11,10 +11,8 @@
 use autodiff::Element;
 
 use super::cycles::{Cycle, Until, solve};
+use super::lanczos::{ROOM, Ritz};
 use super::{LinearOperator, LinearSolver, Room, Solution, SolverSpace, Status};
-
-/// Lanczos steps that the scale is estimated by.
-const STEPS: usize = 8;
 
 /// A scaled Neumann series.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,7 +57,8 @@ impl Neumann {
                 return Some(Status::NotFinite);
             }
             if curvature <= 0.0 {
-                run.stats.negative_curvature += 1;
+                let square = isa.dot(run.r, run.r);
+                run.stats.met_negative(curvature, square);
                 return Some(Status::Diverges);
             }
             // ‖r − A r/s‖ > ‖r‖ means an eigenvalue beyond 2s: the estimate was too small.
@@ -77,69 +76,21 @@ impl Neumann {
 
     /// The largest Ritz value of a few Lanczos steps from the residual.
     fn scale<T: Element>(a: &mut dyn LinearOperator<T>, run: &mut Cycle<'_, T>) -> Result<f64, Status> {
-        let isa = run.isa;
-        let vectors = std::mem::take(&mut run.vectors);
-        let scalars = std::mem::take(&mut run.scalars);
-        let [next, v, before] = &mut vectors[..3] else { unreachable!("the room asked for") };
-        let (diagonal, below) = scalars.split_at_mut(STEPS);
-        v.copy_from_slice(run.r);
-        isa.scale(T::from_f64(1.0 / isa.dot(v, v).sqrt()), v);
-        before.fill(T::zero());
-        let (mut n, mut gamma, mut largest) = (0, 0.0, 0.0_f64);
-        while n < STEPS {
-            run.apply(a, v, next);
-            let delta = isa.dot(v, next);
-            isa.add_scaled(T::from_f64(-delta), v, next);
-            isa.add_scaled(T::from_f64(-gamma), before, next);
-            gamma = isa.dot(next, next).sqrt();
-            if !(delta.is_finite() && gamma.is_finite()) {
-                return Err(Status::NotFinite);
-            }
-            (diagonal[n], below[n]) = (delta, gamma);
-            n += 1;
-            largest = largest.max(delta.abs() + gamma);
-            if gamma <= T::EPSILON * largest {
-                break;
-            }
-            isa.scale(T::from_f64(1.0 / gamma), next);
-            std::mem::swap(before, v);
-            std::mem::swap(v, next);
-        }
-        let (diagonal, below) = (&diagonal[..n], &below[..n - 1]);
-        let negative = eigenvalues_below(diagonal, below, T::EPSILON * largest);
-        // Bisection on the count of eigenvalues below: Gershgorin's circles hold them all.
-        let (mut low, mut high) = (0.0, 2.0 * largest);
-        while high - low > 1e-3 * high {
-            let middle = 0.5 * (low + high);
-            if eigenvalues_below(diagonal, below, middle) == n { high = middle } else { low = middle }
-        }
-        (run.vectors, run.scalars) = (vectors, scalars);
+        run.vectors[1].copy_from_slice(run.r);
+        let ritz = Ritz::new(a, run.isa, run.vectors, run.scalars, run.stats).ok_or(Status::NotFinite)?;
+        let negative = ritz.below(T::EPSILON * ritz.norm());
         if negative > 0 {
             run.stats.negative_curvature += negative;
-            return Err(if largest == 0.0 { Status::Singular } else { Status::Diverges });
+            run.stats.least_curvature = ritz.least().min(0.0);
+            return Err(if ritz.norm() == 0.0 { Status::Singular } else { Status::Diverges });
         }
-        Ok(high)
+        Ok(ritz.largest())
     }
-}
-
-/// How many eigenvalues of a symmetric tridiagonal matrix lie below `x`: the negative pivots of T − x (Sylvester).
-fn eigenvalues_below(diagonal: &[f64], below: &[f64], x: f64) -> usize {
-    let mut pivot = 1.0_f64;
-    let mut count = 0;
-    for (i, d) in diagonal.iter().enumerate() {
-        let coupled = if i == 0 { 0.0 } else { below[i - 1] * below[i - 1] / pivot };
-        pivot = d - x - coupled;
-        if pivot == 0.0 {
-            pivot = -f64::MIN_POSITIVE;
-        }
-        count += usize::from(pivot < 0.0);
-    }
-    count
 }
 
 impl<T: Element> LinearSolver<T> for Neumann {
     fn room(&self) -> Room {
-        Room { vectors: 3, scalars: 2 * STEPS }
+        ROOM
     }
 
     fn solve<'s>(&self, a: &mut dyn LinearOperator<T>, b: &[T], space: &'s mut SolverSpace<T>) -> Solution<'s, T> {

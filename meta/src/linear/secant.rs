@@ -77,6 +77,40 @@ impl<T: Element> SecantPairs<T> {
         true
     }
 
+    /// Adds what is left of a pair after its s is made conjugate to those held, s ← s − Σ (sᵀyᵢ/sᵢᵀyᵢ) sᵢ and y alike, unless
+    /// its curvature is not positive or next to nothing is left; whether it was added.
+    ///
+    /// The pairs of one matrix A, y = A s, then all satisfy B s = y, and not only the newest (block BFGS, Schnabel 1983):
+    /// for a preconditioner, where the pairs come from steps that are not conjugate, as those of gradient descent.
+    pub fn push_conjugate(&mut self, s: &[T], y: &[T]) -> bool {
+        let (isa, room) = (self.isa, self.s.len());
+        let whole = isa.dot(s, y);
+        if !(whole.is_finite() && whole > LEAST_CURVATURE * (isa.dot(s, s) * isa.dot(y, y)).sqrt()) {
+            return false;
+        }
+        // Built in the place of the oldest.
+        let at = (self.newest + 1) % room;
+        self.len = self.len.min(room - 1);
+        let (mut new_s, mut new_y) = (std::mem::take(&mut self.s[at]), std::mem::take(&mut self.y[at]));
+        new_s.copy_from_slice(s);
+        new_y.copy_from_slice(y);
+        for i in (0..self.len).map(|back| (self.newest + room - back) % room) {
+            let along = T::from_f64(-self.rho[i] * isa.dot(&self.y[i], &new_s));
+            isa.add_scaled(along, &self.s[i], &mut new_s);
+            isa.add_scaled(along, &self.y[i], &mut new_y);
+        }
+        let left = isa.dot(&new_s, &new_y);
+        (self.s[at], self.y[at]) = (new_s, new_y);
+        // Half the digits are gone where this little is left.
+        if !(left.is_finite() && left > T::EPSILON.sqrt() * whole) {
+            return false;
+        }
+        self.rho[at] = 1.0 / left;
+        self.newest = at;
+        self.len += 1;
+        true
+    }
+
     /// v ← B⁻¹ v: by the two loops, from B₀ = (yᵀy/sᵀy) I of the newest pair. The identity where there are none.
     pub fn apply_inverse(&mut self, v: &mut [T]) {
         if self.len == 0 {
@@ -119,6 +153,36 @@ mod tests {
         for (a, b) in v.iter().zip([1.0, -1.0, 0.3]) {
             assert!((a - b).abs() < 1e-15, "{v:?}");
         }
+    }
+
+    #[test]
+    fn conjugate_pairs_all_hold() {
+        let mut pairs = SecantPairs::<f64>::new(2, 3, isa());
+        // Of A = diag(1, 2, 5), once more than there is room for, and one that adds nothing to the one before.
+        let steps = [[0.3, 0.1, -1.0], [1.0, 0.5, 0.0], [0.0, 1.0, 1.0]];
+        let of = |s: [f64; 3]| [s[0], 2.0 * s[1], 5.0 * s[2]];
+        for s in steps {
+            assert!(pairs.push_conjugate(&s, &of(s)));
+        }
+        assert_eq!(pairs.len(), 2);
+        let check = |pairs: &mut SecantPairs<f64>, s: [f64; 3]| {
+            let mut v = of(s);
+            pairs.apply_inverse(&mut v);
+            assert!(v.iter().zip(s).all(|(a, b)| (a - b).abs() < 1e-14), "{v:?} and {s:?}");
+        };
+        // The oldest is gone, and with it what the others had of its direction; what is held is exact.
+        check(&mut pairs, steps[2]);
+        // Twice the only one held: nothing is left of it.
+        let mut pairs = SecantPairs::<f64>::new(2, 3, isa());
+        let twice = steps[2].map(|x| 2.0 * x);
+        assert!(pairs.push_conjugate(&steps[2], &of(steps[2])) && !pairs.push_conjugate(&twice, &of(twice)));
+        assert_eq!(pairs.len(), 1);
+        check(&mut pairs, steps[2]);
+        let mut all = SecantPairs::<f64>::new(3, 3, isa());
+        steps.iter().for_each(|&s| assert!(all.push_conjugate(&s, &of(s))));
+        steps.iter().for_each(|&s| check(&mut all, s));
+        // Three pairs in three dimensions: B = A.
+        check(&mut all, [1.0, 1.0, 1.0]);
     }
 
     #[test]

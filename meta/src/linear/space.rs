@@ -32,6 +32,20 @@ pub struct SolverSpace<T> {
     pub(super) r: Vec<T>,
     pub(super) vectors: Vec<Vec<T>>,
     pub(super) scalars: Vec<f64>,
+    /// Whether `x` is where the next solve starts.
+    pub(super) started: bool,
+}
+
+impl Room {
+    /// Enough for either of two.
+    pub fn or(self, other: Room) -> Room {
+        Room { vectors: self.vectors.max(other.vectors), scalars: self.scalars.max(other.scalars) }
+    }
+
+    /// Enough for both of two at once.
+    pub fn and(self, other: Room) -> Room {
+        Room { vectors: self.vectors + other.vectors, scalars: self.scalars + other.scalars }
+    }
 }
 
 impl<T: Element> SolverSpace<T> {
@@ -39,11 +53,26 @@ impl<T: Element> SolverSpace<T> {
     pub fn new(room: Room, dim: usize, isa: Isa) -> Self {
         let zeros = || vec![T::zero(); dim];
         let vectors = (0..room.vectors).map(|_| zeros()).collect();
-        SolverSpace { isa, x: zeros(), r: zeros(), vectors, scalars: vec![0.0; room.scalars] }
+        SolverSpace { isa, x: zeros(), r: zeros(), vectors, scalars: vec![0.0; room.scalars], started: false }
     }
 
-    /// All of it, for a solver of one's own.
+    /// The next solve starts from c x₀ in place of 0, with the c that makes ‖b − c A x₀‖ least: whatever x₀ is, the
+    /// first residual is no larger than b, and the size of x₀ does not matter. It takes one product, and holds for
+    /// one solve. [`Dense`](super::Dense) starts from 0 all the same.
+    ///
+    /// # Panics
+    /// Where the length is another than the space was made for.
+    #[track_caller]
+    pub fn start_from(&mut self, x0: &[T]) {
+        assert_eq!(x0.len(), self.x.len(), "start_from: start and space");
+        self.x.copy_from_slice(x0);
+        self.started = true;
+    }
+
+    /// All of it, for a solver of one's own; `x` holds what [`start_from`](SolverSpace::start_from) was last given, or an
+    /// earlier answer.
     pub fn parts(&mut self) -> Parts<'_, T> {
+        self.started = false;
         let SolverSpace { x, r, vectors, scalars, .. } = self;
         Parts { x, r, vectors, scalars }
     }

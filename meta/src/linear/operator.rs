@@ -1,0 +1,63 @@
+//! Matrices known by their products.
+
+use autodiff::Element;
+
+use super::SecantPairs;
+
+/// A square matrix, known by its products.
+pub trait LinearOperator<T> {
+    /// Rows and columns.
+    fn dim(&self) -> usize;
+
+    /// y ← A x
+    fn apply(&mut self, x: &[T], y: &mut [T]);
+
+    /// A μ ≥ 0 for which A − μI is what A is without regularisation, such as λ of a prox term; 0 where none is known.
+    fn shift(&self) -> f64 {
+        0.0
+    }
+
+    /// What is known of A from elsewhere: pairs s, y ≈ A s.
+    fn secant_pairs(&mut self) -> Option<&mut SecantPairs<T>> {
+        None
+    }
+
+    /// A positive definite approximation of A, its Gauss-Newton matrix, where there is one.
+    fn gauss_newton(&mut self) -> Option<&mut dyn LinearOperator<T>> {
+        None
+    }
+}
+
+/// A + μI
+pub struct Shifted<'a, T> {
+    a: &'a mut dyn LinearOperator<T>,
+    by: f64,
+}
+
+impl<'a, T> Shifted<'a, T> {
+    /// With this μ.
+    pub fn new(a: &'a mut dyn LinearOperator<T>, by: f64) -> Self {
+        Shifted { a, by }
+    }
+}
+
+impl<T: Element> LinearOperator<T> for Shifted<'_, T> {
+    fn dim(&self) -> usize {
+        self.a.dim()
+    }
+
+    fn apply(&mut self, x: &[T], y: &mut [T]) {
+        self.a.apply(x, y);
+        let by = T::from_f64(self.by);
+        y.iter_mut().zip(x).for_each(|(y, &x)| *y = *y + by * x);
+    }
+
+    fn shift(&self) -> f64 {
+        self.a.shift() + self.by
+    }
+
+    /// Those of A: near enough for a preconditioner.
+    fn secant_pairs(&mut self) -> Option<&mut SecantPairs<T>> {
+        self.a.secant_pairs()
+    }
+}
