@@ -4,7 +4,7 @@
 use autodiff::{Arg, Options, Plan, Stage, Tape, grad};
 use integration::Numbers;
 use meta::inner::{Derivative, GradientDescent, Hyper, InnerPlan, Inputs};
-use meta::linear::Cg;
+use meta::linear::{Cg, Nystrom, Policy, Secant};
 use meta::method::{
     EvolutionStrategies, FiniteDifference, FirstOrder, ForwardMode, Hyperparameter, Implicit, InnerStop, Keep, Method,
     Reptile, Unrolled,
@@ -87,9 +87,14 @@ fn an_inner_step_and_a_product_allocate_nothing() {
 fn a_steady_state_meta_gradient_allocates_nothing() {
     let (problem, theta, episode) = problem();
     let stop = InnerStop::Steps(3);
-    let methods: [Box<dyn Method<f32>>; 11] = [
+    let methods: [Box<dyn Method<f32>>; 16] = [
         Box::new(Implicit::new(&problem, stop, Box::new(Cg::iterations(4)))),
         Box::new(Implicit::new(&problem, stop, Box::new(Cg::tolerance(1e-3, 20)))),
+        Box::new(Implicit::new(&problem, stop, Box::new(Cg::iterations(4).preconditioned(Secant::memory(2))))),
+        Box::new(Implicit::new(&problem, stop, Box::new(Cg::iterations(4).preconditioned(Nystrom::rank(4))))),
+        Box::new(Implicit::new(&problem, stop, Box::new(Cg::iterations(9).or(Policy::Damp)))),
+        Box::new(Implicit::new(&problem, stop, Box::new(Cg::iterations(9).or(Policy::RaiseLambda)))),
+        Box::new(Implicit::new(&problem, stop, Box::new(Cg::iterations(4))).warm_started()),
         Box::new(Unrolled::new(&problem, 4, Keep::Everything)),
         Box::new(Unrolled::new(&problem, 4, Keep::Iterates)),
         Box::new(Unrolled::new(&problem, 4, Keep::Checkpoints(2))),
@@ -104,10 +109,12 @@ fn a_steady_state_meta_gradient_allocates_nothing() {
     for (i, method) in methods.iter().enumerate() {
         let mut worker = method.worker();
         // Forward mode has a number for each of its two hyperparameters.
-        let mut gradient = vec![0.0; if i == 10 { 2 } else { theta.len() }];
+        let mut gradient = vec![0.0; if i == 15 { 2 } else { theta.len() }];
         let data = args(&episode);
         worker.gradient(&theta, hyper, &data, &mut gradient);
+        let start = gradient.clone();
         let count = allocations(|| {
+            worker.start_from(&start);
             worker.gradient(&theta, hyper, &data, &mut gradient);
         });
         assert_eq!(count, 0, "method number {i}");

@@ -19,6 +19,7 @@ mod pushforward;
 mod run;
 mod solver;
 mod step;
+mod watch;
 
 use autodiff::{Arg, Block, Element, Options, Plan, Stage, Tape, Var, Workspace, grad, jvp_structural, vjp_structural};
 
@@ -27,6 +28,8 @@ pub use outer::OuterPlan;
 pub use run::Run;
 pub use solver::{Descent, InnerSolver, InnerStatus, InnerStop, InnerTask, Solved};
 pub use step::{GradientOnly, Numbers, Step, StepAt, StepInputs};
+pub use watch::Watch;
+pub(crate) use watch::WithGradient;
 
 use crate::problem::{At, Problem, Start};
 use step::Varying;
@@ -226,8 +229,13 @@ impl<T: Element> InnerPlan<T> {
 
     /// gradient += (∂φ₀/∂θ)ᵀ w
     pub fn add_start_cotangent(&self, w: &[T], gradient: &mut [T]) {
+        self.add_scaled_start_cotangent(1.0, w, gradient);
+    }
+
+    /// gradient += a (∂φ₀/∂θ)ᵀ w
+    pub(crate) fn add_scaled_start_cotangent(&self, a: f64, w: &[T], gradient: &mut [T]) {
         if self.starts_at_theta() {
-            self.plan.isa().add_scaled(T::one(), &w[..self.dim], &mut gradient[..self.dim]);
+            self.plan.isa().add_scaled(T::from_f64(a), &w[..self.dim], &mut gradient[..self.dim]);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use autodiff::{Arg, Element, Workspace};
 
-use super::{Hyper, InnerPlan, Inputs, Measured, StepInputs};
+use super::{Hyper, InnerPlan, Inputs, Measured, StepInputs, Watch};
 
 /// A thread's memory for an inner run.
 pub struct Run<T> {
@@ -14,6 +14,8 @@ pub struct Run<T> {
     pub next: Vec<T>,
     hyper: [T; 2],
     step: StepInputs<T>,
+    /// What is remembered of the points looked at, where something is.
+    pub watch: Option<Watch<T>>,
 }
 
 impl<T: Element> Run<T> {
@@ -26,6 +28,7 @@ impl<T: Element> Run<T> {
             next: zeros(),
             hyper: [T::zero(); 2],
             step: plan.step_inputs(),
+            watch: None,
         }
     }
 
@@ -39,6 +42,9 @@ impl<T: Element> Run<T> {
         self.hyper = [T::from_f64(hyper.lambda), T::from_f64(hyper.rate)];
         plan.first_state(theta, &mut self.state);
         self.at_step(plan, 0);
+        if let Some(watch) = &mut self.watch {
+            watch.restart();
+        }
         plan.start(&mut self.workspace, &Inputs { theta, hyper: &self.hyper, data, step: Some(&self.step) });
     }
 
@@ -58,14 +64,18 @@ impl<T: Element> Run<T> {
         theta: &'a [T],
         data: &'a [Arg<'a, T>],
     ) -> (&'a mut Workspace<T>, &'a [T], &'a mut [T], Inputs<'a, T>) {
-        let Run { workspace, state, next, hyper, step } = self;
+        let Run { workspace, state, next, hyper, step, .. } = self;
         (workspace, state, next, Inputs { theta, hyper, data, step: Some(step) })
     }
 
     /// Measures at the state and writes S(state) to `next`, without moving.
     pub fn look(&mut self, plan: &InnerPlan<T>, theta: &[T], data: &[Arg<'_, T>]) -> Measured {
         let (workspace, state, next, inputs) = self.parts(theta, data);
-        plan.step(workspace, &inputs, state, next)
+        let measured = plan.step(workspace, &inputs, state, next);
+        if let Some(watch) = &mut self.watch {
+            watch.see(&self.state, &self.next);
+        }
+        measured
     }
 
     /// state ← next

@@ -40,6 +40,11 @@ pub trait Step: Send + Sync {
 
     /// Records the new state.
     fn record<'t>(&self, at: &StepAt<'t>) -> Var<'t>;
+
+    /// Where in the new state ∇_φG is, if it is there: from this number on.
+    fn gradient_at(&self, _dim: usize) -> Option<usize> {
+        None
+    }
 }
 
 /// ∇_φG in place of a new state: for solvers that decide for themselves where to go.
@@ -49,6 +54,10 @@ pub struct GradientOnly;
 impl Step for GradientOnly {
     fn record<'t>(&self, at: &StepAt<'t>) -> Var<'t> {
         at.gradient
+    }
+
+    fn gradient_at(&self, _dim: usize) -> Option<usize> {
+        Some(0)
     }
 }
 

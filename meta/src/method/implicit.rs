@@ -13,8 +13,10 @@
 use autodiff::{Arg, Element, Stage, Workspace};
 
 use super::{InnerStop, Method, Report, Worker};
-use crate::inner::{Derivative, Descent, Hyper, InnerPlan, InnerSolver, InnerTask, OuterPlan, Run};
-use crate::linear::{LinearOperator, LinearSolver, SolverSpace};
+use crate::inner::{
+    Derivative, Descent, Hyper, InnerPlan, InnerSolver, InnerTask, OuterPlan, Run, Step, Watch, WithGradient,
+};
+use crate::linear::{LinearOperator, LinearSolver, SecantPairs, SolverSpace};
 use crate::problem::Problem;
 
 /// Implicit differentiation at the point the inner solver reached.
@@ -23,6 +25,9 @@ pub struct Implicit<T> {
     outer: OuterPlan<T>,
     solver: Box<dyn InnerSolver<T>>,
     linear: Box<dyn LinearSolver<T>>,
+    /// Where ∇G is in a new state, where the linear solver wants secant pairs.
+    gradient_at: Option<usize>,
+    warm: bool,
 }
 
 impl<T: Element> Implicit<T> {
@@ -37,8 +42,21 @@ impl<T: Element> Implicit<T> {
         solver: Box<dyn InnerSolver<T>>,
         linear: Box<dyn LinearSolver<T>>,
     ) -> Self {
-        let inner = InnerPlan::new(problem, solver.step(), Derivative::Hessian);
-        Implicit { inner, outer: OuterPlan::new(problem), solver, linear }
+        let step = solver.step();
+        let (inner, gradient_at) = if linear.needs().secant_pairs == 0 {
+            (InnerPlan::new(problem, step, Derivative::Hessian), None)
+        } else if let Some(at) = step.gradient_at(problem.dim()) {
+            (InnerPlan::new(problem, step, Derivative::Hessian), Some(at))
+        } else {
+            let step = WithGradient(step);
+            (InnerPlan::new(problem, &step, Derivative::Hessian), step.gradient_at(problem.dim()))
+        };
+        Implicit { inner, outer: OuterPlan::new(problem), solver, linear, gradient_at, warm: false }
+    }
+
+    /// The same, whose linear solves start from what [`Worker::start_from`] is given.
+    pub fn warm_started(self) -> Self {
+        Implicit { warm: true, ..self }
     }
 
     /// The compiled inner level, to look at.
@@ -50,22 +68,33 @@ impl<T: Element> Implicit<T> {
 impl<T: Element> Method<T> for Implicit<T> {
     fn shared_worker(&self, threads: usize) -> Box<dyn Worker<T> + '_> {
         let dim = self.inner.dim();
+        let mut run = Run::new(&self.inner, threads);
+        let (pairs, isa) = (self.linear.needs().secant_pairs, self.inner.plan().isa());
+        run.watch = self.gradient_at.map(|at| Watch::new(pairs, dim, at, isa));
         Box::new(ImplicitWorker {
             method: self,
-            run: Run::new(&self.inner, threads),
+            run,
             outer: self.outer.plan().shared_workspace(threads),
             solving: SolverSpace::new(self.solver.room(), dim, self.inner.plan().isa()),
             space: SolverSpace::new(self.linear.room(), dim, self.inner.plan().isa()),
             v: vec![T::zero(); dim],
             direct: vec![T::zero(); self.inner.theta_dim()],
+            start: vec![T::zero(); if self.warm_starts() { dim } else { 0 }],
+            started: false,
         })
+    }
+
+    fn warm_starts(&self) -> bool {
+        self.warm && self.inner.starts_at_theta()
     }
 
     fn bytes(&self) -> usize {
         let dim = self.inner.dim();
         let spaces = [self.solver.room(), self.linear.room()].map(|room| SolverSpace::<T>::bytes(room, dim));
-        let vectors = (dim + self.inner.theta_dim()) * size_of::<T>() + spaces.iter().sum::<usize>();
-        Run::bytes(&self.inner) + self.outer.plan().bytes() + vectors
+        let start = if self.warm_starts() { dim } else { 0 };
+        let vectors = (dim + self.inner.theta_dim() + start) * size_of::<T>() + spaces.iter().sum::<usize>();
+        let watch = self.gradient_at.map_or(0, |_| Watch::<T>::bytes(self.linear.needs().secant_pairs, dim));
+        Run::bytes(&self.inner) + self.outer.plan().bytes() + vectors + watch
     }
 
     fn flops(&self, report: &Report) -> u64 {
@@ -86,6 +115,9 @@ struct ImplicitWorker<'m, T> {
     space: SolverSpace<T>,
     v: Vec<T>,
     direct: Vec<T>,
+    /// Where a linear solve starts, up to a factor; empty where it starts from 0.
+    start: Vec<T>,
+    started: bool,
 }
 
 /// ∇²_φφG at the last point of a run.
@@ -99,11 +131,19 @@ impl<T: Element> LinearOperator<T> for InnerHessian<'_, '_, T> {
     fn apply(&mut self, x: &[T], y: &mut [T]) {
         self.0.product(x, y);
     }
+
+    fn shift(&self) -> f64 {
+        self.0.run.hyper()[0].to_f64()
+    }
+
+    fn secant_pairs(&mut self) -> Option<&mut SecantPairs<T>> {
+        self.0.run.watch.as_mut().map(Watch::pairs)
+    }
 }
 
 impl<T: Element> Worker<T> for ImplicitWorker<'_, T> {
     fn gradient(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>], gradient: &mut [T]) -> Report {
-        let Implicit { inner, outer, solver, linear } = self.method;
+        let Implicit { inner, outer, solver, linear, .. } = self.method;
         self.run.start(inner, theta, hyper, data);
         let mut task = InnerTask { plan: inner, run: &mut self.run, theta, data };
         let solved = solver.solve(&mut task, &mut self.solving);
@@ -112,11 +152,18 @@ impl<T: Element> Worker<T> for ImplicitWorker<'_, T> {
         let phi = &state[..inner.dim()];
         let query_loss = outer.gradient(&mut self.outer, &inputs, phi, &mut self.v, &mut self.direct);
 
+        if self.started {
+            self.space.start_from(&self.start);
+        }
         let solution = linear.solve(&mut InnerHessian(&mut task), &self.v, &mut self.space);
         let (workspace, state, _, inputs) = self.run.parts(theta, data);
         inner.mixed(workspace, &inputs, state, solution.value, gradient);
         for (g, &direct) in gradient.iter_mut().zip(&self.direct) {
             *g = direct - *g;
+        }
+        // A larger λ is a term ½μ‖φ − φ₀(θ)‖² of G, whose ∂_θ∇_φ is −μ ∂φ₀/∂θ.
+        if solution.stats.raised {
+            inner.add_scaled_start_cotangent(solution.stats.shift, solution.value, gradient);
         }
         Report {
             query_loss,
@@ -131,6 +178,15 @@ impl<T: Element> Worker<T> for ImplicitWorker<'_, T> {
             status: Some(solution.status),
             linear_residual: solution.stats.residual,
             negative_curvature: solution.stats.negative_curvature,
+            policy_acted: solution.stats.policy_acted,
+            shift: solution.stats.shift,
+        }
+    }
+
+    fn start_from(&mut self, gradient: &[T]) {
+        if !self.start.is_empty() {
+            self.start.copy_from_slice(&gradient[..self.method.inner.dim()]);
+            self.started = true;
         }
     }
 

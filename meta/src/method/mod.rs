@@ -54,6 +54,11 @@ pub trait Method<T>: Send + Sync {
         self.shared_worker(1)
     }
 
+    /// Whether its workers make use of [`Worker::start_from`].
+    fn warm_starts(&self) -> bool {
+        false
+    }
+
     /// Bytes of a worker for one thread: plans' workspaces, states, solver vectors.
     fn bytes(&self) -> usize;
 
@@ -69,6 +74,11 @@ pub trait Worker<T>: Send {
     /// # Panics
     /// Where lengths differ from what the problem declares.
     fn gradient(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>], gradient: &mut [T]) -> Report;
+
+    /// Linear solves start from multiples of this from now on: an earlier meta-gradient, such as the last outer
+    /// iteration's mean. For x of a scalar λ, dF/dθ = λx. Who calls it answers for results that do not depend on which
+    /// worker takes which task.
+    fn start_from(&mut self, _gradient: &[T]) {}
 
     /// The adapted parameters of the last task.
     fn phi(&self) -> &[T];
@@ -101,6 +111,10 @@ pub struct Report {
     pub linear_residual: f64,
     /// Directions of negative curvature that the linear solver met.
     pub negative_curvature: usize,
+    /// Whether the policy for indefinite operators changed what was computed.
+    pub policy_acted: bool,
+    /// What it added to the operator's diagonal.
+    pub shift: f64,
 }
 
 /// Runs a number of steps from step `first` on; the report of the first and the last evaluation.

@@ -48,6 +48,10 @@ pub struct BatchReport {
     pub products: usize,
     /// Tasks on which the linear solver met negative curvature.
     pub negative_curvature: usize,
+    /// Tasks on which its policy for indefinite operators changed what was computed.
+    pub policy_acted: usize,
+    /// The most that the policy added to an operator's diagonal.
+    pub largest_shift: f64,
     /// The first task whose gradient or loss is not finite.
     pub not_finite: Option<usize>,
 }
@@ -64,6 +68,12 @@ impl<'m, T: Element> MetaBatch<'m, T> {
             threads: (0..threads).map(|_| Thread { worker: worker(), local: None }).collect(),
             tasks: (0..tasks).map(|_| task()).collect(),
         }
+    }
+
+    /// The linear solves of all tasks start from multiples of this from now on, where the method
+    /// [makes use of it](Method::warm_starts).
+    pub fn start_from(&mut self, gradient: &[T]) {
+        self.threads.iter_mut().for_each(|thread| thread.worker.start_from(gradient));
     }
 
     /// gradient ← mean over tasks 0..count of dF_i/dθ.
@@ -135,6 +145,8 @@ impl<'m, T: Element> MetaBatch<'m, T> {
             total.linear_residual += report.linear_residual;
             total.products += report.products;
             total.negative_curvature += usize::from(report.negative_curvature > 0);
+            total.policy_acted += usize::from(report.policy_acted);
+            total.largest_shift = total.largest_shift.max(report.shift);
         }
         let n = count as f64;
         let scale = T::from_f64(1.0 / n);

@@ -17,11 +17,15 @@ use crate::tasks::{Split, TaskStream};
 /// A training run: θ, the outer optimiser, and which task comes next.
 ///
 /// Task numbers, not random state, are what continues: iteration i uses tasks i·b … (i+1)·b − 1 of the training
-/// split, so a run that was stopped and one that was not are the same run.
+/// split, so a run that was stopped and one that was not are the same run: once θ, the optimiser's state, the iteration
+/// and, for warm starts, [`start`](Trainer::start) are put back.
 pub struct Trainer<'a> {
     stream: &'a dyn TaskStream,
     batch: MetaBatch<'a, f32>,
     gradient: Vec<f32>,
+    /// The last mean meta-gradient, where the method's linear solves start from it: a part of the run's state.
+    pub start: Option<Vec<f32>>,
+    warm: bool,
     /// λ and the inner step size.
     pub hyper: Hyper,
     /// Tasks per iteration.
@@ -47,7 +51,8 @@ impl<'a> Trainer<'a> {
     ) -> Self {
         let batch = MetaBatch::new(method, pool, theta.len(), meta_batch);
         let gradient = vec![0.0; theta.len()];
-        Trainer { stream, batch, gradient, hyper, meta_batch, theta, optimiser, iteration: 0 }
+        let warm = method.warm_starts();
+        Trainer { stream, batch, gradient, start: None, warm, hyper, meta_batch, theta, optimiser, iteration: 0 }
     }
 
     /// One outer step.
@@ -55,11 +60,17 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// Where a task's meta-gradient is not finite: θ is left as it was, and the message names the task.
     pub fn step(&mut self) -> Result<BatchReport, NotFinite> {
+        if let Some(start) = &self.start {
+            self.batch.start_from(start);
+        }
         let first = self.iteration * self.meta_batch as u64;
         let source = EpisodeTasks::new(self.stream, Split::Train, first);
         let report = self.batch.gradient(&source, self.meta_batch, &self.theta, self.hyper, &mut self.gradient);
         if let Some(bad) = report.not_finite {
             return Err(NotFinite { task: first + bad as u64, iteration: self.iteration });
+        }
+        if self.warm {
+            self.start.get_or_insert_default().clone_from(&self.gradient);
         }
         self.optimiser.step(&mut self.theta, &self.gradient);
         self.iteration += 1;

@@ -1,0 +1,205 @@
+//! What implicit differentiation tells its linear solver, and what it makes of the answer.
+
+use autodiff::Arg;
+use integration::{Numbers, Quadratic, dense_solve, relative_error, symmetric};
+use meta::inner::Hyper;
+use meta::linear::{Cg, LinearSolver, Minres, Nystrom, Policy, Secant, SecantPairs, Status};
+use meta::method::{Implicit, InnerStop, Method};
+use meta::problem::FewShot;
+use meta::tasks::{Glyphs, Split};
+use meta::train::{Adam, EpisodeTasks, MetaBatch, Trainer};
+use nn::{Init, Model};
+
+const HYPER: Hyper = Hyper { lambda: 2.0, rate: 0.05 };
+
+/// G = ½φᵀAφ − bᵀφ + ½λ‖φ − θ‖², f = ½‖φ − c‖², with H = A.
+struct Task {
+    a: Vec<f64>,
+    b: Vec<f64>,
+    c: Vec<f64>,
+    theta: Vec<f64>,
+}
+
+impl Task {
+    fn new(eigenvalues: &[f64]) -> Self {
+        let mut numbers = Numbers::new(71);
+        let mut vec = || numbers.vec(eigenvalues.len());
+        Task { a: symmetric(eigenvalues, 72), b: vec(), c: vec(), theta: vec() }
+    }
+
+    fn data(&self) -> [Arg<'_, f64>; 3] {
+        [(&self.a).into(), (&self.b).into(), (&self.c).into()]
+    }
+
+    /// dF/dθ, φ_K and the report after `steps`.
+    fn gradient(&self, method: &dyn Method<f64>) -> (Vec<f64>, Vec<f64>, meta::Report) {
+        let mut g = vec![0.0; self.b.len()];
+        let mut worker = method.worker();
+        let report = worker.gradient(&self.theta, HYPER, &self.data(), &mut g);
+        (g, worker.phi().to_vec(), report)
+    }
+
+    fn implicit(&self, steps: usize, solver: Box<dyn LinearSolver<f64>>) -> Implicit<f64> {
+        Implicit::new(&Quadratic { dim: self.b.len() }, InnerStop::Steps(steps), solver)
+    }
+
+    /// (A + μI)⁻¹ (φ − c)
+    fn solution(&self, mu: f64, phi: &[f64]) -> Vec<f64> {
+        let n = self.b.len();
+        let matrix: Vec<f64> = (0..n * n).map(|i| self.a[i] + if i / n == i % n { mu } else { 0.0 }).collect();
+        let v: Vec<f64> = phi.iter().zip(&self.c).map(|(p, c)| p - c).collect();
+        dense_solve(&matrix, &v)
+    }
+}
+
+#[test]
+fn a_larger_lambda_multiplies_too_and_damping_does_not() {
+    // H + 2I has an eigenvalue of −1.4.
+    let task = Task::new(&[-3.4, -0.5, 0.2, 1.0, 3.0, 8.0]);
+    let run = |policy| task.gradient(&task.implicit(3, Box::new(Cg::tolerance(1e-12, 100).or(policy))));
+    let times = |scale: f64, x: Vec<f64>| x.into_iter().map(|x| scale * x).collect::<Vec<f64>>();
+    // κ of the systems is below 100.
+    let near = |g: &[f64], expected: Vec<f64>| assert!(relative_error(g, &expected) < 1e-9);
+
+    let (g, phi, report) = run(Policy::RaiseLambda);
+    let raised = HYPER.lambda + report.shift;
+    assert!(report.policy_acted && raised > 3.4, "{report:?}");
+    near(&g, times(raised, task.solution(raised, &phi)));
+
+    let (g, phi, report) = run(Policy::Damp);
+    assert!(report.policy_acted && report.shift > 0.0, "{report:?}");
+    near(&g, times(HYPER.lambda, task.solution(HYPER.lambda + report.shift, &phi)));
+
+    let (g, phi, report) = run(Policy::Another(Box::new(Minres::tolerance(1e-12, 100))));
+    assert!(report.policy_acted && report.shift == 0.0, "{report:?}");
+    near(&g, times(HYPER.lambda, task.solution(HYPER.lambda, &phi)));
+
+    // A quadratic task whose operator is positive definite is none of the policy's business.
+    let task = Task::new(&[-1.0, 0.2, 1.0, 3.0]);
+    let plain = task.gradient(&task.implicit(3, Box::new(Cg::tolerance(1e-12, 100))));
+    let with = task.gradient(&task.implicit(3, Box::new(Cg::tolerance(1e-12, 100).or(Policy::RaiseLambda))));
+    assert_eq!((&plain.0, &plain.2), (&with.0, &with.2));
+    assert!(!with.2.policy_acted && with.2.shift == 0.0);
+}
+
+#[test]
+fn the_inner_trajectory_preconditions_the_solve() {
+    // The eigenvalues of G are 2 (λ) and above; descent with a step of 0.05 converges for those below 40.
+    let eigenvalues: Vec<f64> =
+        (0..30).map(|i| if i < 4 { 30.0 - 6.0 * f64::from(i) } else { 0.01 * f64::from(i) }).collect();
+    let task = Task::new(&eigenvalues);
+    let plain = task.gradient(&task.implicit(12, Box::new(Cg::tolerance(1e-10, 100))));
+    let solver = || Box::new(Cg::tolerance(1e-10, 100).preconditioned(Secant::memory(10)));
+    let method = task.implicit(12, solver());
+    let by_pairs = task.gradient(&method);
+    // The trajectory is the same to the last bit, and so is the answer to the tolerance, κ being 16.
+    assert_eq!(plain.1, by_pairs.1);
+    assert!(relative_error(&by_pairs.0, &plain.0) < 1e-8);
+    assert_eq!(by_pairs.2.status, Some(Status::Converged));
+    // Products: an iteration each, and the true residual's. Pairs of exact products cost none.
+    assert!(by_pairs.2.products < plain.2.products, "{} and {}", by_pairs.2.products, plain.2.products);
+    // A worker holds a task's pairs only: the second time is as the first.
+    let mut worker = method.worker();
+    let mut g = [vec![0.0; 30], vec![0.0; 30]];
+    for g in &mut g {
+        worker.gradient(&task.theta, HYPER, &task.data(), g);
+    }
+    assert_eq!(g[0], g[1]);
+    // One point is no pair: M = I, and the same bits as without.
+    let [none, identity] = [
+        task.implicit(0, Box::new(Cg::iterations(3))),
+        task.implicit(0, Box::new(Cg::iterations(3).preconditioned(Secant::memory(4)))),
+    ]
+    .map(|method| task.gradient(&method).0);
+    assert_eq!(none, identity);
+}
+
+#[test]
+fn a_solvers_helpers_are_counted_as_memory() {
+    let problem = Quadratic { dim: 50 };
+    let bytes = |solver: Box<dyn LinearSolver<f64>>| Implicit::new(&problem, InnerStop::Steps(2), solver).bytes();
+    let plain = bytes(Box::new(Cg::iterations(3)));
+    let vector = 50 * size_of::<f64>();
+    // Rank + 1 vectors; two small matrices and two rows.
+    let nystrom = bytes(Box::new(Cg::iterations(3).preconditioned(Nystrom::rank(5))));
+    assert_eq!(nystrom - plain, 6 * vector + (2 * 25 + 2 * 5) * size_of::<f64>());
+    // The pairs, the last point and its gradient, ∇G in the state twice; and what the plan needs to write it there.
+    let pairs = bytes(Box::new(Cg::iterations(3).preconditioned(Secant::memory(5))));
+    assert!(pairs - plain >= SecantPairs::<f64>::bytes(5, 50) + 4 * vector);
+    let warm = Implicit::new(&problem, InnerStop::Steps(2), Box::new(Cg::iterations(3))).warm_started();
+    assert_eq!(Method::<f64>::bytes(&warm) - plain, vector);
+}
+
+fn glyphs() -> (FewShot, Glyphs, Vec<f32>) {
+    let model: Model = "conv4:channels=4,stride=2,ways=3,image=1x28x28".parse().unwrap();
+    let stream = Glyphs::new(1, meta::tasks::FewShot { ways: 3, shots: 1, queries: 2 }).unwrap();
+    let mut numbers = Numbers::new(1);
+    let theta = model.init(Init::PyTorch, &mut || 0.5 * (numbers.next() + 1.0));
+    (FewShot::new(model, 3, 6, true), stream, theta)
+}
+
+#[test]
+fn warm_starts_are_a_function_of_the_run() {
+    let (problem, stream, theta) = glyphs();
+    let hyper = Hyper { lambda: 0.5, rate: 0.1 };
+    let method = |warm: bool| {
+        let method = Implicit::<f32>::new(&problem, InnerStop::Steps(2), Box::new(Cg::iterations(2)));
+        if warm { method.warm_started() } else { method }
+    };
+    let train = |warm: bool, threads: usize, stop_after: Option<u64>| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let method = method(warm);
+        let new = |theta: Vec<f32>| {
+            let adam = Box::new(Adam::new(theta.len(), 1e-2, 1e-3));
+            Trainer::new(&method, &stream, &pool, theta, adam, hyper, 5)
+        };
+        let mut trainer = new(theta.clone());
+        for i in 0..4 {
+            if stop_after == Some(i) {
+                // What a checkpoint keeps.
+                let state: Vec<_> = trainer.optimiser.state().into_iter().map(|(name, v)| (name, v.to_vec())).collect();
+                let (iteration, start) = (trainer.iteration, trainer.start.clone());
+                trainer = new(trainer.theta.clone());
+                trainer.optimiser.restore(iteration, &state).unwrap();
+                (trainer.iteration, trainer.start) = (iteration, start);
+            }
+            trainer.step().unwrap();
+        }
+        assert_eq!(trainer.start.is_some(), warm);
+        trainer.theta
+    };
+    let whole = train(true, 1, None);
+    assert_ne!(whole, train(false, 1, None));
+    // Any number of threads, and stopped anywhere.
+    assert_eq!(train(true, 3, None), whole);
+    for stop in 0..4 {
+        assert_eq!(train(true, 1, Some(stop)), whole, "stopped after {stop}");
+    }
+}
+
+#[test]
+fn policies_and_preconditioners_do_not_depend_on_threads() {
+    let (problem, stream, theta) = glyphs();
+    let hyper = Hyper { lambda: 0.02, rate: 0.1 };
+    let solvers: [Box<dyn LinearSolver<f32>>; 4] = [
+        Box::new(Cg::iterations(6).or(Policy::Damp)),
+        Box::new(Cg::iterations(6).or(Policy::RaiseLambda)),
+        Box::new(Cg::iterations(3).preconditioned(Secant::memory(3))),
+        Box::new(Cg::iterations(3).preconditioned(Nystrom::rank(3))),
+    ];
+    for (i, solver) in solvers.into_iter().enumerate() {
+        let method = Implicit::new(&problem, InnerStop::Steps(4), solver);
+        let of = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let mut batch = MetaBatch::new(&method, &pool, theta.len(), 5);
+            let mut g = vec![0.0; theta.len()];
+            let report = batch.gradient(&EpisodeTasks::new(&stream, Split::Train, 0), 5, &theta, hyper, &mut g);
+            (g, report)
+        };
+        let (g, report) = of(1);
+        assert!(g.iter().all(|g| g.is_finite()) && report.not_finite.is_none());
+        // λ is small enough for the networks' negative curvature to show.
+        assert!(i > 1 || report.policy_acted > 0 && report.largest_shift > 0.0, "{report:?}");
+        assert!(of(4) == (g, report), "{i}");
+    }
+}
