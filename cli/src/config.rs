@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::byte_size::ByteSize;
 use crate::defaults;
 use crate::failure::Failure;
+use crate::linear::{Linear, PolicyName, PreconditionerName, SolverName, Stop};
 use crate::settings::{Dataset, Decay, MethodName, OuterOptimizer, Settings};
 
 /// Everything that a run's result depends on. Keys of config.toml are those of [`Settings`].
@@ -58,9 +59,21 @@ pub struct Config {
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chosen_because: Option<String>,
-    /// CG iterations (imaml).
+    /// Iterations of the linear solver (imaml).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cg_steps: Option<usize>,
+    /// What solves the linear system (imaml).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub solver: Option<SolverName>,
+    /// What it is preconditioned by (imaml).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preconditioner: Option<PreconditionerName>,
+    /// What it does where the operator is indefinite (imaml by cg or neumann).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_negative_curvature: Option<PolicyName>,
+    /// Whether it starts from the last iteration's meta-gradient (imaml).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warm_start: Option<bool>,
     /// The outer optimiser.
     pub outer_optimizer: OuterOptimizer,
     /// Its step size.
@@ -101,8 +114,14 @@ impl Config {
         let (default, tasks) = (defaults::defaults(dataset, method), defaults::tasks(dataset));
 
         let imaml = method == MethodName::Imaml;
-        let implicit =
-            [("lambda", asked.lambda.is_some() && !method.has_prox()), ("cg-steps", asked.cg_steps.is_some())];
+        let implicit = [
+            ("lambda", asked.lambda.is_some() && !method.has_prox()),
+            ("cg-steps", asked.cg_steps.is_some()),
+            ("solver", asked.solver.is_some()),
+            ("preconditioner", asked.preconditioner.is_some()),
+            ("on-negative-curvature", asked.on_negative_curvature.is_some()),
+            ("warm-start", asked.warm_start.is_some()),
+        ];
         if let Some((name, _)) = implicit.into_iter().find(|(_, given)| *given && !imaml) {
             let lacks =
                 if method.has_prox() { "chooses its linear solve" } else { "has no prox term and no linear solve" };
@@ -154,6 +173,16 @@ impl Config {
             (Some(_), Some(_)) => return Err("iterations and minutes exclude each other: leave one out".into()),
             one => one,
         };
+        let dense = asked.solver == Some(SolverName::Dense);
+        if dense && (asked.cg_steps.is_some() || asked.warm_start == Some(true)) {
+            let name = if asked.cg_steps.is_some() { "cg-steps" } else { "warm-start" };
+            return Err(format!("{name} belongs to the iterations: the solver dense has none; leave {name} out").into());
+        }
+        let cg_steps = imaml.then(|| asked.cg_steps.unwrap_or(default.cg_steps));
+        let stop = Stop::Iterations(cg_steps.unwrap_or(0));
+        let by_cg = asked.solver.unwrap_or_default() == SolverName::Cg;
+        let policy = asked.on_negative_curvature.or(by_cg.then_some(defaults::ON_NEGATIVE_CURVATURE));
+        let linear = Linear::new(asked.solver, stop, asked.preconditioner, policy)?;
         let ways = asked.ways.or(tasks.ways);
         let config = Config {
             dataset,
@@ -173,7 +202,11 @@ impl Config {
             es_sigma: es.then(|| asked.es_sigma.unwrap_or(defaults::ES_SIGMA)),
             choice: asked.choice,
             chosen_because: asked.chosen_because,
-            cg_steps: imaml.then(|| asked.cg_steps.unwrap_or(default.cg_steps)),
+            cg_steps: cg_steps.filter(|_| !dense),
+            solver: imaml.then_some(linear.solver),
+            preconditioner: (imaml && linear.solver == SolverName::Cg).then_some(linear.preconditioner),
+            on_negative_curvature: linear.policy.filter(|_| imaml),
+            warm_start: (imaml && !dense).then(|| asked.warm_start.unwrap_or(false)),
             outer_optimizer: optimizer,
             outer_lr: outer_lr.ok_or("with an outer-optimizer of your own, give its outer-lr")?,
             outer_lr_decay: asked.outer_lr_decay.unwrap_or(default.outer_lr_decay),
@@ -239,6 +272,13 @@ impl Config {
     /// What was chosen, where that is for the program to choose.
     pub fn choice(&self) -> Option<Choice> {
         self.choice.as_ref().and_then(|choice| choice.parse().ok())
+    }
+
+    /// The linear solver, where the method has one.
+    pub fn linear(&self) -> Option<Linear> {
+        let stop = Stop::Iterations(self.cg_steps.unwrap_or(0));
+        let preconditioner = self.preconditioner.unwrap_or_default();
+        self.solver.map(|solver| Linear { solver, stop, preconditioner, policy: self.on_negative_curvature })
     }
 
     /// As config.toml holds it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use autodiff::Element;
 use meta::inner::{GradientDescent, Hyper};
-use meta::linear::Cg;
+use meta::linear::{Cg, LinearSolver};
 use meta::method::{
     Choice, Decision, EvolutionStrategies, FiniteDifference, FirstOrder, Implicit, InnerStop, Keep, Method, OverBudget,
     Reptile, Survey, Unrolled, decide,
@@ -57,6 +57,9 @@ impl Experiment {
     /// # Errors
     /// Where the memory that training will take is not there, or not allowed.
     pub fn method(&self, config: &Config) -> Result<Box<dyn Method<f32>>, Failure> {
+        if let Some(linear) = config.linear() {
+            linear.check_memory(self.problem.dim())?;
+        }
         let keep = keep_within::<f32>(config.method, &self.problem, config.inner_steps, config.keep(), config.memory)?;
         let method = keeping(config, &self.problem, keep);
         check_memory(method.as_ref(), config.memory)?;
@@ -100,14 +103,18 @@ pub fn compile<T: Element>(config: &Config, problem: &FewShot) -> Box<dyn Method
 }
 
 fn keeping<T: Element>(config: &Config, problem: &FewShot, keep: Keep) -> Box<dyn Method<T>> {
-    let cg = Cg::iterations(config.cg_steps.unwrap_or(1));
+    let linear = config.linear().map_or_else(|| Box::new(Cg::iterations(1)) as _, |linear| linear.build());
+    if config.warm_start == Some(true) {
+        let stop = InnerStop::Steps(config.inner_steps);
+        return Box::new(Implicit::new(problem, stop, linear).warm_started());
+    }
     let settled = Settled {
         choice: config.choice(),
         pairs: config.es_pairs.unwrap_or(1),
         sigma: config.es_sigma.unwrap_or(1.0),
         seed: config.seed,
     };
-    method(config.method, problem, config.inner_steps, keep, cg, settled)
+    method(config.method, problem, config.inner_steps, keep, linear, settled)
 }
 
 /// What single methods need beside what all share.
@@ -129,11 +136,11 @@ pub fn method<T: Element>(
     problem: &FewShot,
     steps: usize,
     keep: Keep,
-    cg: Cg,
+    linear: Box<dyn LinearSolver<T>>,
     settled: Settled,
 ) -> Box<dyn Method<T>> {
     match name {
-        MethodName::Imaml => Box::new(Implicit::new(problem, InnerStop::Steps(steps), Box::new(cg))),
+        MethodName::Imaml => Box::new(Implicit::new(problem, InnerStop::Steps(steps), linear)),
         MethodName::Maml => Box::new(Unrolled::new(problem, steps, keep)),
         MethodName::Fomaml => Box::new(FirstOrder::new(problem, steps)),
         MethodName::Reptile => Box::new(Reptile::new(problem, steps)),

@@ -34,6 +34,7 @@ mod files;
 mod format;
 mod images;
 mod initial;
+mod linear;
 mod memory;
 mod metrics;
 mod model;

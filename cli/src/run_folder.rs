@@ -8,7 +8,7 @@
 //! | `events.out.tfevents.imaml` | with `--tensorboard`: the same for [TensorBoard](crate::tensorboard) |
 //! | `model.safetensors` | θ, as a PyTorch `state_dict` |
 //! | `report.html` | what came of it, as a page |
-//! | `checkpoint.safetensors` | θ, the outer optimiser's vectors, iteration, seconds, seed |
+//! | `checkpoint.safetensors` | θ, the outer optimiser's vectors, what warm starts begin from, iteration, seconds, seed |
 //!
 //! A reader sees an old file or a new one, never half of one. The checkpoint comes last: whatever is interrupted
 //! between two files, going on from it writes the others again.
@@ -74,6 +74,8 @@ pub struct Snapshot<'a> {
     pub theta: &'a [f32],
     /// The outer optimiser's vectors.
     pub optimiser: Vec<(&'static str, &'a [f32])>,
+    /// What linear solves start from, where they do not start from 0.
+    pub start: Option<&'a [f32]>,
 }
 
 /// What a run goes on from.
@@ -84,6 +86,8 @@ pub struct Checkpoint {
     pub theta: Vec<f32>,
     /// The outer optimiser's vectors.
     pub optimiser: Vec<(&'static str, Vec<f32>)>,
+    /// What linear solves start from, where they do not start from 0.
+    pub start: Option<Vec<f32>>,
 }
 
 impl RunFolder {
@@ -166,7 +170,9 @@ impl RunFolder {
         let theta = file.vector(layout, "theta.")?;
         let vector = |&name| Ok((name, file.vector(layout, &format!("{name}."))?));
         let optimiser = names.iter().map(vector).collect::<Result<_, Failure>>()?;
-        Ok(Checkpoint { standing, theta, optimiser })
+        let warm = config.warm_start == Some(true);
+        let start = warm.then(|| file.vector(layout, "start.")).transpose()?;
+        Ok(Checkpoint { standing, theta, optimiser, start })
     }
 
     /// The lines of metrics up to an iteration that a run without interruption has too: not the one that an ending
@@ -202,7 +208,7 @@ impl RunFolder {
     /// # Errors
     /// Where something cannot be written, or θ is not finite.
     pub fn save(&self, snapshot: &Snapshot<'_>) -> Result<(), Failure> {
-        let Snapshot { config, metrics, standing, layout, theta, optimiser } = snapshot;
+        let Snapshot { config, metrics, standing, layout, theta, optimiser, start } = snapshot;
         if theta.iter().any(|t| !t.is_finite()) {
             let iteration = standing.iteration;
             return Err(format!("the parameters are not finite after iteration {iteration}: lower --outer-lr").into());
@@ -210,6 +216,7 @@ impl RunFolder {
         std::fs::create_dir_all(&self.path).map_err(|e| Failure::io("make the folder", &self.path, &e))?;
         let mut vectors = vec![("theta.".to_owned(), *theta)];
         vectors.extend(optimiser.iter().map(|(name, values)| (format!("{name}."), *values)));
+        vectors.extend(start.map(|values| ("start.".to_owned(), values)));
         let vectors: Vec<(&str, &[f32])> = vectors.iter().map(|(prefix, values)| (prefix.as_str(), *values)).collect();
         let standing = serde_json::to_string(standing).expect("numbers have a form in JSON");
         write_whole(&self.file(CONFIG), config.to_toml().as_bytes())?;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::byte_size::ByteSize;
 use crate::failure::Failure;
+use crate::linear::{PolicyName, PreconditionerName, SolverName};
 
 /// Where tasks come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -211,9 +212,21 @@ pub struct Settings {
     /// Why it did.
     #[arg(skip)]
     pub chosen_because: Option<String>,
-    /// Conjugate-gradient iterations (imaml only).
+    /// Iterations of the linear solver (imaml only).
     #[arg(long, value_name = "N")]
     pub cg_steps: Option<usize>,
+    /// What solves the linear system of the meta-gradient (imaml only) [default: cg].
+    #[arg(long)]
+    pub solver: Option<SolverName>,
+    /// What cg is preconditioned by (imaml only) [default: none].
+    #[arg(long)]
+    pub preconditioner: Option<PreconditionerName>,
+    /// What cg and neumann do where the operator is indefinite (imaml only) [default: minres; stop for neumann].
+    #[arg(long, value_name = "POLICY")]
+    pub on_negative_curvature: Option<PolicyName>,
+    /// Start linear solves from the last iteration's meta-gradient (imaml only).
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub warm_start: Option<bool>,
     /// What moves the meta-parameters.
     #[arg(long)]
     pub outer_optimizer: Option<OuterOptimizer>,
@@ -291,6 +304,10 @@ impl Settings {
             choice: self.choice.or(other.choice),
             chosen_because: self.chosen_because.or(other.chosen_because),
             cg_steps: self.cg_steps.or(other.cg_steps),
+            solver: self.solver.or(other.solver),
+            preconditioner: self.preconditioner.or(other.preconditioner),
+            on_negative_curvature: self.on_negative_curvature.or(other.on_negative_curvature),
+            warm_start: self.warm_start.or(other.warm_start),
             outer_optimizer: self.outer_optimizer.or(other.outer_optimizer),
             outer_lr: self.outer_lr.or(other.outer_lr),
             outer_lr_decay: self.outer_lr_decay.or(other.outer_lr_decay),

@@ -74,22 +74,24 @@ pub fn train(
     let method = experiment.method(config)?;
     let evaluator = (config.eval_every > 0).then(|| Evaluator::new(problem));
     let mut optimiser = experiment.optimiser(config);
-    let (mut seconds, mut iteration, mut metrics) = (0.0, 0, String::new());
+    let (mut seconds, mut iteration, mut metrics, mut start) = (0.0, 0, String::new(), None);
     let theta = match from {
         None => initial::of_run(config, problem.model())?,
-        Some((Checkpoint { standing, theta, optimiser: state }, lines)) => {
+        Some((Checkpoint { standing, theta, optimiser: state, start: last }, lines)) => {
+            start = last;
             optimiser.restore(standing.iteration, &state)?;
             (seconds, iteration, metrics) = (standing.seconds, standing.iteration, lines);
             theta
         }
     };
     let mut trainer = Trainer::new(method.as_ref(), stream.as_ref(), pool, theta, optimiser, *hyper, config.meta_batch);
-    trainer.iteration = iteration;
+    (trainer.iteration, trainer.start) = (iteration, start);
 
     let save = |trainer: &Trainer<'_>, metrics: &str, seconds: f64| {
         let standing = standing(config, trainer.iteration, seconds);
         let (layout, theta) = (problem.model().layout(), &trainer.theta[..]);
-        let snapshot = Snapshot { config, metrics, standing, layout, theta, optimiser: trainer.optimiser.state() };
+        let (optimiser, start) = (trainer.optimiser.state(), trainer.start.as_deref());
+        let snapshot = Snapshot { config, metrics, standing, layout, theta, optimiser, start };
         folder.save(&snapshot)
     };
     let mut progress = Progress::new();
@@ -171,6 +173,7 @@ fn line(
     if config.lambda.is_some() {
         object["delta_prime"] = Value::from(report.linear_residual);
         object["negative_curvature"] = Value::from(report.negative_curvature);
+        object["policy_acted"] = Value::from(report.policy_acted);
     }
     format!("{object}\n")
 }

@@ -104,7 +104,9 @@ pub fn announce(config: &Config, experiment: &Experiment) {
         (experiment.problem.model().layout().parameter_count(), experiment.pool.current_num_threads());
     say(format_args!("{} on {}", method.title(), config.tasks()));
     say(format_args!("  network  {model}, {parameters} parameters"));
-    let solve = config.cg_steps.map_or(String::new(), |n| format!(", then {}", count(n as u64, "CG iteration")));
+    let solve = config.solver.map_or(String::new(), |solver| {
+        format!(", then {}", count(config.cg_steps.unwrap_or(1) as u64, solver.iteration()))
+    });
     let steps = count(*inner_steps as u64, "step");
     say(format_args!("  inner    {steps} of {inner_lr} on {}{solve}", config.objective()));
     if let (Some(choice), Some(reason)) = (&config.choice, &config.chosen_because) {

@@ -16,6 +16,7 @@
 //! | `delta` | mean ‖∇G‖ at the end of adaptation |
 //! | `delta_prime` | mean ‖b − A x‖/‖b‖ of the linear solves (imaml) |
 //! | `negative_curvature` | tasks on which the linear solver met it (imaml) |
+//! | `policy_acted` | tasks on which `--on-negative-curvature` changed what was computed (imaml) |
 //! | `products` | Hessian-vector products done |
 //! | `bytes` | memory of one worker |
 //! | `validation_tasks` | tasks that validation measured on |

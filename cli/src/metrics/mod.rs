@@ -17,7 +17,7 @@ pub struct Quantity {
 }
 
 /// What training logs, in the order of columns.
-pub const QUANTITIES: [Quantity; 10] = [
+pub const QUANTITIES: [Quantity; 11] = [
     shown("train", "query_loss"),
     shown("train", "first_inner"),
     shown("train", "last_inner"),
@@ -26,6 +26,7 @@ pub const QUANTITIES: [Quantity; 10] = [
     shown("solver", "delta"),
     shown("solver", "delta_prime"),
     shown("solver", "negative_curvature"),
+    shown("solver", "policy_acted"),
     shown("solver", "products"),
     Quantity { key: "bytes", group: None },
 ];

@@ -26,6 +26,18 @@ fn wrong_options_are_refused() {
         (&["train", "--method=maml", "--lambda=1"], &["lambda", "imaml", "maml"]),
         (&["train", "--method=fomaml", "--lambda=1"], &["lambda", "fomaml"]),
         (&["train", "--method=reptile", "--cg-steps=1"], &["cg-steps", "reptile"]),
+        (&["train", "--method=maml", "--solver=cg"], &["solver", "imaml", "maml"]),
+        (&["train", "--method=maml", "--warm-start"], &["warm-start", "imaml"]),
+        (&["train", "--solver=lu"], &["lu", "minres"]),
+        (&["train", "--solver=minres", "--preconditioner=nystrom"], &["preconditioner", "cg", "minres"]),
+        (&["train", "--solver=gmres", "--on-negative-curvature=damp"], &["on-negative-curvature", "gmres"]),
+        (&["train", "--solver=neumann", "--on-negative-curvature=go-on"], &["neumann", "go on"]),
+        (&["train", "--solver=dense", "--cg-steps=3"], &["cg-steps", "dense"]),
+        // Two matrices of two million squared.
+        (
+            &["train", "--solver=dense", "--model=conv4:channels=256,stride=2,ways=5,image=1x28x28"],
+            &["dense", "memory", "--solver"],
+        ),
         (&["train", "--lambda=0"], &["lambda is 0", "above 0"]),
         (&["train", "--inner-lr=nan"], &["inner-lr"]),
         (&["train", "--meta-batch=0"], &["meta-batch is 0", "1 to"]),

@@ -3,8 +3,10 @@
 use super::{TINY, bytes, folder, succeed};
 
 /// The methods, with an outer optimiser each that needs other state.
-const METHODS: [&[&str]; 6] = [
+const METHODS: [&[&str]; 8] = [
     &["--method=imaml", "--cg-steps=2"],
+    &["--method=imaml", "--cg-steps=2", "--warm-start"],
+    &["--method=imaml", "--preconditioner=lbfgs", "--on-negative-curvature=damp"],
     &["--method=maml", "--truncate=1"],
     &["--method=fomaml"],
     &["--method=reptile"],
@@ -83,7 +85,8 @@ fn options_win_over_the_config_file() {
     std::fs::write(folder.path().join("a.toml"), "dataset = \"sinusoid\"\nminutes = 60.0\nmeta-batch = 3\n").unwrap();
     succeed(folder.path(), &["train", "--config=a.toml", "--iterations=2", "--seed=5", "--out=run"]);
     let config = String::from_utf8(bytes(folder.path(), "run/config.toml")).unwrap();
-    for key in ["dataset = \"sinusoid\"", "iterations = 2", "meta-batch = 3", "seed = 5"] {
+    let asked = ["dataset = \"sinusoid\"", "iterations = 2", "meta-batch = 3", "seed = 5"];
+    for key in asked.iter().chain(&["solver = \"cg\"", "on-negative-curvature = \"minres\"", "warm-start = false"]) {
         assert!(config.contains(key), "{key} in {config}");
     }
     assert!(!config.contains("minutes"));

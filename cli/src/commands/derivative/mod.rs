@@ -10,9 +10,9 @@ use std::time::Instant;
 use autodiff::Element;
 use clap::Args;
 use meta::inner::Hyper;
-use meta::linear::{Cg, Status};
+use meta::linear::Status;
 use meta::method::{Decision, ForwardMode, Hyperparameter, Keep, Method};
-use meta::problem::FewShot;
+use meta::problem::{FewShot, Problem};
 use meta::train::MetaBatch;
 use serde_json::{Value, json};
 
@@ -23,6 +23,7 @@ use crate::defaults::{ES_PAIRS, ES_SIGMA};
 use crate::episode::{self, EpisodeFile, Needs, OutputFile, Tasks};
 use crate::experiment::{self, Settled};
 use crate::failure::Failure;
+use crate::linear::{Linear, PolicyName, PreconditionerName, SolverName, Stop};
 use crate::memory;
 use crate::settings::MethodName;
 use support::{SupportGradient, SupportHessian};
@@ -96,15 +97,39 @@ pub struct MetagradArgs {
     /// λ of the prox term (imaml and auto only) [default: 2].
     #[arg(long)]
     lambda: Option<f64>,
-    /// Exactly this many CG iterations (imaml only) [default: 5].
+    /// Exactly this many iterations of the linear solver (imaml only) [default: 5].
     #[arg(long, conflicts_with = "cg_tol")]
     cg_steps: Option<usize>,
-    /// CG until ‖v − (I + H/λ) g‖ ≤ E ‖v‖ (imaml only).
+    /// Iterations until ‖v − (I + H/λ) g‖ ≤ E ‖v‖ (imaml only).
     #[arg(long)]
     cg_tol: Option<f64>,
     /// The most iterations that --cg-tol may take.
     #[arg(long, default_value_t = 1000)]
     cg_max: usize,
+    /// What solves the linear system (imaml only) [default: cg].
+    #[arg(long)]
+    solver: Option<SolverName>,
+    /// What cg is preconditioned by (imaml only) [default: none].
+    #[arg(long)]
+    preconditioner: Option<PreconditionerName>,
+    /// What cg and neumann do where the operator is indefinite (imaml only) [default: go-on; stop for neumann].
+    #[arg(long, value_name = "POLICY")]
+    on_negative_curvature: Option<PolicyName>,
+}
+
+impl MetagradArgs {
+    fn linear(&self) -> Result<Linear, Failure> {
+        let stop = match self.cg_tol {
+            Some(tolerance) => Stop::Tolerance(tolerance, self.cg_max),
+            None => Stop::Iterations(self.cg_steps.unwrap_or(5)),
+        };
+        if self.solver == Some(SolverName::Dense) && (self.cg_tol.is_some() || self.cg_steps.is_some()) {
+            let flag = if self.cg_tol.is_some() { "--cg-tol" } else { "--cg-steps" };
+            return Err(format!("{flag} belongs to the iterations: the solver dense has none; leave it out").into());
+        }
+        // A command that says how many iterations does them: what to do about negative curvature is asked for.
+        Linear::new(self.solver, stop, self.preconditioner, self.on_negative_curvature)
+    }
 }
 
 /// `imaml grad`
@@ -133,6 +158,9 @@ pub fn metagrad(args: &MetagradArgs) -> Result<(), Failure> {
         (args.lambda.is_some() && !args.method.has_prox(), "--lambda"),
         (args.cg_steps.is_some(), "--cg-steps"),
         (args.cg_tol.is_some(), "--cg-tol"),
+        (args.solver.is_some(), "--solver"),
+        (args.preconditioner.is_some(), "--preconditioner"),
+        (args.on_negative_curvature.is_some(), "--on-negative-curvature"),
     ] {
         if given && !imaml {
             return Err(format!("{flag} belongs to --method imaml: the others descend the support loss alone").into());
@@ -271,6 +299,10 @@ fn run_in<T: Element>(common: &Common, task: &Task<'_>, opened: &Opened) -> Resu
         summary["choice"] = Value::from(choice.to_string());
         summary["chosen_because"] = Value::from(reason.as_str());
     }
+    if matches!(task, Task::Metagrad(a) if a.on_negative_curvature.is_some()) {
+        summary["policy_acted"] = Value::from(mean.policy_acted);
+        summary["largest_shift"] = Value::from(mean.largest_shift);
+    }
     if common.json {
         say(summary);
         return Ok(());
@@ -311,10 +343,8 @@ fn meta_method<T: Element>(
     hyper: Hyper,
     tasks: &Tasks<T>,
 ) -> Result<(Box<dyn Method<T>>, Option<Decision>), Failure> {
-    let cg = match args.cg_tol {
-        Some(tolerance) => Cg::tolerance(tolerance, args.cg_max),
-        None => Cg::iterations(args.cg_steps.unwrap_or(5)),
-    };
+    let linear = args.linear()?;
+    linear.check_memory(problem.dim())?;
     let keep = match (args.checkpoints, args.truncate) {
         (Some(count), _) => Keep::Checkpoints(count),
         (None, Some(m)) => Keep::Last(m),
@@ -334,7 +364,7 @@ fn meta_method<T: Element>(
         sigma: args.es_sigma.unwrap_or(ES_SIGMA),
         seed: args.es_seed,
     };
-    let method = experiment::method(args.method, problem, args.inner_steps, keep, cg, settled);
+    let method = experiment::method(args.method, problem, args.inner_steps, keep, linear.build(), settled);
     experiment::check_memory(method.as_ref(), args.memory)?;
     Ok((method, chosen))
 }
