@@ -335,14 +335,17 @@ fn run_in<T: Element>(common: &Common, task: &Task<'_>, opened: &Opened) -> Resu
     Ok(())
 }
 
-/// The method asked for, and where that was left to the program what it chose.
+/// A method, and where it was left to the program to choose it, its decision.
+type Settlement<T> = (Box<dyn Method<T>>, Option<Decision>);
+
+/// The method asked for.
 fn meta_method<T: Element>(
     args: &MetagradArgs,
     problem: &FewShot,
     theta: &[T],
     hyper: Hyper,
     tasks: &Tasks<T>,
-) -> Result<(Box<dyn Method<T>>, Option<Decision>), Failure> {
+) -> Result<Settlement<T>, Failure> {
     let linear = args.linear()?;
     linear.check_memory(problem.dim())?;
     let keep = match (args.checkpoints, args.truncate) {
