@@ -1,19 +1,31 @@
-//! What several tests need: dense linear algebra, a quadratic bi-level problem with a closed form, random data.
+//! What several tests need: dense linear algebra, a quadratic bi-level problem with a closed form, random data, an inner
+//! solve to the limit of f64.
 
-use autodiff::{Arg, Element, Tape, Var};
-use meta::inner::Hyper;
+use autodiff::{Arg, Element, Isa};
+use meta::inner::{GradientOnly, Hyper, InnerSolver, InnerStatus, InnerTask, Solved, Step};
+use meta::linear::{Cg, LinearOperator, LinearSolver, OnNegativeCurvature, SolverSpace};
 use meta::method::Method;
-use meta::problem::{At, Data, DataSpec, FewShot, Problem};
+use meta::problem::FewShot;
 use meta::tasks::{Episode, Sinusoid, Split, Targets, TaskStream};
 use nn::{Init, Model};
 
+pub use meta::convex::Quadratic;
+
 /// ‖a − b‖ / ‖b‖, or ‖a − b‖ where b is 0.
 pub fn relative_error(a: &[f64], b: &[f64]) -> f64 {
-    assert_eq!(a.len(), b.len(), "lengths");
-    let norm = |v: &mut dyn Iterator<Item = f64>| v.map(|x| x * x).sum::<f64>().sqrt();
-    let distance = norm(&mut a.iter().zip(b).map(|(x, y)| x - y));
-    let size = norm(&mut b.iter().copied());
+    let (distance, size) = (distance(a, b), norm(b));
     if size == 0.0 { distance } else { distance / size }
+}
+
+/// ‖x‖
+pub fn norm(x: &[f64]) -> f64 {
+    x.iter().map(|x| x * x).sum::<f64>().sqrt()
+}
+
+/// ‖a − b‖
+pub fn distance(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len(), "lengths");
+    a.iter().zip(b).map(|(x, y)| (x - y) * (x - y)).sum::<f64>().sqrt()
 }
 
 /// Numbers in (−1, 1) from a linear congruential generator: the same everywhere.
@@ -166,41 +178,72 @@ impl Case {
     }
 }
 
-/// G = ½ φᵀAφ − bᵀφ + ½λ‖φ − θ‖², f = ½ ‖φ − c‖². Data: A, b, c.
-pub struct Quadratic {
-    /// |φ|
-    pub dim: usize,
+/// Newton's method with CG for its steps, until ‖∇G‖ is below `relative` times its start: for references.
+pub struct NewtonCg {
+    /// Of ‖∇G(φ₀)‖.
+    pub relative: f64,
+    /// The most steps.
+    pub cap: usize,
 }
 
-impl Problem for Quadratic {
+/// ∇²G at the last point looked at.
+struct Hessian<'t, 'a>(&'t mut InnerTask<'a, f64>);
+
+impl LinearOperator<f64> for Hessian<'_, '_> {
     fn dim(&self) -> usize {
-        self.dim
+        self.0.plan.dim()
+    }
+    fn apply(&mut self, x: &[f64], y: &mut [f64]) {
+        self.0.product(x, y);
+    }
+}
+
+impl InnerSolver<f64> for NewtonCg {
+    fn step(&self) -> &dyn Step {
+        &GradientOnly
     }
 
-    fn data(&self) -> Vec<DataSpec> {
-        let n = self.dim;
-        vec![
-            DataSpec { name: "A", shape: [n, n].into(), bound: None },
-            DataSpec { name: "b", shape: n.into(), bound: None },
-            DataSpec { name: "c", shape: n.into(), bound: None },
-        ]
-    }
-
-    fn inner<'t>(&self, at: &At<'t>) -> Var<'t> {
-        let (a, b) = (at.data[0].values(), at.data[1].values());
-        let column = at.phi.reshape([self.dim, 1]);
-        let away = at.phi - at.theta;
-        0.5 * column.dot(a.matmul(column)) - b.dot(at.phi) + 0.5 * at.lambda * away.dot(away)
-    }
-
-    fn outer<'t>(&self, at: &At<'t>) -> Var<'t> {
-        let away = at.phi - at.data[2].values();
-        0.5 * away.dot(away)
-    }
-
-    fn declare<'t>(&self, tape: &'t Tape) -> Vec<Data<'t>> {
-        let declare = |spec: DataSpec| Data::Values(tape.input(spec.name, spec.shape, autodiff::Stage::DATA));
-        self.data().into_iter().map(declare).collect()
+    fn solve(&self, task: &mut InnerTask<'_, f64>, _: &mut SolverSpace<f64>) -> Solved {
+        let first = task.look();
+        let mut solved = Solved { first, last: first, evaluations: 1, ..Solved::default() };
+        let dim = task.plan.dim();
+        while solved.last.gradient_norm > self.relative * first.gradient_norm && solved.steps < self.cap {
+            let gradient = task.run.next[..dim].to_vec();
+            // Superlinear, but never more accurate than the end needs.
+            let now = solved.last.gradient_norm / first.gradient_norm;
+            let cg = Cg::tolerance((0.3 * self.relative / now).max(0.01 * now).min(0.1), 10 * dim)
+                .on_negative_curvature(OnNegativeCurvature::Stop);
+            let mut space = SolverSpace::new(LinearSolver::<f64>::room(&cg), dim, Isa::detect().expect("a known ISA"));
+            let solution = cg.solve(&mut Hessian(task), &gradient, &mut space);
+            solved.products += solution.stats.products;
+            let along = solution.stats.iterations > 0;
+            let step = if along { solution.value.to_vec() } else { gradient.clone() };
+            let slope: f64 = step.iter().zip(&gradient).map(|(s, g)| s * g).sum();
+            let (start, mut rate, before) = (task.run.state.clone(), 1.0, solved.last);
+            loop {
+                for ((state, s), d) in task.run.state.iter_mut().zip(&start).zip(&step) {
+                    *state = s - rate * d;
+                }
+                solved.last = task.look();
+                solved.evaluations += 1;
+                let lower = solved.last.value <= before.value - 1e-4 * rate * slope;
+                // Near the end values differ by rounding alone, gradients do not.
+                if lower || solved.last.gradient_norm < 0.5 * before.gradient_norm {
+                    break;
+                }
+                rate *= 0.5;
+                if rate < 1e-10 {
+                    task.run.state.copy_from_slice(&start);
+                    solved.last = task.look();
+                    solved.status = InnerStatus::Stalled;
+                    return solved;
+                }
+            }
+            solved.steps += 1;
+        }
+        let reached = solved.last.gradient_norm <= self.relative * first.gradient_norm;
+        solved.status = if reached { InnerStatus::Converged } else { InnerStatus::Capped };
+        solved
     }
 }
 

@@ -9,7 +9,7 @@ use crate::byte_size::ByteSize;
 use crate::defaults;
 use crate::failure::Failure;
 use crate::linear::{Linear, PolicyName, PreconditionerName, SolverName, Stop};
-use crate::settings::{Dataset, Decay, MethodName, OuterOptimizer, Settings};
+use crate::settings::{Dataset, Decay, MethodName, NotFinitePolicy, OuterOptimizer, Settings};
 
 /// Everything that a run's result depends on. Keys of config.toml are those of [`Settings`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -91,6 +91,8 @@ pub struct Config {
     /// …or minutes; exactly one of the two.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub minutes: Option<f64>,
+    /// What is done about a task whose meta-gradient is not finite.
+    pub on_not_finite: NotFinitePolicy,
     /// Of tasks and initial parameters.
     pub seed: u64,
     /// Iterations between validations.
@@ -214,6 +216,7 @@ impl Config {
             meta_batch: asked.meta_batch.unwrap_or(default.meta_batch),
             iterations,
             minutes,
+            on_not_finite: asked.on_not_finite.unwrap_or(NotFinitePolicy::Stop),
             seed: asked.seed.unwrap_or(0),
             eval_every: asked.eval_every.unwrap_or(tasks.eval_every),
             eval_tasks: asked.eval_tasks.unwrap_or(tasks.eval_tasks),

@@ -66,6 +66,14 @@ impl Progress {
         }
     }
 
+    /// A line that stays.
+    pub fn note(&self, line: impl std::fmt::Display) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| say(line)),
+            None => say(line),
+        }
+    }
+
     /// Clears the bar.
     pub fn end(&self) {
         if let Some(bar) = &self.bar {

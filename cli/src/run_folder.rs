@@ -58,6 +58,9 @@ pub struct Standing {
     pub seconds: f64,
     /// The seed of tasks and initial parameters.
     pub seed: u64,
+    /// Training tasks left out because their meta-gradient was not finite.
+    #[serde(default)]
+    pub skipped: u64,
 }
 
 /// What a save writes.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use meta::tasks::Split;
+use meta::train::OnNotFinite;
 use serde::{Deserialize, Serialize};
 
 use crate::byte_size::ByteSize;
@@ -126,6 +127,25 @@ impl Decay {
             Decay::None => 1.0,
             Decay::Linear => 1.0 - done,
             Decay::Cosine => 0.5 + 0.5 * (std::f64::consts::PI * done).cos(),
+        }
+    }
+}
+
+/// What to do about a training task whose meta-gradient is not finite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NotFinitePolicy {
+    /// Stop, and name it.
+    Stop,
+    /// Leave it out of the mean, name it, and count it in the log.
+    Skip,
+}
+
+impl From<NotFinitePolicy> for OnNotFinite {
+    fn from(policy: NotFinitePolicy) -> OnNotFinite {
+        match policy {
+            NotFinitePolicy::Stop => OnNotFinite::Stop,
+            NotFinitePolicy::Skip => OnNotFinite::Skip,
         }
     }
 }
@@ -248,6 +268,9 @@ pub struct Settings {
     /// …or this much training time.
     #[arg(long, value_name = "M")]
     pub minutes: Option<f64>,
+    /// What to do about a task whose meta-gradient is not finite [default: stop].
+    #[arg(long)]
+    pub on_not_finite: Option<NotFinitePolicy>,
     /// Seed of the tasks and of the initial parameters [default: 0].
     #[arg(long)]
     pub seed: Option<u64>,
@@ -315,6 +338,7 @@ impl Settings {
             meta_batch: self.meta_batch.or(other.meta_batch),
             iterations,
             minutes,
+            on_not_finite: self.on_not_finite.or(other.on_not_finite),
             seed: self.seed.or(other.seed),
             eval_every: self.eval_every.or(other.eval_every),
             eval_tasks: self.eval_tasks.or(other.eval_tasks),

@@ -74,21 +74,23 @@ pub fn train(
     let method = experiment.method(config)?;
     let evaluator = (config.eval_every > 0).then(|| Evaluator::new(problem));
     let mut optimiser = experiment.optimiser(config);
-    let (mut seconds, mut iteration, mut metrics, mut start) = (0.0, 0, String::new(), None);
+    let (mut seconds, mut iteration, mut skipped) = (0.0, 0, 0);
+    let (mut metrics, mut start) = (String::new(), None);
     let theta = match from {
         None => initial::of_run(config, problem.model())?,
         Some((Checkpoint { standing, theta, optimiser: state, start: last }, lines)) => {
             start = last;
             optimiser.restore(standing.iteration, &state)?;
             (seconds, iteration, metrics) = (standing.seconds, standing.iteration, lines);
+            skipped = standing.skipped;
             theta
         }
     };
     let mut trainer = Trainer::new(method.as_ref(), stream.as_ref(), pool, theta, optimiser, *hyper, config.meta_batch);
     (trainer.iteration, trainer.start) = (iteration, start);
+    trainer.on_not_finite = config.on_not_finite.into();
 
-    let save = |trainer: &Trainer<'_>, metrics: &str, seconds: f64| {
-        let standing = standing(config, trainer.iteration, seconds);
+    let save = |trainer: &Trainer<'_>, metrics: &str, standing: Standing| {
         let (layout, theta) = (problem.model().layout(), &trainer.theta[..]);
         let (optimiser, start) = (trainer.optimiser.state(), trainer.start.as_deref());
         let snapshot = Snapshot { config, metrics, standing, layout, theta, optimiser, start };
@@ -105,6 +107,13 @@ pub fn train(
         let report = trainer.step().inspect_err(|_| progress.end())?;
         seconds += start.elapsed().as_secs_f64();
         iteration = trainer.iteration;
+        for task in trainer.skipped(&report) {
+            progress.note(format_args!(
+                "skipped training task {task} (iteration {}): its meta-gradient is not finite",
+                iteration - 1
+            ));
+        }
+        skipped += report.not_finite.len() as u64;
 
         let done = config.done(iteration, seconds);
         let ending = match () {
@@ -114,7 +123,7 @@ pub fn train(
         };
         if config.logs(iteration) || ending.is_some() {
             let gradient = trainer.gradient_norm();
-            metrics += &line(config, method.as_ref(), &report, [seconds, rate, gradient], iteration);
+            metrics += &line(config, method.as_ref(), &report, [seconds, rate, gradient], [iteration, skipped]);
         }
         if let Some(evaluator) = evaluator.as_ref().filter(|_| iteration % config.eval_every == 0) {
             let (tasks, steps) = (0..config.eval_tasks, [config.inner_steps]);
@@ -127,7 +136,7 @@ pub fn train(
         let iterations = config.iterations;
         progress.show(&View { done, iteration, iterations, seconds, speed, report: &report, validation: &validation });
         if ending.is_some() || saved.is_none_or(|at| at.elapsed() >= SAVE_EVERY) {
-            save(&trainer, &metrics, seconds).inspect_err(|_| progress.end())?;
+            save(&trainer, &metrics, standing(config, iteration, seconds, skipped)).inspect_err(|_| progress.end())?;
             saved = Some(Instant::now());
         }
         if let Some(ending) = ending {
@@ -135,11 +144,12 @@ pub fn train(
         }
     };
     progress.end();
-    Ok(Outcome { ending, standing: standing(config, iteration, seconds), theta: trainer.theta, validation })
+    let standing = standing(config, iteration, seconds, skipped);
+    Ok(Outcome { ending, standing, theta: trainer.theta, validation })
 }
 
-fn standing(config: &Config, iteration: u64, seconds: f64) -> Standing {
-    Standing { iteration, tasks: iteration * config.meta_batch as u64, seconds, seed: config.seed }
+fn standing(config: &Config, iteration: u64, seconds: f64, skipped: u64) -> Standing {
+    Standing { iteration, tasks: iteration * config.meta_batch as u64, seconds, seed: config.seed, skipped }
 }
 
 /// `validation accuracy 91.20 ± 1.30 %`
@@ -156,7 +166,7 @@ fn line(
     method: &dyn Method<f32>,
     report: &BatchReport,
     [seconds, rate, gradient]: [f64; 3],
-    iteration: u64,
+    [iteration, skipped]: [u64; 2],
 ) -> String {
     let mut object = json!({
         "iteration": iteration,
@@ -165,9 +175,13 @@ fn line(
         "first_inner": report.first_inner,
         "last_inner": report.last_inner,
         "delta": report.inner_gradient,
+        "delta_relative": report.inner_reduction,
         "meta_gradient": gradient,
         "outer_lr": rate,
         "products": report.products,
+        "evaluations": report.evaluations,
+        "sampling_error": report.sampling_error,
+        "skipped": skipped,
         "bytes": method.bytes(),
     });
     if config.lambda.is_some() {

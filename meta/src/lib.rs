@@ -13,6 +13,8 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`problem`] | G and f on a tape; few-shot learning with a model |
+//! | [`convex`] | heads and quadratics, recorded and in closed form |
+//! | [`error`] | how far a meta-gradient is from the exact one |
 //! | [`inner`] | the recorded inner step: running it, and its pullback |
 //! | [`linear`] | solvers of A x = b for operators that only multiply |
 //! | [`method`] | meta-gradients |
@@ -22,6 +24,8 @@
 //! | [`tutorial`] | the ideas from the beginning, on a problem small enough to check by hand |
 //! | [`verify`] | a meta-gradient every way there is, compared |
 
+pub mod convex;
+pub mod error;
 pub mod inner;
 pub mod linear;
 pub mod method;

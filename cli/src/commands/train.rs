@@ -68,12 +68,13 @@ fn resume(args: &TrainArgs, path: &Path) -> Result<ExitCode, Failure> {
         iterations: args.settings.iterations,
         minutes: args.settings.minutes,
         data: args.settings.data.clone(),
+        on_not_finite: args.settings.on_not_finite,
         tensorboard: args.settings.tensorboard,
         ..Settings::default()
     };
     if args.settings != changeable {
         return Err("--resume goes on with the run's own settings: besides it only --iterations, --minutes, --data, \
-                    --tensorboard and --threads can be given"
+                    --on-not-finite, --tensorboard and --threads can be given"
             .into());
     }
     let config = Config::new(changeable.or(folder.settings()?))?;

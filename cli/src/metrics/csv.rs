@@ -13,11 +13,13 @@
 //! | `first_inner`, `last_inner` | mean support loss before adaptation, mean inner objective at its end |
 //! | `meta_gradient` | norm of the mean meta-gradient |
 //! | `outer_lr` | outer learning rate |
-//! | `delta` | mean ‖∇G‖ at the end of adaptation |
+//! | `delta`, `delta_relative` | mean ‖∇G‖ at the end of adaptation, and its mean relative to that at the start |
 //! | `delta_prime` | mean ‖b − A x‖/‖b‖ of the linear solves (imaml) |
 //! | `negative_curvature` | tasks on which the linear solver met it (imaml) |
 //! | `policy_acted` | tasks on which `--on-negative-curvature` changed what was computed (imaml) |
-//! | `products` | Hessian-vector products done |
+//! | `products`, `evaluations` | Hessian-vector products and evaluations of ∇G done |
+//! | `sampling_error` | standard error of the mean meta-gradient over the tasks |
+//! | `skipped` | tasks left out so far because something was not finite |
 //! | `bytes` | memory of one worker |
 //! | `validation_tasks` | tasks that validation measured on |
 //! | `validation_accuracy`, or `validation_mse` | its mean |

@@ -17,17 +17,21 @@ pub struct Quantity {
 }
 
 /// What training logs, in the order of columns.
-pub const QUANTITIES: [Quantity; 11] = [
+pub const QUANTITIES: [Quantity; 15] = [
     shown("train", "query_loss"),
     shown("train", "first_inner"),
     shown("train", "last_inner"),
     shown("train", "meta_gradient"),
     shown("train", "outer_lr"),
     shown("solver", "delta"),
+    shown("solver", "delta_relative"),
     shown("solver", "delta_prime"),
     shown("solver", "negative_curvature"),
     shown("solver", "policy_acted"),
     shown("solver", "products"),
+    shown("solver", "evaluations"),
+    shown("solver", "sampling_error"),
+    shown("solver", "skipped"),
     Quantity { key: "bytes", group: None },
 ];
 

@@ -35,6 +35,12 @@ impl Cg {
         Cg { until: Until::Tolerance { relative, cap }, policy: OnNegativeCurvature::GoOn }
     }
 
+    /// Until the residual of the recurrence is ≤ `relative` ‖b‖, in at most `cap` iterations: for tolerances far above
+    /// rounding, where a product to look at the true one is one too many.
+    pub fn recurrence(relative: f64, cap: usize) -> Self {
+        Cg { until: Until::Recurrence { relative, cap }, policy: OnNegativeCurvature::GoOn }
+    }
+
     /// The same with another policy.
     pub fn on_negative_curvature(self, policy: OnNegativeCurvature) -> Self {
         Cg { policy, ..self }

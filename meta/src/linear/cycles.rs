@@ -18,13 +18,15 @@ pub(super) enum Until {
     Iterations(usize),
     /// ‖b − A x‖ ≤ `relative` ‖b‖, in at most `cap` iterations.
     Tolerance { relative: f64, cap: usize },
+    /// The same by the iteration's own residual: nothing is claimed of the true one, and no product is spent on it.
+    Recurrence { relative: f64, cap: usize },
 }
 
 impl Until {
     fn cap(self) -> usize {
         match self {
             Until::Iterations(n) => n,
-            Until::Tolerance { cap, .. } => cap,
+            Until::Tolerance { cap, .. } | Until::Recurrence { cap, .. } => cap,
         }
     }
 }
@@ -92,7 +94,7 @@ pub(super) fn solve<'s, T: Element>(
     let status = loop {
         let target = match until {
             Until::Iterations(_) => 0.0,
-            Until::Tolerance { relative, .. } => relative * b_norm,
+            Until::Tolerance { relative, .. } | Until::Recurrence { relative, .. } => relative * b_norm,
         };
         let (x, r) = (&mut x[..], &mut r[..]);
         let cap = until.cap();
@@ -101,7 +103,12 @@ pub(super) fn solve<'s, T: Element>(
             break status;
         }
         let Until::Tolerance { relative, .. } = until else {
-            break if stats.residual == 0.0 { Status::Converged } else { Status::Finished };
+            let short = matches!(until, Until::Recurrence { relative, .. } if stats.residual > relative);
+            break match stats.residual {
+                0.0 => Status::Converged,
+                _ if short => Status::Capped,
+                _ => Status::Finished,
+            };
         };
         // r ← b − A x
         let ax = &mut vectors[0];

@@ -13,6 +13,7 @@
 use autodiff::{Arg, Element, Stage, Workspace};
 
 use super::{InnerStop, Method, Report, Worker};
+use crate::error::{Answer, Estimator, EstimatorSpace};
 use crate::inner::{
     Derivative, Descent, Hyper, InnerPlan, InnerSolver, InnerTask, OuterPlan, Run, Step, Watch, WithGradient,
 };
@@ -28,6 +29,7 @@ pub struct Implicit<T> {
     /// Where ∇G is in a new state, where the linear solver wants secant pairs.
     gradient_at: Option<usize>,
     warm: bool,
+    estimator: Option<Estimator<T>>,
 }
 
 impl<T: Element> Implicit<T> {
@@ -51,12 +53,18 @@ impl<T: Element> Implicit<T> {
             let step = WithGradient(step);
             (InnerPlan::new(problem, &step, Derivative::Hessian), step.gradient_at(problem.dim()))
         };
-        Implicit { inner, outer: OuterPlan::new(problem), solver, linear, gradient_at, warm: false }
+        let outer = OuterPlan::new(problem);
+        Implicit { inner, outer, solver, linear, gradient_at, warm: false, estimator: None }
     }
 
     /// The same, whose linear solves start from what [`Worker::start_from`] is given.
     pub fn warm_started(self) -> Self {
         Implicit { warm: true, ..self }
+    }
+
+    /// With an estimate of every gradient's error in its report.
+    pub fn estimating(self, estimator: Estimator<T>) -> Self {
+        Implicit { estimator: Some(estimator), ..self }
     }
 
     /// The compiled inner level, to look at.
@@ -81,6 +89,7 @@ impl<T: Element> Method<T> for Implicit<T> {
             direct: vec![T::zero(); self.inner.theta_dim()],
             start: vec![T::zero(); if self.warm_starts() { dim } else { 0 }],
             started: false,
+            estimating: self.estimator.as_ref().map(|e| e.space(threads)),
         })
     }
 
@@ -94,7 +103,8 @@ impl<T: Element> Method<T> for Implicit<T> {
         let start = if self.warm_starts() { dim } else { 0 };
         let vectors = (dim + self.inner.theta_dim() + start) * size_of::<T>() + spaces.iter().sum::<usize>();
         let watch = self.gradient_at.map_or(0, |_| Watch::<T>::bytes(self.linear.needs().secant_pairs, dim));
-        Run::bytes(&self.inner) + self.outer.plan().bytes() + vectors + watch
+        let estimating = self.estimator.as_ref().map_or(0, Estimator::bytes);
+        Run::bytes(&self.inner) + self.outer.plan().bytes() + vectors + watch + estimating
     }
 
     fn flops(&self, report: &Report) -> u64 {
@@ -118,6 +128,7 @@ struct ImplicitWorker<'m, T> {
     /// Where a linear solve starts, up to a factor; empty where it starts from 0.
     start: Vec<T>,
     started: bool,
+    estimating: Option<EstimatorSpace<T>>,
 }
 
 /// ∇²_φφG at the last point of a run.
@@ -143,7 +154,7 @@ impl<T: Element> LinearOperator<T> for InnerHessian<'_, '_, T> {
 
 impl<T: Element> Worker<T> for ImplicitWorker<'_, T> {
     fn gradient(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>], gradient: &mut [T]) -> Report {
-        let Implicit { inner, outer, solver, linear, .. } = self.method;
+        let Implicit { inner, outer, solver, linear, estimator, .. } = self.method;
         self.run.start(inner, theta, hyper, data);
         let mut task = InnerTask { plan: inner, run: &mut self.run, theta, data };
         let solved = solver.solve(&mut task, &mut self.solving);
@@ -165,21 +176,28 @@ impl<T: Element> Worker<T> for ImplicitWorker<'_, T> {
         if solution.stats.raised {
             inner.add_scaled_start_cotangent(solution.stats.shift, solution.value, gradient);
         }
+        let estimate = estimator.as_ref().zip(self.estimating.as_mut()).map(|(estimator, space)| {
+            let residual = solution.stats.residual * inner.plan().isa().dot(&self.v, &self.v).sqrt();
+            let answer = Answer { phi: &state[..inner.dim()], solution: solution.value, gradient, residual };
+            estimator.estimate(space, theta, hyper, data, answer)
+        });
         Report {
             query_loss,
             first_inner: solved.first.value,
             last_inner: solved.last.value,
             inner_gradient: solved.last.gradient_norm,
+            first_gradient: solved.first.gradient_norm,
             steps: solved.steps,
             evaluations: solved.evaluations,
             inner_status: Some(solved.status),
             inner_products: solved.products,
-            products: solution.stats.products,
+            products: solution.stats.products + estimate.map_or(0, |e| e.products),
             status: Some(solution.status),
             linear_residual: solution.stats.residual,
             negative_curvature: solution.stats.negative_curvature,
             policy_acted: solution.stats.policy_acted,
             shift: solution.stats.shift,
+            estimate,
         }
     }
 

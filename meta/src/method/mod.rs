@@ -39,6 +39,7 @@ pub use reptile::Reptile;
 pub use revolve::Schedule;
 pub use unrolled::{Keep, Unrolled};
 
+use crate::error::ErrorEstimate;
 pub use crate::inner::InnerStop;
 use crate::inner::{Hyper, InnerPlan, InnerStatus, Measured, Run};
 use crate::linear::Status;
@@ -95,6 +96,8 @@ pub struct Report {
     pub last_inner: f64,
     /// ‖∇G‖ there.
     pub inner_gradient: f64,
+    /// ‖∇G‖ before the first step.
+    pub first_gradient: f64,
     /// Inner steps taken.
     pub steps: usize,
     /// Evaluations of G and its gradient, where there are more than steps.
@@ -103,7 +106,7 @@ pub struct Report {
     pub inner_status: Option<InnerStatus>,
     /// Hessian-vector products of the inner solver.
     pub inner_products: usize,
-    /// Hessian-vector products done, recomputations not counted.
+    /// Hessian-vector products done beside those, recomputations not counted.
     pub products: usize,
     /// How the linear solve ended, where there was one.
     pub status: Option<Status>,
@@ -115,6 +118,8 @@ pub struct Report {
     pub policy_acted: bool,
     /// What it added to the operator's diagonal.
     pub shift: f64,
+    /// How far the gradient is from the exact one, where the method estimates it.
+    pub estimate: Option<ErrorEstimate>,
 }
 
 /// Runs a number of steps from step `first` on; the report of the first and the last evaluation.
@@ -133,10 +138,18 @@ pub(crate) fn take_steps<T: Element>(
 }
 
 impl Report {
+    /// Whether a loss or a solver says that something was not finite, whatever the gradient came out as.
+    pub fn is_troubled(&self) -> bool {
+        !self.query_loss.is_finite()
+            || self.status == Some(Status::NotFinite)
+            || self.inner_status == Some(InnerStatus::NotFinite)
+    }
+
     /// Enters one step from a point with these measurements.
     pub(crate) fn saw(&mut self, measured: Measured) {
         if self.steps == 0 {
             self.first_inner = measured.value;
+            self.first_gradient = measured.gradient_norm;
         }
         self.last_inner = measured.value;
         self.inner_gradient = measured.gradient_norm;

@@ -31,9 +31,11 @@ struct Task<T> {
     report: Report,
 }
 
-/// What a meta-batch took and showed.
+/// What a meta-batch took and showed; means are over the tasks that are kept.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BatchReport {
+    /// Tasks whose gradient and loss are finite.
+    pub kept: usize,
     /// Mean query loss after adaptation.
     pub query_loss: f64,
     /// Mean support loss before adaptation.
@@ -42,18 +44,24 @@ pub struct BatchReport {
     pub last_inner: f64,
     /// Mean ‖∇G‖ at the end.
     pub inner_gradient: f64,
+    /// Mean of that relative to ‖∇G‖ before the first step.
+    pub inner_reduction: f64,
     /// Mean ‖b − A x‖/‖b‖ of the linear solves.
     pub linear_residual: f64,
-    /// Hessian-vector products done.
+    /// Hessian-vector products done, of inner and linear solvers and of estimates.
     pub products: usize,
+    /// Evaluations of G and its gradient.
+    pub evaluations: usize,
     /// Tasks on which the linear solver met negative curvature.
     pub negative_curvature: usize,
     /// Tasks on which its policy for indefinite operators changed what was computed.
     pub policy_acted: usize,
     /// The most that the policy added to an operator's diagonal.
     pub largest_shift: f64,
-    /// The first task whose gradient or loss is not finite.
-    pub not_finite: Option<usize>,
+    /// The standard error of the mean gradient over tasks, √(Σ‖g_i − ḡ‖² / (n (n − 1))); 0 for one task.
+    pub sampling_error: f64,
+    /// The tasks left out: their gradient or loss is not finite, or a solver met what is not.
+    pub not_finite: Vec<usize>,
 }
 
 impl<'m, T: Element> MetaBatch<'m, T> {
@@ -76,7 +84,8 @@ impl<'m, T: Element> MetaBatch<'m, T> {
         self.threads.iter_mut().for_each(|thread| thread.worker.start_from(gradient));
     }
 
-    /// gradient ← mean over tasks 0..count of dF_i/dθ.
+    /// gradient ← mean over tasks 0..count of dF_i/dθ, without those that are not finite, which the report names; NaN
+    /// where none is left.
     ///
     /// # Panics
     /// Where `count` is 0 or more than the batch was made for.
@@ -125,45 +134,74 @@ impl<'m, T: Element> MetaBatch<'m, T> {
     /// The mean, in task order.
     fn reduce(&mut self, count: usize, gradient: &mut [T]) -> BatchReport {
         let mut total = BatchReport::default();
+        let mut squares = 0.0;
         gradient.fill(T::zero());
         for (i, task) in self.tasks[..count].iter_mut().enumerate() {
             let Task { gradient: own, report } = task.get_mut().expect("no task panics while it is held");
-            let mut finite = report.query_loss.is_finite();
+            let Some(square) = finite(own).filter(|_| !report.is_troubled()) else {
+                total.not_finite.push(i);
+                continue;
+            };
             for (sum, &g) in gradient.iter_mut().zip(&*own) {
                 *sum = *sum + g;
             }
-            // A non-finite gradient cannot hide in a sum: it makes the probe below non-finite too.
-            let probe: f64 = own.iter().map(|g| g.to_f64() * 0.0).sum();
-            finite &= probe == 0.0;
-            if !finite {
-                total.not_finite.get_or_insert(i);
-            }
-            total.query_loss += report.query_loss;
-            total.first_inner += report.first_inner;
-            total.last_inner += report.last_inner;
-            total.inner_gradient += report.inner_gradient;
-            total.linear_residual += report.linear_residual;
-            total.products += report.products;
-            total.negative_curvature += usize::from(report.negative_curvature > 0);
-            total.policy_acted += usize::from(report.policy_acted);
-            total.largest_shift = total.largest_shift.max(report.shift);
+            squares += square;
+            total.kept += 1;
+            total.add(report);
         }
-        let n = count as f64;
+        let n = total.kept as f64;
+        // With none kept this is 0 · ∞: no one takes it for a gradient.
         let scale = T::from_f64(1.0 / n);
         gradient.iter_mut().for_each(|g| *g = *g * scale);
-        let means = [
-            &mut total.query_loss,
-            &mut total.first_inner,
-            &mut total.last_inner,
-            &mut total.inner_gradient,
-            &mut total.linear_residual,
-        ];
-        means.into_iter().for_each(|m| *m /= n);
+        total.divide(n);
+        if total.kept > 1 {
+            let mean: f64 = gradient.iter().map(|g| g.to_f64() * g.to_f64()).sum();
+            total.sampling_error = ((squares / n - mean).max(0.0) / (n - 1.0)).sqrt();
+        }
         total
     }
 
     /// The reports of the first `count` tasks.
     pub fn reports(&mut self, count: usize) -> Vec<Report> {
         self.tasks[..count].iter_mut().map(|t| t.get_mut().expect("no task panics while it is held").report).collect()
+    }
+}
+
+/// ‖g‖², where every element is finite.
+fn finite<T: Element>(gradient: &[T]) -> Option<f64> {
+    let square: f64 = gradient.iter().map(|g| g.to_f64() * g.to_f64()).sum();
+    // The square may overflow where no element has.
+    let finite = square.is_finite() || gradient.iter().all(|g| g.to_f64().is_finite());
+    finite.then_some(square)
+}
+
+impl BatchReport {
+    fn add(&mut self, report: &Report) {
+        self.query_loss += report.query_loss;
+        self.first_inner += report.first_inner;
+        self.last_inner += report.last_inner;
+        self.inner_gradient += report.inner_gradient;
+        // At a stationary point nothing is left to reduce.
+        let reduction = report.inner_gradient / report.first_gradient;
+        self.inner_reduction += if report.first_gradient > 0.0 { reduction } else { 0.0 };
+        self.linear_residual += report.linear_residual;
+        self.products += report.products + report.inner_products;
+        self.evaluations += report.evaluations.max(report.steps);
+        self.negative_curvature += usize::from(report.negative_curvature > 0);
+        self.policy_acted += usize::from(report.policy_acted);
+        self.largest_shift = self.largest_shift.max(report.shift);
+    }
+
+    fn divide(&mut self, n: f64) {
+        for mean in [
+            &mut self.query_loss,
+            &mut self.first_inner,
+            &mut self.last_inner,
+            &mut self.inner_gradient,
+            &mut self.inner_reduction,
+            &mut self.linear_residual,
+        ] {
+            *mean /= n;
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! The outer level: meta-batches in parallel, outer optimisers, the training state, evaluation.
 
+mod auto;
 mod batch;
 mod evaluate;
 mod optimiser;
 mod source;
 
+pub use auto::Auto;
 pub use batch::{BatchReport, MetaBatch};
 pub use evaluate::{Evaluation, Evaluator, Interval};
 pub use optimiser::{Adam, Optimiser, Sgd};
@@ -36,6 +38,20 @@ pub struct Trainer<'a> {
     pub optimiser: Box<dyn Optimiser>,
     /// Iterations done.
     pub iteration: u64,
+    /// What to do about a task whose meta-gradient is not finite.
+    pub on_not_finite: OnNotFinite,
+    /// Sets the solvers' tolerances, where they have any.
+    pub auto: Option<Auto<'a>>,
+}
+
+/// What to do about a task whose meta-gradient is not finite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum OnNotFinite {
+    /// Stop, and name it.
+    #[default]
+    Stop,
+    /// Leave it out of the mean, and name it in the report; stop where no task of a meta-batch is left.
+    Skip,
 }
 
 impl<'a> Trainer<'a> {
@@ -52,22 +68,45 @@ impl<'a> Trainer<'a> {
         let batch = MetaBatch::new(method, pool, theta.len(), meta_batch);
         let gradient = vec![0.0; theta.len()];
         let warm = method.warm_starts();
-        Trainer { stream, batch, gradient, start: None, warm, hyper, meta_batch, theta, optimiser, iteration: 0 }
+        Trainer {
+            stream,
+            batch,
+            gradient,
+            start: None,
+            warm,
+            hyper,
+            meta_batch,
+            theta,
+            optimiser,
+            iteration: 0,
+            on_not_finite: OnNotFinite::Stop,
+            auto: None,
+        }
     }
 
     /// One outer step.
     ///
     /// # Errors
-    /// Where a task's meta-gradient is not finite: θ is left as it was, and the message names the task.
+    /// Where a task's meta-gradient is not finite, or with [`OnNotFinite::Skip`] that of every task: θ is left as it
+    /// was, and the message names the first.
     pub fn step(&mut self) -> Result<BatchReport, NotFinite> {
         if let Some(start) = &self.start {
             self.batch.start_from(start);
         }
         let first = self.iteration * self.meta_batch as u64;
         let source = EpisodeTasks::new(self.stream, Split::Train, first);
-        let report = self.batch.gradient(&source, self.meta_batch, &self.theta, self.hyper, &mut self.gradient);
-        if let Some(bad) = report.not_finite {
-            return Err(NotFinite { task: first + bad as u64, iteration: self.iteration });
+        if let Some(auto) = &self.auto {
+            auto.set();
+        }
+        let mut report = self.batch.gradient(&source, self.meta_batch, &self.theta, self.hyper, &mut self.gradient);
+        if let Some(&bad) = report.not_finite.first() {
+            let all = report.kept == 0;
+            if all || self.on_not_finite == OnNotFinite::Stop {
+                return Err(NotFinite { task: first + bad as u64, iteration: self.iteration, all });
+            }
+        }
+        if let Some(auto) = &mut self.auto {
+            auto.saw(self.iteration, &source, &self.theta, self.hyper, &mut report);
         }
         if self.warm {
             self.start.get_or_insert_default().clone_from(&self.gradient);
@@ -75,6 +114,12 @@ impl<'a> Trainer<'a> {
         self.optimiser.step(&mut self.theta, &self.gradient);
         self.iteration += 1;
         Ok(report)
+    }
+
+    /// Numbers in the training split of the tasks that the last step left out, given its report.
+    pub fn skipped<'r>(&self, report: &'r BatchReport) -> impl Iterator<Item = u64> + 'r {
+        let first = (self.iteration - 1) * self.meta_batch as u64;
+        report.not_finite.iter().map(move |&i| first + i as u64)
     }
 
     /// ‖meta-gradient‖ of the last step.
@@ -90,15 +135,19 @@ pub struct NotFinite {
     pub task: u64,
     /// The iteration.
     pub iteration: u64,
+    /// Whether no task of the meta-batch is finite.
+    pub all: bool,
 }
 
 impl std::fmt::Display for NotFinite {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let NotFinite { task, iteration } = self;
+        let NotFinite { task, iteration, all } = self;
+        let which = if *all { "every training task from" } else { "training task" };
         write!(
             f,
-            "the meta-gradient of training task {task} (iteration {iteration}) is not finite: lower --inner-lr or --outer-lr"
-        )
+            "the meta-gradient of {which} {task} (iteration {iteration}) is not finite: lower --inner-lr or --outer-lr"
+        )?;
+        if *all { Ok(()) } else { f.write_str(", or go on without such tasks with --on-not-finite skip") }
     }
 }
 

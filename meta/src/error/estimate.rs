@@ -1,0 +1,171 @@
+//! An estimate of a meta-gradient's error, for any problem: no proof, but close.
+//!
+//! The gradient is taken once more a Newton step on; the distance between the two is the error of the first, up to what
+//! the step and the solves leave:
+//!
+//! ```text
+//! δ ≈ A⁻¹∇G(φ)         φ⁺ = φ − δ                        φ⁺ − φ* is of second order in φ − φ*
+//! r⁺ = v(φ⁺) − A(φ⁺)x̂   u ≈ A(φ⁺)⁻¹r⁺                     the part of x̂'s error that φ⁺ knows: inner and linear
+//! g⁺ = ∂f/∂θ − (∂_θ∇_φG)ᵀ(x̂ + u) at φ⁺                    error ≈ ‖g⁺ − ĝ‖
+//! ```
+//!
+//! It is (1) of the [module](super) with φ⁺ for φ*: directions are computed, so no constant of the problem is asked for,
+//! and an indefinite A does no harm. It costs two solves, which need one or two digits, two evaluations and a product.
+//! g⁺ is nearly always the better gradient: whoever has those products to spend on every task should take it instead.
+
+use autodiff::{Arg, Element, Workspace};
+
+use crate::inner::{Derivative, GradientOnly, Hyper, InnerPlan, InnerTask, OuterPlan, Run};
+use crate::linear::{LinearOperator, LinearSolver, SolverSpace, Status};
+use crate::problem::Problem;
+
+/// How far a meta-gradient is from the exact one, estimated: see the [module](super) for when it can be proven.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ErrorEstimate {
+    /// ‖ĝ − g*‖, about.
+    pub error: f64,
+    /// ‖∇G(φ)‖
+    pub inner_gradient: f64,
+    /// ‖∇G(φ⁺)‖/‖∇G(φ)‖: what the Newton step left. Where it is not well below 1 the estimate says little.
+    pub left: f64,
+    /// ‖r⁺‖, the residual of x̂ at φ⁺.
+    pub residual: f64,
+    /// ‖r‖, the residual of x̂ at φ, as its solver had it.
+    pub linear_residual: f64,
+    /// Products with ∇²G that it took.
+    pub products: usize,
+    /// Whether the Newton step did not bring the gradient down and was not taken: the inner part is missing.
+    pub without_inner: bool,
+}
+
+/// Compiled once for a problem; each thread has an [`EstimatorSpace`].
+pub struct Estimator<T> {
+    inner: InnerPlan<T>,
+    outer: OuterPlan<T>,
+    linear: Box<dyn LinearSolver<T>>,
+}
+
+/// A thread's memory for an [`Estimator`].
+pub struct EstimatorSpace<T> {
+    run: Run<T>,
+    outer: Workspace<T>,
+    space: SolverSpace<T>,
+    v: Vec<T>,
+    product: Vec<T>,
+    direct: Vec<T>,
+    better: Vec<T>,
+}
+
+/// What is estimated: the answer of a method that solved (∇²G) x = ∂f/∂φ.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a, T> {
+    /// φ
+    pub phi: &'a [T],
+    /// x̂; for G with a prox term and nothing else in θ it is ĝ/λ.
+    pub solution: &'a [T],
+    /// ĝ
+    pub gradient: &'a [T],
+    /// ‖∂f/∂φ − (∇²G) x̂‖, as the solver had it.
+    pub residual: f64,
+}
+
+struct Hessian<'t, 'a, T>(&'t mut InnerTask<'a, T>);
+
+impl<T: Element> LinearOperator<T> for Hessian<'_, '_, T> {
+    fn dim(&self) -> usize {
+        self.0.plan.dim()
+    }
+
+    fn apply(&mut self, x: &[T], y: &mut [T]) {
+        self.0.product(x, y);
+    }
+}
+
+impl<T: Element> Estimator<T> {
+    /// With this solver for δ and u: to a tolerance of 0.03, say, or of a few iterations.
+    pub fn new(problem: &dyn Problem, linear: Box<dyn LinearSolver<T>>) -> Self {
+        let inner = InnerPlan::new(problem, &GradientOnly, Derivative::Hessian);
+        Estimator { inner, outer: OuterPlan::new(problem), linear }
+    }
+
+    /// Memory for one thread, whose larger steps up to `threads` share.
+    pub fn space(&self, threads: usize) -> EstimatorSpace<T> {
+        let zeros = |n| vec![T::zero(); n];
+        let (dim, theta_dim) = (self.inner.dim(), self.inner.theta_dim());
+        EstimatorSpace {
+            run: Run::new(&self.inner, threads),
+            outer: self.outer.plan().shared_workspace(threads),
+            space: SolverSpace::new(self.linear.room(), dim, self.inner.plan().isa()),
+            v: zeros(dim),
+            product: zeros(dim),
+            direct: zeros(theta_dim),
+            better: zeros(theta_dim),
+        }
+    }
+
+    /// Bytes of a space for one thread.
+    pub fn bytes(&self) -> usize {
+        let (dim, theta_dim) = (self.inner.dim(), self.inner.theta_dim());
+        let vectors = (2 * dim + 2 * theta_dim) * size_of::<T>();
+        let solver = SolverSpace::<T>::bytes(self.linear.room(), dim);
+        Run::bytes(&self.inner) + self.outer.plan().bytes() + solver + vectors
+    }
+
+    /// The estimate. Allocates nothing.
+    ///
+    /// # Panics
+    /// Where lengths differ from what the problem declares.
+    pub fn estimate(
+        &self,
+        space: &mut EstimatorSpace<T>,
+        theta: &[T],
+        hyper: Hyper,
+        data: &[Arg<'_, T>],
+        answer: Answer<'_, T>,
+    ) -> ErrorEstimate {
+        let Estimator { inner, outer, linear } = self;
+        let EstimatorSpace { run, outer: workspace, space, v, product, direct, better } = space;
+        let (dim, isa) = (inner.dim(), inner.plan().isa());
+        let norm = |x: &[T]| isa.dot(x, x).sqrt();
+        let mut estimate = ErrorEstimate { linear_residual: answer.residual, ..ErrorEstimate::default() };
+
+        run.start(inner, theta, hyper, data);
+        run.state[..dim].copy_from_slice(answer.phi);
+        let mut task = InnerTask { plan: inner, run, theta, data };
+        estimate.inner_gradient = task.look().gradient_norm;
+        v.copy_from_slice(&task.run.next[..dim]);
+        let newton = linear.solve(&mut Hessian(&mut task), v, space);
+        estimate.products += newton.stats.products;
+        for (phi, &delta) in task.run.state.iter_mut().zip(newton.value) {
+            *phi = *phi - delta;
+        }
+        let after = task.look().gradient_norm;
+        let steps = after < estimate.inner_gradient && newton.status != Status::NotFinite;
+        if steps {
+            estimate.left = after / estimate.inner_gradient;
+        } else {
+            estimate.without_inner = estimate.inner_gradient > 0.0;
+            estimate.left = if estimate.without_inner { 1.0 } else { 0.0 };
+            task.run.state[..dim].copy_from_slice(answer.phi);
+            task.look();
+        }
+
+        let (_, state, _, inputs) = task.run.parts(theta, data);
+        outer.gradient(workspace, &inputs, &state[..dim], v, direct);
+        task.product(answer.solution, product);
+        isa.add_scaled(T::lit(-1.0), product, v);
+        estimate.residual = norm(v);
+        let correction = linear.solve(&mut Hessian(&mut task), v, space);
+        estimate.products += correction.stats.products + 1;
+        product.copy_from_slice(answer.solution);
+        isa.add_scaled(T::one(), correction.value, product);
+        let (workspace, state, _, inputs) = task.run.parts(theta, data);
+        inner.mixed(workspace, &inputs, state, product, better);
+        // ĝ − g⁺, with g⁺ = ∂f/∂θ − (∂_θ∇_φG)ᵀx⁺.
+        for ((b, &d), &g) in better.iter_mut().zip(&*direct).zip(answer.gradient) {
+            *b = g - (d - *b);
+        }
+        estimate.error = norm(better);
+        estimate
+    }
+}
