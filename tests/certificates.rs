@@ -13,7 +13,7 @@ use meta::convex::{ConvexTask, Head, HeadLoss, HeadTask, Quadratic, QuadraticTas
 use meta::error::{Certificate, Claim};
 use meta::inner::Hyper;
 use meta::linear::Cg;
-use meta::method::{FirstOrder, Implicit, Method};
+use meta::method::{FirstOrder, Implicit, InnerStop, Method};
 use meta::problem::{At, FewShot};
 use meta::tasks::{
     CharacterSplit, Episode, FewShot as Ways, Glyphs, Omniglot, OmniglotTasks, Rotations, Split, Targets, TaskStream,
@@ -88,15 +88,14 @@ impl Outcome {
     fn holds(&self) -> bool {
         let Certificate { linear, inner, rounding, directed, .. } = self.certificate;
         let least = (linear + inner).min(directed.unwrap_or(f64::INFINITY)) + rounding;
-        assert_eq!(self.certificate.bound().to_bits(), self.certificate.bound().to_bits());
         least + self.reference_error >= self.error && linear + inner + rounding + self.reference_error >= self.error
     }
 }
 
 const CONDITIONS: [f64; 4] = [10.0, 100.0, 1e3, 1e4];
 /// Relative tolerances of the inner solve, and CG iterations of the linear one.
-const INNER: [f64; 4] = [1e-2, 1e-4, 1e-6, 1e-9];
-const LINEAR: [usize; 3] = [2, 6, 20];
+const INNER: [f64; 4] = [1e-1, 1e-2, 1e-4, 1e-7];
+const LINEAR: [usize; 3] = [1, 3, 8];
 /// Products that the directed bound may take in each of its three spaces.
 const EFFORT: usize = 8;
 
@@ -104,7 +103,7 @@ const EFFORT: usize = 8;
 fn methods(problem: &dyn Problem) -> Vec<Implicit<f64>> {
     let pairs = INNER.into_iter().flat_map(|inner| LINEAR.map(|linear| (inner, linear)));
     let method = |(relative, iterations)| {
-        let solver = Box::new(NewtonCg { relative, cap: 100 });
+        let solver = Box::new(NewtonCg { relative, cap: 100, descent: (InnerStop::Steps(0), 0.0) });
         Implicit::with_solver(problem, solver, Box::new(Cg::iterations(iterations)))
     };
     pairs.map(method).collect()
@@ -343,7 +342,7 @@ fn closed_forms_are_the_derivatives_of_the_recorded_problem() {
     let softmax: [Arg<'_, f64>; 4] = [(&x).into(), Arg::Indices(&y), (&q).into(), Arg::Indices(&t)];
     let ridge: [Arg<'_, f64>; 4] = [(&x).into(), (&values).into(), (&q).into(), (&wanted).into()];
     let known = |loss, rows, others| HeadTask::new(loss, features, outputs, rows, others);
-    let (n, lambda) = (features * outputs, 0.7);
+    let n = features * outputs;
     let a = symmetric(&(1..=n).map(|i| i as f64).collect::<Vec<f64>>(), 3);
     let (b, c) = (numbers.vec(n), numbers.vec(n));
     let cases: [(&dyn Problem, &dyn ConvexTask, &[Arg<'_, f64>]); 3] = [
@@ -395,6 +394,5 @@ fn closed_forms_are_the_derivatives_of_the_recorded_problem() {
         assert!(there <= here * spread.exp() * (1.0 + 1e-14) && there >= here * (-spread).exp() * (1.0 - 1e-14));
         assert!(spread <= bounds.spread * norm(&e) * (1.0 + 1e-12));
         assert!(here >= bounds.convexity * dot(&d, &d) && here <= bounds.curvature * dot(&d, &d));
-        let _ = lambda;
     }
 }

@@ -9,7 +9,7 @@ use crate::byte_size::ByteSize;
 use crate::defaults;
 use crate::failure::Failure;
 use crate::linear::{Linear, PolicyName, PreconditionerName, SolverName, Stop};
-use crate::settings::{Dataset, Decay, MethodName, NotFinitePolicy, OuterOptimizer, Settings};
+use crate::settings::{Dataset, Decay, MethodName, NotFinitePolicy, OuterOptimizer, Settings, Tol};
 
 /// Everything that a run's result depends on. Keys of config.toml are those of [`Settings`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -74,6 +74,9 @@ pub struct Config {
     /// Whether it starts from the last iteration's meta-gradient (imaml).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warm_start: Option<bool>,
+    /// Whether solves stop sooner (imaml).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tol: Option<Tol>,
     /// The outer optimiser.
     pub outer_optimizer: OuterOptimizer,
     /// Its step size.
@@ -123,6 +126,7 @@ impl Config {
             ("preconditioner", asked.preconditioner.is_some()),
             ("on-negative-curvature", asked.on_negative_curvature.is_some()),
             ("warm-start", asked.warm_start.is_some()),
+            ("tol", asked.tol.is_some()),
         ];
         if let Some((name, _)) = implicit.into_iter().find(|(_, given)| *given && !imaml) {
             let lacks =
@@ -183,7 +187,18 @@ impl Config {
         let cg_steps = imaml.then(|| asked.cg_steps.unwrap_or(default.cg_steps));
         let stop = Stop::Iterations(cg_steps.unwrap_or(0));
         let by_cg = asked.solver.unwrap_or_default() == SolverName::Cg;
-        let policy = asked.on_negative_curvature.or(by_cg.then_some(defaults::ON_NEGATIVE_CURVATURE));
+        for (name, given) in [
+            ("solver", !by_cg),
+            ("preconditioner", asked.preconditioner.is_some_and(|p| p != PreconditionerName::None)),
+            ("on-negative-curvature", asked.on_negative_curvature.is_some_and(|p| p != PolicyName::GoOn)),
+            ("warm-start", asked.warm_start == Some(true)),
+        ] {
+            if given && asked.tol.is_some() {
+                return Err(format!("tol auto stops plain cg: leave {name} out with tol").into());
+            }
+        }
+        let usual = if asked.tol.is_some() { PolicyName::GoOn } else { defaults::ON_NEGATIVE_CURVATURE };
+        let policy = asked.on_negative_curvature.or(by_cg.then_some(usual));
         let linear = Linear::new(asked.solver, stop, asked.preconditioner, policy)?;
         let ways = asked.ways.or(tasks.ways);
         let config = Config {
@@ -209,6 +224,7 @@ impl Config {
             preconditioner: (imaml && linear.solver == SolverName::Cg).then_some(linear.preconditioner),
             on_negative_curvature: linear.policy.filter(|_| imaml),
             warm_start: (imaml && !dense).then(|| asked.warm_start.unwrap_or(false)),
+            tol: asked.tol,
             outer_optimizer: optimizer,
             outer_lr: outer_lr.ok_or("with an outer-optimizer of your own, give its outer-lr")?,
             outer_lr_decay: asked.outer_lr_decay.unwrap_or(default.outer_lr_decay),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use autodiff::Element;
+use meta::error::{Estimator, Tolerance, TolerantCg, TolerantDescent};
 use meta::inner::{GradientDescent, Hyper};
 use meta::linear::{Cg, LinearSolver};
 use meta::method::{
@@ -62,11 +63,32 @@ impl Experiment {
         }
         let keep = keep_within::<f32>(config.method, &self.problem, config.inner_steps, config.keep(), config.memory)?;
         let method = keeping(config, &self.problem, keep);
-        check_memory(method.as_ref(), config.memory)?;
-        let threads = self.pool.current_num_threads().min(config.meta_batch);
-        let bytes = (method.bytes() * threads + 4 * self.problem.dim() * (config.meta_batch + 4)) as u64;
-        memory::check("training", bytes, "lower --inner-steps, --meta-batch or --threads")?;
+        self.check_memory(config, method.as_ref(), 0)?;
         Ok(method)
+    }
+
+    /// The meta-gradient whose solves stop at `tolerance`, and the same with estimates of its error.
+    ///
+    /// # Errors
+    /// As [`method`](Experiment::method).
+    pub fn tolerant(&self, config: &Config, tolerance: &Arc<Tolerance>) -> Result<[Box<dyn Method<f32>>; 2], Failure> {
+        let method = || {
+            let inner = TolerantDescent::new(Arc::clone(tolerance), config.inner_steps);
+            let linear = TolerantCg::new(Arc::clone(tolerance), config.cg_steps.unwrap_or(1));
+            Implicit::with_solver(&self.problem, Box::new(inner), Box::new(linear))
+        };
+        // One digit of δ and u is enough of an estimate to set tolerances by.
+        let estimator = Estimator::new(&self.problem, Box::new(Cg::recurrence(0.1, 20)));
+        let [method, probe]: [Box<dyn Method<f32>>; 2] = [Box::new(method()), Box::new(method().estimating(estimator))];
+        self.check_memory(config, method.as_ref(), probe.bytes())?;
+        Ok([method, probe])
+    }
+
+    fn check_memory(&self, config: &Config, method: &dyn Method<f32>, once: usize) -> Result<(), Failure> {
+        check_memory(method, config.memory)?;
+        let threads = self.pool.current_num_threads().min(config.meta_batch);
+        let bytes = (method.bytes() * threads + once + 4 * self.problem.dim() * (config.meta_batch + 4)) as u64;
+        memory::check("training", bytes, "lower --inner-steps, --meta-batch or --threads")
     }
 
     /// Chooses the method, where that has been left to the program and is not done: into the configuration, with the

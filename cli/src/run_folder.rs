@@ -61,6 +61,9 @@ pub struct Standing {
     /// Training tasks left out because their meta-gradient was not finite.
     #[serde(default)]
     pub skipped: u64,
+    /// With --tol auto: the bits of what the next tolerances follow from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tolerance: Option<[u64; 4]>,
 }
 
 /// What a save writes.

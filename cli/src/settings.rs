@@ -131,6 +131,14 @@ impl Decay {
     }
 }
 
+/// How accurately tasks are solved, where it is not so many steps and iterations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tol {
+    /// To a tenth of the sampling error of the meta-batch.
+    Auto,
+}
+
 /// What to do about a training task whose meta-gradient is not finite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -247,6 +255,10 @@ pub struct Settings {
     /// Start linear solves from the last iteration's meta-gradient (imaml only).
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub warm_start: Option<bool>,
+    /// Stop solving where the error is a tenth of the meta-batch's sampling error, at --inner-steps and --cg-steps at the
+    /// latest (imaml only).
+    #[arg(long)]
+    pub tol: Option<Tol>,
     /// What moves the meta-parameters.
     #[arg(long)]
     pub outer_optimizer: Option<OuterOptimizer>,
@@ -331,6 +343,7 @@ impl Settings {
             preconditioner: self.preconditioner.or(other.preconditioner),
             on_negative_curvature: self.on_negative_curvature.or(other.on_negative_curvature),
             warm_start: self.warm_start.or(other.warm_start),
+            tol: self.tol.or(other.tol),
             outer_optimizer: self.outer_optimizer.or(other.outer_optimizer),
             outer_lr: self.outer_lr.or(other.outer_lr),
             outer_lr_decay: self.outer_lr_decay.or(other.outer_lr_decay),

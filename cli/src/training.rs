@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use meta::error::Tolerance;
 use meta::method::Method;
 use meta::tasks::Split;
-use meta::train::{BatchReport, Evaluation, Evaluator, Trainer};
+use meta::train::{Auto, BatchReport, Evaluation, Evaluator, Trainer};
 use serde_json::{Value, json};
 
 use crate::config::Config;
@@ -16,6 +17,7 @@ use crate::format;
 use crate::initial;
 use crate::progress::{Progress, View};
 use crate::run_folder::{Checkpoint, RunFolder, Snapshot, Standing};
+use crate::settings::Tol;
 
 /// Time between saves.
 const SAVE_EVERY: Duration = Duration::from_secs(30);
@@ -71,24 +73,35 @@ pub fn train(
 ) -> Result<Outcome, Failure> {
     let stop = stop_signal()?;
     let Experiment { stream, problem, hyper, pool } = experiment;
-    let method = experiment.method(config)?;
+    let tolerance = Arc::new(Tolerance::default());
+    let (method, probe) = match config.tol {
+        None => (experiment.method(config)?, None),
+        Some(Tol::Auto) => experiment.tolerant(config, &tolerance).map(|[method, probe]| (method, Some(probe)))?,
+    };
     let evaluator = (config.eval_every > 0).then(|| Evaluator::new(problem));
     let mut optimiser = experiment.optimiser(config);
     let (mut seconds, mut iteration, mut skipped) = (0.0, 0, 0);
-    let (mut metrics, mut start) = (String::new(), None);
+    let (mut metrics, mut start, mut tolerances) = (String::new(), None, None);
     let theta = match from {
         None => initial::of_run(config, problem.model())?,
         Some((Checkpoint { standing, theta, optimiser: state, start: last }, lines)) => {
             start = last;
             optimiser.restore(standing.iteration, &state)?;
             (seconds, iteration, metrics) = (standing.seconds, standing.iteration, lines);
-            skipped = standing.skipped;
+            (skipped, tolerances) = (standing.skipped, standing.tolerance);
             theta
         }
     };
     let mut trainer = Trainer::new(method.as_ref(), stream.as_ref(), pool, theta, optimiser, *hyper, config.meta_batch);
     (trainer.iteration, trainer.start) = (iteration, start);
     trainer.on_not_finite = config.on_not_finite.into();
+    if let Some(probe) = &probe {
+        let mut auto = Auto::new(tolerance, probe.as_ref(), pool, trainer.theta.len());
+        if let Some(bits) = tolerances {
+            auto.restore(bits);
+        }
+        trainer.auto = Some(auto);
+    }
 
     let save = |trainer: &Trainer<'_>, metrics: &str, standing: Standing| {
         let (layout, theta) = (problem.model().layout(), &trainer.theta[..]);
@@ -123,7 +136,8 @@ pub fn train(
         };
         if config.logs(iteration) || ending.is_some() {
             let gradient = trainer.gradient_norm();
-            metrics += &line(config, method.as_ref(), &report, [seconds, rate, gradient], [iteration, skipped]);
+            let error = trainer.auto.as_ref().map(|auto| auto.error);
+            metrics += &line(config, method.as_ref(), &report, [seconds, rate, gradient], [iteration, skipped], error);
         }
         if let Some(evaluator) = evaluator.as_ref().filter(|_| iteration % config.eval_every == 0) {
             let (tasks, steps) = (0..config.eval_tasks, [config.inner_steps]);
@@ -136,7 +150,7 @@ pub fn train(
         let iterations = config.iterations;
         progress.show(&View { done, iteration, iterations, seconds, speed, report: &report, validation: &validation });
         if ending.is_some() || saved.is_none_or(|at| at.elapsed() >= SAVE_EVERY) {
-            save(&trainer, &metrics, standing(config, iteration, seconds, skipped)).inspect_err(|_| progress.end())?;
+            save(&trainer, &metrics, standing(config, &trainer, seconds, skipped)).inspect_err(|_| progress.end())?;
             saved = Some(Instant::now());
         }
         if let Some(ending) = ending {
@@ -144,12 +158,14 @@ pub fn train(
         }
     };
     progress.end();
-    let standing = standing(config, iteration, seconds, skipped);
+    let standing = standing(config, &trainer, seconds, skipped);
     Ok(Outcome { ending, standing, theta: trainer.theta, validation })
 }
 
-fn standing(config: &Config, iteration: u64, seconds: f64, skipped: u64) -> Standing {
-    Standing { iteration, tasks: iteration * config.meta_batch as u64, seconds, seed: config.seed, skipped }
+fn standing(config: &Config, trainer: &Trainer<'_>, seconds: f64, skipped: u64) -> Standing {
+    let iteration = trainer.iteration;
+    let (tasks, tolerance) = (iteration * config.meta_batch as u64, trainer.auto.as_ref().map(Auto::to_bits));
+    Standing { iteration, tasks, seconds, seed: config.seed, skipped, tolerance }
 }
 
 /// `validation accuracy 91.20 ± 1.30 %`
@@ -167,6 +183,7 @@ fn line(
     report: &BatchReport,
     [seconds, rate, gradient]: [f64; 3],
     [iteration, skipped]: [u64; 2],
+    error: Option<f64>,
 ) -> String {
     let mut object = json!({
         "iteration": iteration,
@@ -188,6 +205,9 @@ fn line(
         object["delta_prime"] = Value::from(report.linear_residual);
         object["negative_curvature"] = Value::from(report.negative_curvature);
         object["policy_acted"] = Value::from(report.policy_acted);
+    }
+    if let Some(error) = error {
+        object["error_estimate"] = Value::from(error);
     }
     format!("{object}\n")
 }

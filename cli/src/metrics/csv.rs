@@ -19,6 +19,7 @@
 //! | `policy_acted` | tasks on which `--on-negative-curvature` changed what was computed (imaml) |
 //! | `products`, `evaluations` | Hessian-vector products and evaluations of ∇G done |
 //! | `sampling_error` | standard error of the mean meta-gradient over the tasks |
+//! | `error_estimate` | the last estimate of one task's error (imaml with --tol auto) |
 //! | `skipped` | tasks left out so far because something was not finite |
 //! | `bytes` | memory of one worker |
 //! | `validation_tasks` | tasks that validation measured on |

@@ -31,6 +31,7 @@ pub const QUANTITIES: [Quantity; 15] = [
     shown("solver", "products"),
     shown("solver", "evaluations"),
     shown("solver", "sampling_error"),
+    shown("solver", "error_estimate"),
     shown("solver", "skipped"),
     Quantity { key: "bytes", group: None },
 ];

@@ -42,6 +42,36 @@ fn find<'t>(tensors: &'t mut [Tensor], name: &str) -> &'t mut Tensor {
 }
 
 #[test]
+fn a_task_that_is_not_finite_is_named_and_left_out_if_asked() {
+    let folder = folder();
+    let path = folder.path();
+    sinusoid(path);
+    // Finite, but no square of it is.
+    changed(path, |tensors| find(tensors, "query.y").3[..8].copy_from_slice(&1e200_f64.to_le_bytes()));
+    let metagrad = ["metagrad", "bad.safetensors", MLP, "--method=imaml", "--inner-steps=3", "--inner-lr=0.05"];
+    refuses(path, &metagrad, &["task 0 is not finite", "--on-not-finite skip"]);
+    let skipping = [&metagrad[..], &["--on-not-finite=skip", "--json"]].concat();
+    let json: Value = serde_json::from_str(&succeed(path, &skipping)).unwrap();
+    assert_eq!(json["not_finite"], serde_json::json!([0]));
+    assert!(json["norm"].as_f64().unwrap() > 0.0 && json["loss"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn an_estimate_of_the_error_falls_with_the_error() {
+    let folder = folder();
+    let path = folder.path();
+    sinusoid(path);
+    let estimates = |steps, cg| -> Vec<f64> {
+        let asked = ["--method=imaml", "--inner-lr=0.05", steps, cg, "--error-estimate", "--json"];
+        let json: Value =
+            serde_json::from_str(&succeed(path, &[&["metagrad", "s.safetensors", MLP], &asked[..]].concat())).unwrap();
+        json["error_estimate"].as_array().unwrap().iter().map(|e| e.as_f64().unwrap()).collect()
+    };
+    let (rough, fine) = (estimates("--inner-steps=3", "--cg-steps=1"), estimates("--inner-steps=300", "--cg-steps=30"));
+    assert!(rough.len() == 2 && rough.iter().zip(&fine).all(|(r, f)| *f >= 0.0 && *f < 0.01 * r), "{rough:?} {fine:?}");
+}
+
+#[test]
 fn what_is_exported_can_be_used() {
     let folder = folder();
     let path = folder.path();

@@ -4,20 +4,28 @@
 //! the step and the solves leave:
 //!
 //! ```text
-//! δ ≈ A⁻¹∇G(φ)         φ⁺ = φ − δ                        φ⁺ − φ* is of second order in φ − φ*
+//! δ ≈ A⁻¹∇G(φ)          φ⁺ = φ − δ                       φ⁺ − φ* is of second order in φ − φ*
 //! r⁺ = v(φ⁺) − A(φ⁺)x̂   u ≈ A(φ⁺)⁻¹r⁺                     the part of x̂'s error that φ⁺ knows: inner and linear
 //! g⁺ = ∂f/∂θ − (∂_θ∇_φG)ᵀ(x̂ + u) at φ⁺                    error ≈ ‖g⁺ − ĝ‖
 //! ```
 //!
 //! It is (1) of the [module](super) with φ⁺ for φ*: directions are computed, so no constant of the problem is asked for,
-//! and an indefinite A does no harm. It costs two solves, which need one or two digits, two evaluations and a product.
+//! and an indefinite A does no harm. It costs two solves, which need one or two digits, two evaluations and two products.
+//! Far from a solution one Newton step is not enough: it is shortened until ‖∇G‖ falls, and repeated, a few times.
 //! g⁺ is nearly always the better gradient: whoever has those products to spend on every task should take it instead.
 
 use autodiff::{Arg, Element, Workspace};
 
 use crate::inner::{Derivative, GradientOnly, Hyper, InnerPlan, InnerTask, OuterPlan, Run};
-use crate::linear::{LinearOperator, LinearSolver, SolverSpace, Status};
+use crate::linear::{LinearOperator, LinearSolver, SolverSpace};
 use crate::problem::Problem;
+
+/// Newton steps at most, as long as ‖∇G‖ is above this share of what it was: one, near a solution.
+const STEPS: usize = 4;
+const ENOUGH: f64 = 0.05;
+
+/// Times that a step is halved where it does not bring ‖∇G‖ down.
+const HALVINGS: i32 = 5;
 
 /// How far a meta-gradient is from the exact one, estimated: see the [module](super) for when it can be proven.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -26,16 +34,16 @@ pub struct ErrorEstimate {
     pub error: f64,
     /// ‖∇G(φ)‖
     pub inner_gradient: f64,
-    /// ‖∇G(φ⁺)‖/‖∇G(φ)‖: what the Newton step left. Where it is not well below 1 the estimate says little.
+    /// ‖∇G(φ⁺)‖/‖∇G(φ)‖: what the Newton steps left. Where it is not well below 1 the estimate says little.
     pub left: f64,
     /// ‖r⁺‖, the residual of x̂ at φ⁺.
     pub residual: f64,
-    /// ‖r‖, the residual of x̂ at φ, as its solver had it.
+    /// ‖r‖, the residual of x̂ at φ: the linear solver's part of r⁺.
     pub linear_residual: f64,
+    /// ‖r⁺ − r‖: the inner solver's part.
+    pub inner_residual: f64,
     /// Products with ∇²G that it took.
     pub products: usize,
-    /// Whether the Newton step did not bring the gradient down and was not taken: the inner part is missing.
-    pub without_inner: bool,
 }
 
 /// Compiled once for a problem; each thread has an [`EstimatorSpace`].
@@ -51,6 +59,7 @@ pub struct EstimatorSpace<T> {
     outer: Workspace<T>,
     space: SolverSpace<T>,
     v: Vec<T>,
+    r: Vec<T>,
     product: Vec<T>,
     direct: Vec<T>,
     better: Vec<T>,
@@ -65,8 +74,6 @@ pub struct Answer<'a, T> {
     pub solution: &'a [T],
     /// ĝ
     pub gradient: &'a [T],
-    /// ‖∂f/∂φ − (∇²G) x̂‖, as the solver had it.
-    pub residual: f64,
 }
 
 struct Hessian<'t, 'a, T>(&'t mut InnerTask<'a, T>);
@@ -79,6 +86,41 @@ impl<T: Element> LinearOperator<T> for Hessian<'_, '_, T> {
     fn apply(&mut self, x: &[T], y: &mut [T]) {
         self.0.product(x, y);
     }
+}
+
+/// state ← state − ρ δ with the first ρ of 1, ½, … that brings ‖∇G‖ below `now`, and that ‖∇G‖; the state stays where none
+/// does. The state is looked at last.
+fn step<T: Element>(task: &mut InnerTask<'_, T>, delta: &[T], now: f64) -> Option<f64> {
+    let mut to_go = -1.0;
+    for halvings in 0..=HALVINGS {
+        let by = T::from_f64(to_go);
+        task.run.state.iter_mut().zip(delta).for_each(|(phi, &d)| *phi = *phi + by * d);
+        let after = task.look().gradient_norm;
+        if after < now {
+            return Some(after);
+        }
+        to_go = 0.5_f64.powi(halvings + 1);
+    }
+    // What is left of the way out, back.
+    let by = T::from_f64(0.5_f64.powi(HALVINGS));
+    task.run.state.iter_mut().zip(delta).for_each(|(phi, &d)| *phi = *phi + by * d);
+    task.look();
+    None
+}
+
+/// r ← ∂f/∂φ − (∇²G) x at the last point looked at; ∂f/∂θ goes to `direct`.
+fn residual<T: Element>(
+    task: &mut InnerTask<'_, T>,
+    (outer, workspace): (&OuterPlan<T>, &mut Workspace<T>),
+    x: &[T],
+    (product, direct): (&mut [T], &mut [T]),
+    r: &mut [T],
+) {
+    let dim = task.plan.dim();
+    let (_, state, _, inputs) = task.run.parts(task.theta, task.data);
+    outer.gradient(workspace, &inputs, &state[..dim], r, direct);
+    task.product(x, product);
+    task.plan.plan().isa().add_scaled(T::lit(-1.0), product, r);
 }
 
 impl<T: Element> Estimator<T> {
@@ -97,6 +139,7 @@ impl<T: Element> Estimator<T> {
             outer: self.outer.plan().shared_workspace(threads),
             space: SolverSpace::new(self.linear.room(), dim, self.inner.plan().isa()),
             v: zeros(dim),
+            r: zeros(dim),
             product: zeros(dim),
             direct: zeros(theta_dim),
             better: zeros(theta_dim),
@@ -106,7 +149,7 @@ impl<T: Element> Estimator<T> {
     /// Bytes of a space for one thread.
     pub fn bytes(&self) -> usize {
         let (dim, theta_dim) = (self.inner.dim(), self.inner.theta_dim());
-        let vectors = (2 * dim + 2 * theta_dim) * size_of::<T>();
+        let vectors = (3 * dim + 2 * theta_dim) * size_of::<T>();
         let solver = SolverSpace::<T>::bytes(self.linear.room(), dim);
         Run::bytes(&self.inner) + self.outer.plan().bytes() + solver + vectors
     }
@@ -124,39 +167,38 @@ impl<T: Element> Estimator<T> {
         answer: Answer<'_, T>,
     ) -> ErrorEstimate {
         let Estimator { inner, outer, linear } = self;
-        let EstimatorSpace { run, outer: workspace, space, v, product, direct, better } = space;
+        let EstimatorSpace { run, outer: workspace, space, v, r, product, direct, better } = space;
         let (dim, isa) = (inner.dim(), inner.plan().isa());
         let norm = |x: &[T]| isa.dot(x, x).sqrt();
-        let mut estimate = ErrorEstimate { linear_residual: answer.residual, ..ErrorEstimate::default() };
+        let mut estimate = ErrorEstimate::default();
 
         run.start(inner, theta, hyper, data);
         run.state[..dim].copy_from_slice(answer.phi);
         let mut task = InnerTask { plan: inner, run, theta, data };
         estimate.inner_gradient = task.look().gradient_norm;
-        v.copy_from_slice(&task.run.next[..dim]);
-        let newton = linear.solve(&mut Hessian(&mut task), v, space);
-        estimate.products += newton.stats.products;
-        for (phi, &delta) in task.run.state.iter_mut().zip(newton.value) {
-            *phi = *phi - delta;
+        residual(&mut task, (outer, workspace), answer.solution, (product, direct), r);
+        estimate.linear_residual = norm(r);
+        let mut now = estimate.inner_gradient;
+        for _ in 0..STEPS {
+            if now <= ENOUGH * estimate.inner_gradient {
+                break;
+            }
+            v.copy_from_slice(&task.run.next[..dim]);
+            let newton = linear.solve(&mut Hessian(&mut task), v, space);
+            estimate.products += newton.stats.products;
+            match step(&mut task, newton.value, now) {
+                Some(after) => now = after,
+                None => break,
+            }
         }
-        let after = task.look().gradient_norm;
-        let steps = after < estimate.inner_gradient && newton.status != Status::NotFinite;
-        if steps {
-            estimate.left = after / estimate.inner_gradient;
-        } else {
-            estimate.without_inner = estimate.inner_gradient > 0.0;
-            estimate.left = if estimate.without_inner { 1.0 } else { 0.0 };
-            task.run.state[..dim].copy_from_slice(answer.phi);
-            task.look();
-        }
+        estimate.left = if now > 0.0 { now / estimate.inner_gradient } else { 0.0 };
 
-        let (_, state, _, inputs) = task.run.parts(theta, data);
-        outer.gradient(workspace, &inputs, &state[..dim], v, direct);
-        task.product(answer.solution, product);
-        isa.add_scaled(T::lit(-1.0), product, v);
+        residual(&mut task, (outer, workspace), answer.solution, (product, direct), v);
         estimate.residual = norm(v);
+        isa.add_scaled(T::lit(-1.0), v, r);
+        estimate.inner_residual = norm(r);
         let correction = linear.solve(&mut Hessian(&mut task), v, space);
-        estimate.products += correction.stats.products + 1;
+        estimate.products += correction.stats.products + 2;
         product.copy_from_slice(answer.solution);
         isa.add_scaled(T::one(), correction.value, product);
         let (workspace, state, _, inputs) = task.run.parts(theta, data);

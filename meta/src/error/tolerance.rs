@@ -9,13 +9,13 @@
 //!
 //! a being how much of a residual becomes error, and s how much of ‖∇G‖ does. Neither can be had from a bound (λ/μ, ρ)
 //! on a network; both are measured, with an [`Estimator`](super::Estimator) on the first task of every
-//! [`EVERY`]th meta-batch: with r⁺ its residual one Newton step on and r the linear solver's own,
+//! [`EVERY`]th meta-batch: with r⁺ its residual at the minimum, about, and r that at φ,
 //!
 //! ```text
-//! a = error/‖r⁺‖        s = a (‖r⁺‖ − ‖r‖)₊ / ‖∇G‖
+//! a = error/‖r⁺‖        s = a ‖r⁺ − r‖ / ‖∇G‖
 //! ```
 //!
-//! σ is averaged over iterations; a and s follow up at once and down slowly, so that one lucky task does not loosen
+//! σ is averaged over iterations, none counting for more than twice the average; a and s follow up at once and down slowly, so that one lucky task does not loosen
 //! everything. All of it comes from meta-batches that are over: within one, tolerances are constants, so results do not
 //! depend on threads, and [`ToleranceState`] is all that a resumed run needs.
 
@@ -86,8 +86,11 @@ impl ToleranceState {
 
     /// Enters the standard error of a meta-batch.
     pub fn saw_batch(&mut self, sampling_error: f64) {
-        let first = self.sampling == 0.0;
-        self.sampling += (sampling_error - self.sampling) * if first { 1.0 } else { FORGET };
+        if self.sampling == 0.0 {
+            self.sampling = sampling_error;
+        } else {
+            self.sampling += FORGET * (sampling_error.min(2.0 * self.sampling) - self.sampling);
+        }
     }
 
     /// Enters an estimate.
@@ -97,7 +100,7 @@ impl ToleranceState {
             return;
         }
         let amplification = estimate.error / whole;
-        let sensitivity = amplification * (whole - estimate.linear_residual).max(0.0) / estimate.inner_gradient;
+        let sensitivity = amplification * estimate.inner_residual / estimate.inner_gradient;
         self.amplification = amplification.max(FALL * self.amplification);
         self.sensitivity = sensitivity.max(FALL * self.sensitivity);
     }
@@ -165,19 +168,19 @@ mod tests {
         assert_eq!(state.targets(), (0.0, 0.0), "full accuracy until something is known");
         state.saw_batch(2.0);
         assert_eq!(state.targets(), (0.0, 0.0));
-        // ‖r⁺‖ = 3, of which the linear solve had 1: error 6 is twice that, and 4 of it come from ‖∇G‖ = 8.
+        // ‖r⁺‖ = 3: error 6 is twice that. The inner solve's part is 2, so error 4, from ‖∇G‖ = 8.
         let estimate = ErrorEstimate {
             error: 6.0,
             inner_gradient: 8.0,
             residual: 3.0,
-            linear_residual: 1.0,
+            inner_residual: 2.0,
             ..ErrorEstimate::default()
         };
         state.saw_estimate(&estimate);
         assert_eq!((state.amplification, state.sensitivity), (2.0, 0.5));
         // Half of 0.1 · 2 for each part.
         assert_eq!(state.targets(), (0.1 / 0.5, 0.1 / 2.0));
-        let low = ErrorEstimate { error: 0.3, linear_residual: 3.0, ..estimate };
+        let low = ErrorEstimate { error: 0.3, inner_residual: 0.0, ..estimate };
         state.saw_estimate(&low);
         assert_eq!((state.amplification, state.sensitivity), (FALL * 2.0, FALL * 0.5), "down slowly");
         let before = state;
@@ -185,5 +188,8 @@ mod tests {
         assert_eq!(state, before, "what is not finite teaches nothing");
         state.saw_batch(1.0);
         assert_eq!(state.sampling, 2.0 - FORGET);
+        let before = state.sampling;
+        state.saw_batch(1e9);
+        assert_eq!(state.sampling, before + FORGET * before, "an outlier counts for twice the average");
     }
 }

@@ -177,8 +177,7 @@ impl<T: Element> Worker<T> for ImplicitWorker<'_, T> {
             inner.add_scaled_start_cotangent(solution.stats.shift, solution.value, gradient);
         }
         let estimate = estimator.as_ref().zip(self.estimating.as_mut()).map(|(estimator, space)| {
-            let residual = solution.stats.residual * inner.plan().isa().dot(&self.v, &self.v).sqrt();
-            let answer = Answer { phi: &state[..inner.dim()], solution: solution.value, gradient, residual };
+            let answer = Answer { phi: &state[..inner.dim()], solution: solution.value, gradient };
             estimator.estimate(space, theta, hyper, data, answer)
         });
         Report {

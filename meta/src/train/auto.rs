@@ -31,6 +31,19 @@ impl<'a> Auto<'a> {
         Auto { tolerance, probe, gradient: vec![0.0; theta_dim], state: ToleranceState::default(), error: 0.0 }
     }
 
+    /// What continuing needs, to the bit.
+    pub fn to_bits(&self) -> [u64; 4] {
+        let ToleranceState { sampling, amplification, sensitivity } = self.state;
+        [sampling, amplification, sensitivity, self.error].map(f64::to_bits)
+    }
+
+    /// Puts back what [`to_bits`](Auto::to_bits) gave.
+    pub fn restore(&mut self, bits: [u64; 4]) {
+        let [sampling, amplification, sensitivity, error] = bits.map(f64::from_bits);
+        self.state = ToleranceState { sampling, amplification, sensitivity };
+        self.error = error;
+    }
+
     /// Before a meta-batch.
     pub(super) fn set(&self) {
         let (inner, linear) = self.state.targets();

@@ -9,9 +9,10 @@ use std::time::Instant;
 
 use autodiff::Element;
 use clap::Args;
+use meta::error::Estimator;
 use meta::inner::Hyper;
-use meta::linear::Status;
-use meta::method::{Decision, ForwardMode, Hyperparameter, Keep, Method};
+use meta::linear::{Cg, Status};
+use meta::method::{Decision, ForwardMode, Hyperparameter, Implicit, InnerStop, Keep, Method};
 use meta::problem::{FewShot, Problem};
 use meta::train::MetaBatch;
 use serde_json::{Value, json};
@@ -25,7 +26,7 @@ use crate::experiment::{self, Settled};
 use crate::failure::Failure;
 use crate::linear::{Linear, PolicyName, PreconditionerName, SolverName, Stop};
 use crate::memory;
-use crate::settings::MethodName;
+use crate::settings::{MethodName, NotFinitePolicy};
 use support::{SupportGradient, SupportHessian};
 
 /// What these commands take.
@@ -42,6 +43,9 @@ pub struct Common {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+    /// What to do about a task whose result is not finite.
+    #[arg(long, value_enum, default_value_t = NotFinitePolicy::Stop)]
+    on_not_finite: NotFinitePolicy,
 }
 
 /// The mean support loss and its gradient.
@@ -103,6 +107,9 @@ pub struct MetagradArgs {
     /// Iterations until ‖v − (I + H/λ) g‖ ≤ E ‖v‖ (imaml only).
     #[arg(long)]
     cg_tol: Option<f64>,
+    /// Estimate every task's error: the distance to the gradient one Newton step on (imaml only).
+    #[arg(long)]
+    error_estimate: bool,
     /// The most iterations that --cg-tol may take.
     #[arg(long, default_value_t = 1000)]
     cg_max: usize,
@@ -161,6 +168,7 @@ pub fn metagrad(args: &MetagradArgs) -> Result<(), Failure> {
         (args.solver.is_some(), "--solver"),
         (args.preconditioner.is_some(), "--preconditioner"),
         (args.on_negative_curvature.is_some(), "--on-negative-curvature"),
+        (args.error_estimate, "--error-estimate"),
     ] {
         if given && !imaml {
             return Err(format!("{flag} belongs to --method imaml: the others descend the support loss alone").into());
@@ -250,6 +258,13 @@ fn run_in<T: Element>(common: &Common, task: &Task<'_>, opened: &Opened) -> Resu
         seconds.push(start.elapsed().as_secs_f64());
     }
     let reports = batch.reports(tasks.count);
+    if !mean.not_finite.is_empty() && (mean.kept == 0 || common.on_not_finite == NotFinitePolicy::Stop) {
+        let named = mean.not_finite.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+        let hint = if mean.kept == 0 { "" } else { ", or leave such tasks out with --on-not-finite skip" };
+        return Err(Failure::new(format_args!(
+            "the result of task {named} is not finite: look at the data, or lower --inner-lr{hint}"
+        )));
+    }
 
     let name = match task {
         Task::Grad => "grad",
@@ -303,6 +318,12 @@ fn run_in<T: Element>(common: &Common, task: &Task<'_>, opened: &Opened) -> Resu
         summary["policy_acted"] = Value::from(mean.policy_acted);
         summary["largest_shift"] = Value::from(mean.largest_shift);
     }
+    if !mean.not_finite.is_empty() {
+        summary["not_finite"] = mean.not_finite.iter().copied().collect();
+    }
+    if reports.iter().any(|r| r.estimate.is_some()) {
+        summary["error_estimate"] = reports.iter().map(|r| r.estimate.map(|e| e.error)).collect();
+    }
     if common.json {
         say(summary);
         return Ok(());
@@ -330,6 +351,13 @@ fn run_in<T: Element>(common: &Common, task: &Task<'_>, opened: &Opened) -> Resu
     for (i, report) in reports.iter().enumerate() {
         if let Some(status) = report.status.filter(troubled) {
             say(format_args!("task {i}: {status}"));
+        }
+    }
+    for (i, report) in reports.iter().enumerate() {
+        if mean.not_finite.contains(&i) {
+            say(format_args!("task {i}: left out, it is not finite"));
+        } else if let Some(estimate) = report.estimate {
+            say(format_args!("task {i}: error about {:.1e}", estimate.error));
         }
     }
     Ok(())
@@ -367,7 +395,13 @@ fn meta_method<T: Element>(
         sigma: args.es_sigma.unwrap_or(ES_SIGMA),
         seed: args.es_seed,
     };
-    let method = experiment::method(args.method, problem, args.inner_steps, keep, linear.build(), settled);
+    let method: Box<dyn Method<T>> = if args.error_estimate {
+        let estimator = Estimator::new(problem, Box::new(Cg::tolerance(0.03, 100)));
+        let stop = InnerStop::Steps(args.inner_steps);
+        Box::new(Implicit::new(problem, stop, linear.build()).estimating(estimator))
+    } else {
+        experiment::method(args.method, problem, args.inner_steps, keep, linear.build(), settled)
+    };
     experiment::check_memory(method.as_ref(), args.memory)?;
     Ok((method, chosen))
 }
