@@ -13,7 +13,7 @@ use meta::convex::{ConvexTask, Head, HeadLoss, HeadTask, Quadratic, QuadraticTas
 use meta::error::{Certificate, Claim};
 use meta::inner::Hyper;
 use meta::linear::Cg;
-use meta::method::{FirstOrder, Implicit, InnerStop, Method};
+use meta::method::{FirstOrder, Implicit, Method};
 use meta::problem::{At, FewShot};
 use meta::tasks::{
     CharacterSplit, Episode, FewShot as Ways, Glyphs, Omniglot, OmniglotTasks, Rotations, Split, Targets, TaskStream,
@@ -35,9 +35,9 @@ fn reference(task: &dyn ConvexTask, theta: &[f64], lambda: f64) -> (Vec<f64>, f6
     let (mut unit, mut column) = (vec![0.0; n], vec![0.0; n]);
     let mut answers: Vec<Vec<f64>> = Vec::new();
     gradient(&phi, &mut out);
-    let mut size = norm(&out);
-    let mut after = 0;
-    // The end is where ‖∇G‖ stops falling; three iterates from there on say what rounding does.
+    let first = norm(&out);
+    let (mut size, mut after) = (first, 0);
+    // The end is where the next step falls below rounding; three iterates from there on say what rounding does.
     while after < 3 {
         let mut a = DMatrix::<f64>::zeros(n, n);
         for j in 0..n {
@@ -62,13 +62,13 @@ fn reference(task: &dyn ConvexTask, theta: &[f64], lambda: f64) -> (Vec<f64>, f6
         let next = loop {
             let next: Vec<f64> = phi.iter().zip(step.iter()).map(|(p, s)| p - rate * s).collect();
             gradient(&next, &mut out);
-            if norm(&out) < size || rate < 1e-3 {
+            if norm(&out) < size || rate < 1e-4 {
                 break next;
             }
             rate *= 0.5;
         };
         let now = norm(&out);
-        after += usize::from(now > 0.5 * size || now < 1e-13);
+        after += usize::from(now < 1e-12 * first);
         (phi, size) = (next, now.min(size));
     }
     let spread = answers.iter().map(|g| distance(g, &answers[0])).fold(0.0, f64::max);
@@ -94,7 +94,7 @@ impl Outcome {
 
 const CONDITIONS: [f64; 4] = [10.0, 100.0, 1e3, 1e4];
 /// Relative tolerances of the inner solve, and CG iterations of the linear one.
-const INNER: [f64; 4] = [1e-1, 1e-2, 1e-4, 1e-7];
+const INNER: [f64; 4] = [1e-2, 1e-4, 1e-6, 1e-8];
 const LINEAR: [usize; 3] = [1, 3, 8];
 /// Products that the directed bound may take in each of its three spaces.
 const EFFORT: usize = 8;
@@ -103,7 +103,7 @@ const EFFORT: usize = 8;
 fn methods(problem: &dyn Problem) -> Vec<Implicit<f64>> {
     let pairs = INNER.into_iter().flat_map(|inner| LINEAR.map(|linear| (inner, linear)));
     let method = |(relative, iterations)| {
-        let solver = Box::new(NewtonCg { relative, cap: 100, descent: (InnerStop::Steps(0), 0.0) });
+        let solver = Box::new(NewtonCg { relative, cap: 100 });
         Implicit::with_solver(problem, solver, Box::new(Cg::iterations(iterations)))
     };
     pairs.map(method).collect()

@@ -9,7 +9,7 @@ use meta::Report;
 use meta::error::Estimator;
 use meta::inner::Hyper;
 use meta::linear::Cg;
-use meta::method::{Implicit, InnerStop, Method};
+use meta::method::{Implicit, Method};
 use meta::problem::FewShot;
 use meta::tasks::{Episode, FewShot as Ways, Glyphs, Sinusoid, Split, Targets, TaskStream};
 use nn::{Init, Model};
@@ -19,13 +19,11 @@ struct Setting {
     name: &'static str,
     model: Model,
     stream: Box<dyn TaskStream>,
-    hyper: Hyper,
-    /// The most inner steps.
-    cap: usize,
+    lambda: f64,
 }
 
-/// (‖∇G‖ at which the inner solve stops, CG iterations), in turn.
-const ACCURACIES: [(f64, usize); 6] = [(0.3, 3), (0.1, 5), (0.03, 5), (0.01, 10), (0.003, 10), (0.01, 4)];
+/// (‖∇G‖ relative to its start at which the inner solve stops, CG iterations), in turn.
+const ACCURACIES: [(f64, usize); 6] = [(0.1, 3), (0.03, 5), (0.01, 5), (1e-3, 10), (1e-4, 10), (1e-3, 4)];
 
 fn settings() -> [Setting; 2] {
     let ways = Ways { ways: 5, shots: 1, queries: 3 };
@@ -34,15 +32,13 @@ fn settings() -> [Setting; 2] {
             name: "mlp:1-16-16-1,act=tanh on sinusoid",
             model: "mlp:1-16-16-1,act=tanh".parse().expect("a valid spec"),
             stream: Box::new(Sinusoid::new(1, 10, 10).expect("a valid request")),
-            hyper: Hyper { lambda: 1.0, rate: 0.005 },
-            cap: 2000,
+            lambda: 2.0,
         },
         Setting {
             name: "conv4, 4 channels, softplus, on glyphs",
             model: "conv4:channels=4,stride=2,ways=5,image=1x28x28,act=softplus".parse().expect("a valid spec"),
             stream: Box::new(Glyphs::new(1, ways).expect("a valid request")),
-            hyper: Hyper { lambda: 2.0, rate: 0.02 },
-            cap: 1000,
+            lambda: 2.0,
         },
     ]
 }
@@ -54,34 +50,30 @@ fn targets(y: &Targets) -> (Vec<f64>, &[u32]) {
     }
 }
 
-/// error estimated / true error, of tasks whose reference was solved; how many were not.
-fn ratios(setting: &Setting, count: usize) -> (Vec<f64>, usize, f64) {
-    let Setting { model, stream, hyper, cap, .. } = setting;
-    let stop = |gradient| InnerStop::Gradient { gradient, cap: *cap };
+/// One task: error estimated / true error, and whether the estimate calls itself sound.
+type Ratio = (f64, bool);
+
+/// Of tasks whose reference was solved; how many were not; products of an estimate.
+fn ratios(setting: &Setting, count: usize) -> (Vec<Ratio>, usize, f64) {
+    let Setting { model, stream, lambda, .. } = setting;
+    let hyper = &Hyper { lambda: *lambda, rate: 0.0 };
     let shape = stream.shape();
     let problem = FewShot::new(model.clone(), shape.support, shape.query, true);
-    let estimator = || Estimator::new(&problem, Box::new(Cg::tolerance(0.03, 60)));
-    let methods: Vec<Implicit<f64>> = ACCURACIES
-        .iter()
-        .map(|&(gradient, cg)| {
-            Implicit::new(&problem, stop(gradient), Box::new(Cg::iterations(cg))).estimating(estimator())
-        })
-        .collect();
+    // Every inner solve goes the same way, to its own end: all are about the same minimum.
+    let solver = |relative| Box::new(NewtonCg { relative, cap: 100 });
+    let method = |(relative, cg)| {
+        Implicit::with_solver(&problem, solver(relative), Box::new(Cg::iterations(cg)))
+            .estimating(Estimator::new(&problem, Box::new(Cg::tolerance(0.03, 60))))
+    };
+    let methods: Vec<Implicit<f64>> = ACCURACIES.into_iter().map(method).collect();
+    let exact = Implicit::with_solver(&problem, solver(1e-12), Box::new(Cg::tolerance(1e-12, 3000)));
+    let mut reference = exact.worker();
     let mut workers: Vec<_> = methods.iter().map(|m| m.worker()).collect();
     let mut numbers = Numbers::new(7);
     let theta: Vec<f64> = model.init(Init::PyTorch, &mut || 0.5 + 0.5 * numbers.next());
     let (mut ratios, mut unsolved, mut products) = (Vec::new(), 0, 0.0);
     let mut episode = Episode::empty_for(shape);
     let double = |x: &[f32]| x.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
-    // From where the answer to be judged stopped, so that both are about the same minimum; there A is positive definite.
-    let references: Vec<Implicit<f64>> = ACCURACIES
-        .iter()
-        .map(|&(gradient, _)| {
-            let solver = Box::new(NewtonCg { relative: 1e-12, cap: 60, descent: (stop(gradient), hyper.rate) });
-            Implicit::with_solver(&problem, solver, Box::new(Cg::tolerance(1e-12, 3000)))
-        })
-        .collect();
-    let mut references: Vec<_> = references.iter().map(|m| m.worker()).collect();
     for k in 0..count {
         stream.sample(Split::Train, k as u64, &mut episode);
         let (x, q) = (double(&episode.support.x), double(&episode.query.x));
@@ -93,7 +85,7 @@ fn ratios(setting: &Setting, count: usize) -> (Vec<f64>, usize, f64) {
         };
         let (mut gradient, mut best) = (vec![0.0; theta.len()], vec![0.0; theta.len()]);
         let report: Report = workers[k % methods.len()].gradient(&theta, *hyper, &data, &mut gradient);
-        let truth = references[k % methods.len()].gradient(&theta, *hyper, &data, &mut best);
+        let truth = reference.gradient(&theta, *hyper, &data, &mut best);
         // Rounding may keep a solve above 1e-12; 1e-9 is still far below any error here.
         let solved = |s: f64| s <= 1e-9;
         if !solved(truth.linear_residual) || !solved(truth.inner_gradient / truth.first_gradient) {
@@ -103,7 +95,7 @@ fn ratios(setting: &Setting, count: usize) -> (Vec<f64>, usize, f64) {
         let (estimate, error) = (report.estimate.expect("asked for"), distance(&gradient, &best));
         products += estimate.products as f64;
         assert!(error > 1e-9 * norm(&best), "an error that the reference can tell: {error}");
-        ratios.push(estimate.error / error);
+        ratios.push((estimate.error / error, estimate.is_sound()));
         if std::env::var_os("SHOW_TASKS").is_some() {
             let (stop, cg) = ACCURACIES[k % methods.len()];
             println!(
@@ -118,26 +110,37 @@ fn ratios(setting: &Setting, count: usize) -> (Vec<f64>, usize, f64) {
         }
     }
     let solved = ratios.len().max(1) as f64;
-    ratios.sort_by(f64::total_cmp);
+    ratios.sort_by(|a, b| a.0.total_cmp(&b.0));
     (ratios, unsolved, products / solved)
 }
 
-/// The share within a factor 2 of the truth.
-fn within(ratios: &[f64]) -> f64 {
-    ratios.iter().filter(|r| (0.5..=2.0).contains(*r)).count() as f64 / ratios.len().max(1) as f64
+/// The share within a factor 2 of the truth, of all tasks and of those whose estimate is sound; the share of those.
+fn within(ratios: &[Ratio]) -> [f64; 3] {
+    let share = |part: usize, of: usize| part as f64 / of.max(1) as f64;
+    let near = |r: &&Ratio| (0.5..=2.0).contains(&r.0);
+    let sound: Vec<Ratio> = ratios.iter().copied().filter(|r| r.1).collect();
+    [
+        share(ratios.iter().filter(near).count(), ratios.len()),
+        share(sound.iter().filter(near).count(), sound.len()),
+        share(sound.len(), ratios.len()),
+    ]
 }
 
-fn measure(count: usize) -> Vec<f64> {
+/// Prints a line for each setting; its shares.
+fn measure(count: usize) -> Vec<[f64; 3]> {
     let mut shares = Vec::new();
     for setting in &settings() {
         let (ratios, unsolved, products) = ratios(setting, count);
-        let at = |share: f64| ratios.get((share * ratios.len() as f64) as usize).copied().unwrap_or(f64::NAN);
+        let at = |share: f64| ratios.get((share * ratios.len() as f64) as usize).map_or(f64::NAN, |r| r.0);
+        let [all, sound, share] = within(&ratios);
         println!(
-            "{}: {} tasks ({unsolved} without a reference), {:.1} % within a factor 2; estimate/error at 1, 5, 50, \
-             95, 99 %: {:.3} {:.3} {:.3} {:.3} {:.3}; {products:.1} products a task",
+            "{}: {} tasks ({unsolved} without a reference): {:.1} % within a factor 2; of the {:.1} % that are sound \
+             {:.1} %; estimate/error at 1, 5, 50, 95, 99 %: {:.3} {:.3} {:.3} {:.3} {:.3}; {products:.1} products a task",
             setting.name,
             ratios.len(),
-            100.0 * within(&ratios),
+            100.0 * all,
+            100.0 * share,
+            100.0 * sound,
             at(0.01),
             at(0.05),
             at(0.5),
@@ -145,20 +148,21 @@ fn measure(count: usize) -> Vec<f64> {
             at(0.99)
         );
         assert!(unsolved * 5 <= count, "{}: {unsolved} of {count} without a reference", setting.name);
-        shares.push(within(&ratios));
+        shares.push([all, sound, share]);
     }
     shares
 }
 
 #[test]
 fn estimates_are_near_the_error() {
-    // Of 12 tasks a setting; the share of many is the other test's.
-    assert!(measure(12).iter().all(|&share| share >= 0.75));
+    // Of 12 tasks a setting, so one more or less is 8 %; the share of many is the other test's.
+    for [_, sound, share] in measure(12) {
+        assert!(sound >= 0.9 && share >= 0.5, "{sound} of {share}");
+    }
 }
 
 #[test]
 #[ignore = "minutes: the count that the claim is made of"]
 fn estimates_are_within_a_factor_two_on_a_thousand_tasks() {
-    let shares = measure(500);
-    assert!(shares.iter().sum::<f64>() / shares.len() as f64 >= 0.95, "{shares:?}");
+    assert!(measure(500).iter().all(|[_, sound, _]| *sound >= 0.95));
 }

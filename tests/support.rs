@@ -2,7 +2,7 @@
 //! solve to the limit of f64.
 
 use autodiff::{Arg, Element, Isa};
-use meta::inner::{GradientOnly, Hyper, InnerSolver, InnerStatus, InnerStop, InnerTask, Solved, Step};
+use meta::inner::{GradientOnly, Hyper, InnerSolver, InnerStatus, InnerTask, Solved, Step};
 use meta::linear::{Cg, LinearOperator, LinearSolver, OnNegativeCurvature, SolverSpace};
 use meta::method::Method;
 use meta::problem::FewShot;
@@ -184,8 +184,6 @@ pub struct NewtonCg {
     pub relative: f64,
     /// The most steps.
     pub cap: usize,
-    /// Gradient descent before, to an [`InnerStop`] with steps of this size: whose minimum it is to be.
-    pub descent: (InnerStop, f64),
 }
 
 /// ∇²G at the last point looked at.
@@ -209,22 +207,12 @@ impl InnerSolver<f64> for NewtonCg {
         let first = task.look();
         let dim = task.plan.dim();
         let mut solved = Solved { first, last: first, evaluations: 1, ..Solved::default() };
-        let (stop, rate) = self.descent;
-        let (cap, tolerance) = stop.limits();
-        for _ in 0..cap {
-            if solved.last.gradient_norm <= tolerance {
-                break;
-            }
-            let parts = &mut *task.run;
-            parts.state.iter_mut().zip(&parts.next[..dim]).for_each(|(s, g)| *s -= rate * g);
-            solved.last = task.look();
-        }
         while solved.last.gradient_norm > self.relative * first.gradient_norm && solved.steps < self.cap {
             let gradient = task.run.next[..dim].to_vec();
-            // Superlinear, but never more accurate than the end needs.
+            // Superlinear; independent of the end asked for, so that another end is further along the same way.
             let now = solved.last.gradient_norm / first.gradient_norm;
-            let cg = Cg::tolerance((0.3 * self.relative / now).max(0.01 * now).min(0.1), 10 * dim)
-                .on_negative_curvature(OnNegativeCurvature::Stop);
+            let cg =
+                Cg::tolerance(now.sqrt().clamp(1e-6, 0.1), 10 * dim).on_negative_curvature(OnNegativeCurvature::Stop);
             let mut space = SolverSpace::new(LinearSolver::<f64>::room(&cg), dim, Isa::detect().expect("a known ISA"));
             let solution = cg.solve(&mut Hessian(task), &gradient, &mut space);
             solved.products += solution.stats.products;

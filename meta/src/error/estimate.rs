@@ -46,6 +46,14 @@ pub struct ErrorEstimate {
     pub products: usize,
 }
 
+impl ErrorEstimate {
+    /// Whether the Newton steps did what they do near a solution, ‖∇G‖ ≤ 0.1 of what it was: elsewhere there is no
+    /// telling where the minimum is, and the estimate is an order of magnitude at best.
+    pub fn is_sound(&self) -> bool {
+        self.left <= 0.1
+    }
+}
+
 /// Compiled once for a problem; each thread has an [`EstimatorSpace`].
 pub struct Estimator<T> {
     inner: InnerPlan<T>,
