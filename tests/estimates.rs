@@ -127,9 +127,9 @@ fn within(ratios: &[Ratio]) -> [f64; 3] {
 }
 
 /// Prints a line for each setting; its shares.
-fn measure(count: usize) -> Vec<[f64; 3]> {
+fn measure(counts: [usize; 2]) -> Vec<[f64; 3]> {
     let mut shares = Vec::new();
-    for setting in &settings() {
+    for (setting, count) in settings().iter().zip(counts) {
         let (ratios, unsolved, products) = ratios(setting, count);
         let at = |share: f64| ratios.get((share * ratios.len() as f64) as usize).map_or(f64::NAN, |r| r.0);
         let [all, sound, share] = within(&ratios);
@@ -155,8 +155,8 @@ fn measure(count: usize) -> Vec<[f64; 3]> {
 
 #[test]
 fn estimates_are_near_the_error() {
-    // Of 12 tasks a setting, so one more or less is 8 %; the share of many is the other test's.
-    for [_, sound, share] in measure(12) {
+    // Few tasks, those of the larger network fewer: the share of many is the other test's.
+    for [_, sound, share] in measure([12, 3]) {
         assert!(sound >= 0.9 && share >= 0.5, "{sound} of {share}");
     }
 }
@@ -164,5 +164,5 @@ fn estimates_are_near_the_error() {
 #[test]
 #[ignore = "minutes: the count that the claim is made of"]
 fn estimates_are_within_a_factor_two_on_a_thousand_tasks() {
-    assert!(measure(500).iter().all(|[_, sound, _]| *sound >= 0.95));
+    assert!(measure([500, 500]).iter().all(|[_, sound, _]| *sound >= 0.95));
 }
