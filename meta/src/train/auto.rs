@@ -59,7 +59,7 @@ impl<'a> Auto<'a> {
         hyper: Hyper,
         report: &mut BatchReport,
     ) {
-        if iteration % EVERY == 0 {
+        if iteration.is_multiple_of(EVERY) {
             let measured = self.probe.gradient(source, 1, theta, hyper, &mut self.gradient);
             report.products += measured.products;
             report.evaluations += measured.evaluations;
