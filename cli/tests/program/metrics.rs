@@ -84,12 +84,14 @@ fn the_table_is_the_lines() {
     let columns = |run| table(path, run).1.join(" ");
     assert_eq!(
         columns("sinusoid"),
-        "iteration seconds query_loss first_inner last_inner meta_gradient outer_lr delta delta_prime \
-         negative_curvature policy_acted products bytes validation_tasks validation_mse validation_mse_half_width"
+        "iteration seconds query_loss first_inner last_inner meta_gradient outer_lr delta \
+         delta_relative delta_prime negative_curvature policy_acted products evaluations sampling_error skipped bytes \
+         validation_tasks validation_mse validation_mse_half_width"
     );
     assert_eq!(
         columns("maml"),
-        "iteration seconds query_loss first_inner last_inner meta_gradient outer_lr delta products bytes"
+        "iteration seconds query_loss first_inner last_inner meta_gradient outer_lr delta delta_relative products evaluations \
+         sampling_error skipped bytes"
     );
     assert!(columns("glyphs").ends_with(
         "validation_tasks validation_accuracy validation_accuracy_half_width validation_inductive_accuracy \
@@ -102,7 +104,8 @@ fn scalars(lines: &[Value]) -> BTreeMap<(u64, String), f32> {
     let mut scalars = BTreeMap::new();
     let groups = [
         ("train", &["query_loss", "first_inner", "last_inner", "meta_gradient", "outer_lr"][..]),
-        ("solver", &["delta", "delta_prime", "negative_curvature", "policy_acted", "products"][..]),
+        ("solver", &["delta", "delta_relative", "delta_prime", "negative_curvature", "policy_acted"][..]),
+        ("solver", &["products", "evaluations", "sampling_error", "error_estimate", "skipped"][..]),
     ];
     for line in lines {
         let step = line["iteration"].as_u64().unwrap();
@@ -131,7 +134,7 @@ fn the_event_file_is_the_lines() {
     let path = folder.path();
     succeed(path, &[SINUSOID, &["--tensorboard", "--iterations=9", "--out=sinusoid"]].concat());
     succeed(path, &[&["train"], TINY, &["--tensorboard", "--iterations=3", "--out=glyphs"]].concat());
-    for (run, tags) in [("sinusoid", 10 + 3), ("glyphs", 10 + 6)] {
+    for (run, tags) in [("sinusoid", 14 + 3), ("glyphs", 14 + 6)] {
         let events = event_file::read(&bytes(path, &format!("{run}/{EVENTS}"))).unwrap();
         assert_eq!((events[0].wall_time, events[0].version.as_deref()), (0.0, Some("brain.Event:2")));
         let lines = lines(path, run);

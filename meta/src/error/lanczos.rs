@@ -91,8 +91,10 @@ impl Lanczos {
         x
     }
 
-    /// T⁻¹e₁‖b‖ with the row that puts an eigenvalue at μ.
+    /// T⁻¹e₁‖b‖ with the row that puts an eigenvalue at μ, or just below: T may have μ itself for an eigenvalue, and with
+    /// a smaller one the rule is still a bound.
     fn radau(&self, mu: f64) -> Vec<f64> {
+        let mu = mu * (1.0 - 1e-10);
         let mut diagonal = self.diagonal.clone();
         let (mut pivot, mut before) = (f64::INFINITY, 0.0);
         let mut definite = true;
