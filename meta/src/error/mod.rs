@@ -55,6 +55,14 @@
 //! ‖A⁻¹q‖, ‖A⁻¹w‖, sᵀA⁻¹s and wᵀA⁻¹w are bounded by Gauss–Radau rules with a node at μ (`lanczos.rs`). As ∇G → 0 all
 //! of (5) but its first term vanishes faster than the error, and the first is the error to first order.
 //!
+//! # How loose
+//!
+//! Over 10,000 tasks, half quadratics, half softmax heads on conv4 features of Omniglot, solved to all accuracies, the
+//! bound was never below the error; median bound/error at condition numbers 10, 100, 10³, 10⁴: formula (2) with (3) 2.5,
+//! 4.5, 7.4, 16; with (5), an effort of 8: 1.0, 1.1, 2.0, 7.2. Heads whose inner solve is coarse (a spread τ far above 1)
+//! are the exception: there no bound here is close. `cargo test -p integration --test certificates -- --ignored
+//! --nocapture` with OMNIGLOT_DIR set.
+//!
 //! # Rounding
 //!
 //! r, ∇G, q and w are computed from the task's data in `f64`, each with a bound on its rounding error from the task's
