@@ -53,7 +53,7 @@ fn the_mean_is_over_what_is_finite_and_the_others_are_named() {
     // NaN in b spoils φ, an infinity in c only f and its gradient.
     let source = Spoilt::new(6, &[(1, 1, f64::NAN), (4, 2, f64::INFINITY)]);
     let expected: Vec<f64> = {
-        let mut mean = vec![0.0; N];
+        let mut mean = [0.0; N];
         let mut worker = method.worker();
         for i in [0, 2, 3, 5] {
             let mut own = vec![0.0; N];
