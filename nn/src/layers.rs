@@ -73,6 +73,35 @@ impl Conv2d {
     }
 }
 
+/// A convolution over time, `y[n, t, o] = Σ_{k, c} x[n, t + k, c] w[k, c, o] + b[o]`: x [n, t, in], y [n, t − k + 1, out]
+#[derive(Clone, Debug)]
+pub struct Conv1d {
+    weight: usize,
+    bias: usize,
+}
+
+impl Conv1d {
+    /// Parameters `{name}.weight` [out, in, k] and `{name}.bias` `[out]`; no padding, stride 1.
+    pub fn new(layout: &mut Layout, name: &str, [inputs, outputs]: [usize; 2], kernel: usize) -> Self {
+        let (fan_in, fan_out) = (inputs * kernel, outputs * kernel);
+        let shape = [outputs, inputs, kernel];
+        let fill = Fill::Weight { fan_in, fan_out };
+        let weight = layout.add(format!("{name}.weight"), &shape, &shape, &[2, 1, 0], fill);
+        let bias = layout.add_vector(format!("{name}.bias"), outputs, Fill::Bias { fan_in });
+        Conv1d { weight, bias }
+    }
+
+    #[track_caller]
+    fn record<'t>(&self, layout: &Layout, parameters: Var<'t>, x: Var<'t>) -> Var<'t> {
+        let (weight, s) = (layout.view(parameters, self.weight), x.shape());
+        let w = weight.shape();
+        assert!(s.rank() == 3 && s[2] == w[1] && w[0] <= s[1], "conv1d: series {s} and weight {w} do not fit");
+        let image = x.reshape([s[0], s[1], 1, s[2]]);
+        let y = image.conv2d(weight.reshape([w[0], 1, w[1], w[2]]), [1, 1], [0, 0]);
+        y.reshape([s[0], s[1] - w[0] + 1, w[2]]) + layout.view(parameters, self.bias)
+    }
+}
+
 /// y = γ (x − μ)/√(σ² + ε) + β over batch and space, per channel; x [n, h, w, c] (Ioffe & Szegedy 2015)
 #[derive(Clone, Debug)]
 pub struct BatchNorm2d {
@@ -124,12 +153,29 @@ impl LayerNorm {
     }
 }
 
+/// Records layers one after another; see [`Layer::record`].
+///
+/// # Panics
+/// Where the shapes do not fit.
+#[track_caller]
+pub fn record_all<'t>(
+    layers: &[Layer],
+    layout: &Layout,
+    parameters: Var<'t>,
+    x: Var<'t>,
+    statistics: &Statistics<'_, 't>,
+    moments: &mut Vec<Moments<'t>>,
+) -> Var<'t> {
+    layers.iter().fold(x, |y, layer| layer.record(layout, parameters, y, statistics, moments))
+}
+
 /// One layer of a [`Model`](crate::Model).
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
 pub enum Layer {
     Linear(Linear),
     Conv2d(Conv2d),
+    Conv1d(Conv1d),
     BatchNorm2d(BatchNorm2d),
     LayerNorm(LayerNorm),
     Activation(Activation),
@@ -159,6 +205,7 @@ impl Layer {
         match self {
             Layer::Linear(layer) => layer.record(layout, parameters, x),
             Layer::Conv2d(layer) => layer.record(layout, parameters, x),
+            Layer::Conv1d(layer) => layer.record(layout, parameters, x),
             Layer::BatchNorm2d(layer) => {
                 let used = match statistics {
                     Statistics::Batch => BatchNorm2d::moments(x),

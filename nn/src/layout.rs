@@ -2,6 +2,8 @@
 
 use autodiff::{Element, Var};
 
+use crate::init::Init;
+
 /// Views start on 64-byte boundaries of an `f32` vector; what lies between is zero and stays so.
 const ALIGN: usize = 16;
 
@@ -133,6 +135,28 @@ impl Layout {
         let entry = &self.entries[index];
         let range = entry.range();
         parameters.slice(&[range.start], &[range.end]).reshape(&entry.shape[..])
+    }
+
+    /// Initial parameters; `uniform` draws from [0, 1). Padding is 0.
+    pub fn init<T: Element>(&self, scheme: Init, uniform: &mut dyn FnMut() -> f64) -> Vec<T> {
+        let mut parameters = vec![T::zero(); self.len];
+        for entry in &self.entries {
+            let bound = match entry.fill {
+                Fill::Weight { fan_in, fan_out } => scheme.weight_bound(fan_in, fan_out),
+                Fill::Bias { fan_in } => scheme.bias_bound(fan_in),
+                Fill::Constant(value) => {
+                    parameters[entry.range()].fill(T::from_f64(value));
+                    continue;
+                }
+            };
+            // Drawn in file order, so that the draws do not depend on how memory is laid out.
+            let drawn: Vec<T> = entry
+                .range()
+                .map(|_| T::from_f64(if bound == 0.0 { 0.0 } else { bound * (2.0 * uniform() - 1.0) }))
+                .collect();
+            self.from_file(entry, &drawn, &mut parameters);
+        }
+        parameters
     }
 
     /// Reads one parameter, given in file order, into its place.

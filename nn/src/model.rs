@@ -3,8 +3,8 @@
 use autodiff::{Element, Indices, Var};
 
 use crate::init::Init;
-use crate::layers::Layer;
-use crate::layout::{Fill, Layout};
+use crate::layers::{Layer, record_all};
+use crate::layout::Layout;
 use crate::loss;
 use crate::statistics::{Moments, Statistics};
 
@@ -81,11 +81,8 @@ impl Model {
     #[track_caller]
     pub fn forward<'t>(&self, parameters: Var<'t>, x: Var<'t>, statistics: &Statistics<'_, 't>) -> Forward<'t> {
         let mut moments = Vec::new();
-        let mut y = x;
-        for layer in &self.layers {
-            y = layer.record(&self.layout, parameters, y, statistics, &mut moments);
-        }
-        Forward { output: y, moments }
+        let output = record_all(&self.layers, &self.layout, parameters, x, statistics, &mut moments);
+        Forward { output, moments }
     }
 
     /// The mean loss of recorded outputs.
@@ -102,23 +99,6 @@ impl Model {
 
     /// Initial parameters; `uniform` draws from [0, 1). Padding is 0.
     pub fn init<T: Element>(&self, scheme: Init, uniform: &mut dyn FnMut() -> f64) -> Vec<T> {
-        let mut parameters = vec![T::zero(); self.layout.len()];
-        for entry in self.layout.entries() {
-            let bound = match entry.fill {
-                Fill::Weight { fan_in, fan_out } => scheme.weight_bound(fan_in, fan_out),
-                Fill::Bias { fan_in } => scheme.bias_bound(fan_in),
-                Fill::Constant(value) => {
-                    parameters[entry.range()].fill(T::from_f64(value));
-                    continue;
-                }
-            };
-            // Drawn in file order, so that the draws do not depend on how memory is laid out.
-            let drawn: Vec<T> = entry
-                .range()
-                .map(|_| T::from_f64(if bound == 0.0 { 0.0 } else { bound * (2.0 * uniform() - 1.0) }))
-                .collect();
-            self.layout.from_file(entry, &drawn, &mut parameters);
-        }
-        parameters
+        self.layout.init(scheme, uniform)
     }
 }
