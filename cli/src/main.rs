@@ -4,6 +4,7 @@
 //! |---|---|
 //! | none, or `demo` | meta-trains on made-up characters and measures on others |
 //! | `train` | meta-trains; saves a run folder |
+//! | `train daml` | learned inner losses across a domain shift, compared |
 //! | `eval` | measures a run on tasks it has not seen |
 //! | `report` | the page of a run, or several runs compared on the same tasks |
 //! | `adapt` | adapts a run to images of the user's own and labels others |

@@ -15,6 +15,7 @@
 //! | [`problem`] | G and f on a tape; few-shot learning with a model |
 //! | [`convex`] | heads and quadratics, recorded and in closed form |
 //! | [`error`] | how far a meta-gradient is from the exact one |
+//! | [`daml`] | a learned inner loss across a domain shift, and a world to try it in |
 //! | [`inner`] | the recorded inner step: running it, and its pullback |
 //! | [`linear`] | solvers of A x = b for operators that only multiply |
 //! | [`method`] | meta-gradients |
@@ -25,6 +26,7 @@
 //! | [`verify`] | a meta-gradient every way there is, compared |
 
 pub mod convex;
+pub mod daml;
 pub mod error;
 pub mod inner;
 pub mod linear;

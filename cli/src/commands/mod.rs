@@ -2,6 +2,7 @@
 
 pub mod adapt;
 pub mod compare;
+pub mod daml;
 pub mod demo;
 pub mod derivative;
 pub mod eval;

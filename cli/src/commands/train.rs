@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use meta::tasks::Split;
 
+use crate::commands::daml::{DamlArgs, daml};
 use crate::config::Config;
 use crate::console::say;
 use crate::experiment::{self, Experiment};
@@ -18,7 +19,10 @@ use crate::training::{self, Ending, Outcome};
 
 /// Meta-train: learn parameters from which few examples are enough.
 #[derive(Args, Clone, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct TrainArgs {
+    #[command(subcommand)]
+    other: Option<Other>,
     #[command(flatten)]
     settings: Settings,
     /// Settings from a file, such as the config.toml of another run; options win over it.
@@ -38,14 +42,21 @@ pub struct TrainArgs {
     threads: Option<usize>,
 }
 
+/// What is trained otherwise than on episodes.
+#[derive(Subcommand, Clone, Debug)]
+enum Other {
+    Daml(DamlArgs),
+}
+
 /// `imaml train`
 ///
 /// # Errors
 /// One line on what is wrong with the settings, the data or the folder, or where training left the finite numbers.
 pub fn train(args: &TrainArgs) -> Result<ExitCode, Failure> {
-    match &args.resume {
-        Some(path) => resume(args, path),
-        None => begin(args),
+    match (&args.other, &args.resume) {
+        (Some(Other::Daml(args)), _) => daml(args),
+        (None, Some(path)) => resume(args, path),
+        (None, None) => begin(args),
     }
 }
 
