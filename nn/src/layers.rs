@@ -228,3 +228,38 @@ impl Layer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use autodiff::{Plan, Stage, Tape};
+
+    use super::*;
+
+    #[test]
+    fn a_convolution_over_time_is_the_sum_of_its_definition() {
+        let (frames, inputs, outputs, kernel) = (7, 3, 2, 4);
+        let mut layout = Layout::default();
+        let layer = Layer::Conv1d(Conv1d::new(&mut layout, "conv", [inputs, outputs], kernel));
+        let names: Vec<_> = layout.entries().iter().map(|e| (e.name(), e.file_shape())).collect();
+        assert_eq!(names, [("conv.weight", &[2, 3, 4][..]), ("conv.bias", &[2][..])]);
+        // Small whole numbers: every sum is exact.
+        let number = |i: usize| (i * 7 % 11) as f64 - 5.0;
+        let x: Vec<f64> = (0..frames * inputs).map(number).collect();
+        let (w, b): (Vec<f64>, Vec<f64>) = ((3..27).map(number).collect(), vec![2.0, -3.0]);
+        let mut parameters = vec![0.0; layout.len()];
+        for (entry, values) in layout.entries().iter().zip([&w, &b]) {
+            layout.from_file(entry, values, &mut parameters);
+        }
+        let tape = Tape::new();
+        let (p, series) =
+            (tape.input("p", layout.len(), Stage::POINT), tape.input("x", [1, frames, inputs], Stage::DATA));
+        let y = layer.record(&layout, p, series, &Statistics::Batch, &mut Vec::new());
+        let y = Plan::<f64>::compile(&tape, &[y]).evaluate(&[&parameters, &x]).remove(0);
+        let expected = |i: usize| {
+            let (t, o) = (i / outputs, i % outputs);
+            let term = |j: usize| x[(t + j % kernel) * inputs + j / kernel] * w[o * inputs * kernel + j];
+            b[o] + (0..inputs * kernel).map(term).sum::<f64>()
+        };
+        assert_eq!(y, (0..(frames - kernel + 1) * outputs).map(expected).collect::<Vec<_>>());
+    }
+}

@@ -3,6 +3,7 @@
 mod adapt;
 mod bad_input;
 mod compare;
+mod daml;
 mod episodes;
 mod event_file;
 mod interrupt;

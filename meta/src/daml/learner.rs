@@ -190,8 +190,8 @@ impl Experiment {
             let first = iteration * meta_batch as u64;
             let source = WorldTasks::new(&self.world, Split::Train, first);
             let report = batch.gradient(&source, meta_batch, &theta, self.hyper(), &mut gradient);
-            if let Some(bad) = report.not_finite {
-                return Err(NotFinite { task: first + bad as u64, iteration });
+            if let Some(&bad) = report.not_finite.first() {
+                return Err(NotFinite { task: first + bad as u64, iteration, all: report.kept == 0 });
             }
             let norm = gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>().sqrt();
             if norm > clip {

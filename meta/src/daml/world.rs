@@ -318,7 +318,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(hash, 0, "{hash:#x}");
+        assert_eq!(hash, 0x158a_de18_5bc9_68c8, "{hash:#x}");
     }
 
     #[test]

@@ -83,7 +83,9 @@ pub fn daml(args: &DamlArgs) -> Result<ExitCode, Failure> {
     let asked = |learner: &Learner| args.methods.is_empty() || args.methods.iter().any(|m| m == learner.name());
     let mut rows = Vec::new();
     for learner in Learner::ALL.into_iter().filter(asked) {
-        rows.push(one(args, world, learner, &pool)?);
+        // Where nothing is done the folder goes again, if it is empty.
+        let row = one(args, world, learner, &pool).inspect_err(|_| drop(std::fs::remove_dir(&args.out)))?;
+        rows.push(row);
         // After each, so that what is done is not lost.
         write_whole(&args.out.join("results.csv"), csv(&rows).as_bytes())?;
     }
