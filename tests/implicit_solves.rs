@@ -197,7 +197,7 @@ fn policies_and_preconditioners_do_not_depend_on_threads() {
             (g, report)
         };
         let (g, report) = of(1);
-        assert!(g.iter().all(|g| g.is_finite()) && report.not_finite.is_none());
+        assert!(g.iter().all(|g| g.is_finite()) && report.not_finite.is_empty());
         // λ is small enough for the networks' negative curvature to show.
         assert!(i > 1 || report.policy_acted > 0 && report.largest_shift > 0.0, "{report:?}");
         assert!(of(4) == (g, report), "{i}");
