@@ -385,8 +385,9 @@ fn what_auto_chooses_is_that_method_bit_for_bit() {
     let implicit = || Implicit::new(&problem, InnerStop::Steps(40), Box::new(Cg::iterations(5)));
     // 0.78⁴⁰ is below a hundredth, 0.985⁴⁰ is not.
     let (fast, slow) = (HYPER, Hyper { rate: 0.0137, ..HYPER });
-    let cases: [(Hyper, Option<usize>, Choice, Box<dyn Method<f64>>); 3] = [
-        (fast, None, Choice::Cg(5), Box::new(implicit())),
+    let as_method = |method| -> Box<dyn Method<f64>> { method };
+    let cases = [
+        (fast, None, Choice::Cg(5), as_method(Box::new(implicit()))),
         (slow, None, Choice::Unrolled(Keep::Everything), Box::new(Unrolled::new(&problem, 40, Keep::Everything))),
         (
             slow,
