@@ -345,7 +345,8 @@ fn closed_forms_are_the_derivatives_of_the_recorded_problem() {
     let n = features * outputs;
     let a = symmetric(&(1..=n).map(|i| i as f64).collect::<Vec<f64>>(), 3);
     let (b, c) = (numbers.vec(n), numbers.vec(n));
-    let cases: [(&dyn Problem, &dyn ConvexTask, &[Arg<'_, f64>]); 3] = [
+    type Recorded<'a> = (&'a dyn Problem, &'a dyn ConvexTask, &'a [Arg<'a, f64>]);
+    let cases: [Recorded<'_>; 3] = [
         (&of(HeadLoss::Softmax), &known(HeadLoss::Softmax, Rows::labelled(&x, &y), Rows::labelled(&q, &t)), &softmax),
         (
             &of(HeadLoss::Squares),

@@ -17,7 +17,7 @@ pub struct Quantity {
 }
 
 /// What training logs, in the order of columns.
-pub const QUANTITIES: [Quantity; 15] = [
+pub const QUANTITIES: [Quantity; 16] = [
     shown("train", "query_loss"),
     shown("train", "first_inner"),
     shown("train", "last_inner"),
