@@ -11,13 +11,14 @@ use crate::problem::{At, Data, DataSpec, Problem};
 /// values \[n, outputs\] with [`HeadLoss::Squares`]. A bias is a feature that is 1.
 ///
 /// ```
+/// use autodiff::Arg;
 /// use meta::convex::{Head, HeadLoss, HeadTask, Rows};
 /// use meta::error::Claim;
 /// use meta::{inner::Hyper, linear::Cg, method::{Implicit, InnerStop, Method}};
 ///
 /// let head = Head { loss: HeadLoss::Softmax, features: 2, outputs: 2, support: 2, query: 1 };
 /// let (x, y, q, t) = ([1.0, 0.5, -1.0, 0.5], [0, 1], [0.7, -0.2], [0]);
-/// let data = [(&x[..]).into(), (&y[..]).into(), (&q[..]).into(), (&t[..]).into()];
+/// let data = [Arg::Floats(&x), Arg::Indices(&y), Arg::Floats(&q), Arg::Indices(&t)];
 /// let (theta, hyper) = ([0.1, -0.1, 0.2, 0.0], Hyper { lambda: 0.5, rate: 0.5 });
 /// let method = Implicit::<f64>::new(&head, InnerStop::Steps(10), Box::new(Cg::iterations(2)));
 /// let (mut gradient, mut worker) = ([0.0; 4], method.worker());
