@@ -212,7 +212,7 @@ pub struct World {
 }
 
 impl World {
-    /// With this domain gap, 0 … 1: see [`Domain::person`].
+    /// With this domain gap, 0 … 1: see `Domain::person`.
     ///
     /// # Errors
     /// Where the gap is not from 0 to 1.
