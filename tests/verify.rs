@@ -1,20 +1,19 @@
 //! Verification finds what is wrong, whatever the model, and finds nothing where nothing is.
 
-use autodiff::{Arg, Var};
-use integration::Numbers;
+use autodiff::Var;
+use integration::{Owned, initial};
 use meta::linear::{Cg, LinearOperator, LinearSolver, Parts, Room, Solution, SolverSpace, Stats, Status};
 use meta::method::{FirstOrder, Implicit, InnerStop, Keep, Method};
 use meta::problem::{At, DataSpec, FewShot, Problem};
-use meta::tasks::{Episode, Glyphs, Sinusoid, Split, Targets, TaskStream};
+use meta::tasks::{Glyphs, Sinusoid, TaskStream};
 use meta::verify::{Engine, Findings, Own, Reference, Settings, SolverName, SolverStop, verify};
-use nn::{Init, Model};
+use nn::Model;
 
 /// A model with parameters and a task, in f64.
 struct Case {
     problem: FewShot,
     theta: Vec<f64>,
-    values: Vec<Vec<f64>>,
-    labels: Vec<Vec<u32>>,
+    task: Owned,
 }
 
 impl Case {
@@ -25,30 +24,13 @@ impl Case {
         } else {
             Box::new(Sinusoid::new(seed, 10, 10).unwrap())
         };
-        let mut episode = Episode::empty_for(stream.shape());
-        stream.sample(Split::Train, 0, &mut episode);
-        let real = |v: &[f32]| v.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
-        let (mut values, mut labels) = (Vec::new(), Vec::new());
-        for batch in [&episode.support, &episode.query] {
-            values.push(real(&batch.x));
-            match &batch.y {
-                Targets::Values(y) => values.push(real(y)),
-                Targets::Classes(y) => labels.push(y.clone()),
-            }
-        }
-        let mut numbers = Numbers::new(seed);
-        let theta = model.init(Init::PyTorch, &mut || 0.5 * (numbers.next() + 1.0));
+        let (theta, task) = (initial(&model, seed), Owned::of(stream.as_ref(), 0));
         let (support, query) = (stream.shape().support, stream.shape().query);
-        Case { problem: FewShot::new(model, support, query, true).freezing(freezes), theta, values, labels }
+        Case { problem: FewShot::new(model, support, query, true).freezing(freezes), theta, task }
     }
 
     fn verify(&self, engine: &dyn Engine, settings: &Settings) -> [Findings; 2] {
-        let v = |i: usize| Arg::Floats(&self.values[i][..]);
-        let data = match &self.labels[..] {
-            [support, query] => [v(0), Arg::Indices(support), v(1), Arg::Indices(query)],
-            _ => [v(0), v(1), v(2), v(3)],
-        };
-        verify(&Reference::new(&self.problem), engine, &self.theta, &[&data], settings)
+        verify(&Reference::new(&self.problem), engine, &self.theta, &[&self.task.args()], settings)
     }
 }
 

@@ -38,7 +38,7 @@ impl Measure {
     }
 }
 
-/// Adapts by gradient descent on a problem's G, then predicts. Compiled once; each thread has a [`PredictorSpace`].
+/// Adapts by gradient descent on a problem's G, with the λ and step sizes learned, then predicts. Compiled once; each thread has a [`PredictorSpace`].
 ///
 /// ```
 /// use autodiff::Arg;
@@ -69,6 +69,7 @@ impl<T: Element> Predictor<T> {
             let tape = Tape::new();
             let phi = tape.input("phi", problem.dim(), Stage::POINT);
             let data = problem.declare(&tape);
+            // Frozen parameters are taken from θ, where their φ has stayed.
             let output = problem.predict(&At::new(phi, phi, autodiff::Real::zero(), data));
             Plan::staged(&tape, &[(Stage::POINT, output)], Options::default())
         };
@@ -130,7 +131,7 @@ impl<T: Element> PredictorSpace<'_, T> {
         let Predictor { inner, outputs, .. } = self.predictor;
         let scalars = [T::from_f64(hyper.lambda), T::from_f64(hyper.rate)];
         let inputs = Inputs::new(theta, &scalars, data);
-        self.state[..theta.len()].copy_from_slice(theta);
+        inner.first_state(theta, &mut self.state);
         inner.start(&mut self.inner, &inputs);
         let mut taken = 0;
         for (s, &wanted) in steps.iter().enumerate() {
@@ -140,7 +141,7 @@ impl<T: Element> PredictorSpace<'_, T> {
             }
             taken = taken.max(wanted);
             for (p, plan) in outputs.iter().enumerate() {
-                let mut args = vec![Arg::Floats(&self.state[..theta.len()])];
+                let mut args = vec![Arg::Floats(&self.state[..inner.dim()])];
                 args.extend_from_slice(data);
                 plan.run(Stage::DATA, &mut self.outputs[p], &args, &mut []);
                 plan.run(Stage::POINT, &mut self.outputs[p], &args, &mut [&mut self.output]);

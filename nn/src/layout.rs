@@ -37,6 +37,19 @@ impl Entry {
         &self.name
     }
 
+    /// The layer it belongs to: its name up to the last dot, such as `conv1`.
+    pub fn layer(&self) -> &str {
+        self.name.rsplit_once('.').map_or(&self.name, |(layer, _)| layer)
+    }
+
+    /// The number that every element of it starts at, where none is drawn.
+    pub fn constant(&self) -> Option<f64> {
+        match self.fill {
+            Fill::Constant(value) => Some(value),
+            Fill::Weight { .. } | Fill::Bias { .. } => None,
+        }
+    }
+
     /// Its shape in files.
     pub fn file_shape(&self) -> &[usize] {
         &self.file_shape
@@ -130,6 +143,19 @@ impl Layout {
         self.add(name, &[len], &[len], &[0], fill)
     }
 
+    /// Adds one number that starts at `start`; its index among the entries.
+    ///
+    /// A layout can be made longer than its model's, for what is learned beside the model's parameters: theirs stay
+    /// where they are.
+    pub fn add_number(&mut self, name: String, start: f64) -> usize {
+        self.add_vector(name, 1, Fill::Constant(start))
+    }
+
+    /// Adds a number for each element of `like`, of its shape, in memory and in files.
+    pub fn add_like(&mut self, name: String, like: &Entry, start: f64) -> usize {
+        self.add(name, &like.file_shape, &like.file_axes, &like.from_file, Fill::Constant(start))
+    }
+
     /// The view of parameter number `index` of the recorded flat vector.
     pub(crate) fn view<'t>(&self, parameters: Var<'t>, index: usize) -> Var<'t> {
         let entry = &self.entries[index];
@@ -208,5 +234,29 @@ mod tests {
         let mut parameters = vec![0.0; layout.len()];
         layout.from_file(entry, &file, &mut parameters);
         assert_eq!(parameters[(3 + 1) * 4 + 2], 7.0);
+    }
+
+    #[test]
+    fn what_is_added_lies_behind_and_in_the_order_of_what_it_goes_with() {
+        let mut layout = Layout::default();
+        layout.add("conv1.weight".into(), &[4, 3, 2, 2], &[4, 3, 2, 2], &[2, 3, 1, 0], Fill::Bias { fan_in: 3 });
+        let before = layout.clone();
+        let conv = layout.entries()[0].clone();
+        assert_eq!((conv.layer(), conv.constant()), ("conv1", None));
+        let number = layout.add_number("rate".into(), 1.0);
+        let like = layout.add_like("rate.conv1.weight".into(), &conv, 1.0);
+        assert_eq!(layout.entries()[0], before.entries()[0]);
+        let (number, like) = (&layout.entries()[number], &layout.entries()[like]);
+        assert_eq!(
+            (number.range(), number.layer(), number.constant()),
+            (before.len()..before.len() + 1, "rate", Some(1.0))
+        );
+        assert_eq!((like.shape(), like.file_shape()), (conv.shape(), conv.file_shape()));
+        // The same element of both, in memory and in files.
+        let file: Vec<f64> = (0..48).map(f64::from).collect();
+        let mut flat = vec![0.0; layout.len()];
+        layout.from_file(&conv, &file, &mut flat);
+        layout.from_file(like, &file, &mut flat);
+        assert_eq!(flat[conv.range()], flat[like.range()]);
     }
 }

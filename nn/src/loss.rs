@@ -1,6 +1,6 @@
 //! Losses: means over the rows of a batch.
 
-use autodiff::{Indices, Real, Var};
+use autodiff::{Indices, Real, Shape, Var};
 
 /// Mean squared error over all elements, Σ (a − b)² / n.
 ///
@@ -20,14 +20,31 @@ pub fn mse<'t>(output: Var<'t>, target: Var<'t>) -> Var<'t> {
 /// Where the shapes do not fit or a label could be no class.
 #[track_caller]
 pub fn softmax_cross_entropy<'t>(logits: Var<'t>, labels: Indices<'t>) -> Var<'t> {
+    let shape = check_labels("softmax_cross_entropy", logits, labels);
+    let picked = (labels.one_hot() * logits).sum_all();
+    (logits.logsumexp(&[1]).sum_all() - picked) / shape[0] as f64
+}
+
+/// Softmax cross-entropy row by row, `[n]`: for rows that count differently.
+///
+/// # Panics
+/// Where the shapes do not fit or a label could be no class.
+#[track_caller]
+pub fn softmax_cross_entropy_of_rows<'t>(logits: Var<'t>, labels: Indices<'t>) -> Var<'t> {
+    check_labels("softmax_cross_entropy_of_rows", logits, labels);
+    logits.logsumexp(&[1]) - (labels.one_hot() * logits).sum(&[1])
+}
+
+/// The shape of the logits.
+#[track_caller]
+fn check_labels(name: &str, logits: Var<'_>, labels: Indices<'_>) -> Shape {
     let (shape, rows) = (logits.shape(), labels.shape());
     assert!(
         shape.rank() == 2 && rows.dims() == &shape.dims()[..1] && labels.bound() == shape[1],
-        "softmax_cross_entropy: logits {shape}, labels {rows} below {}",
+        "{name}: logits {shape}, labels {rows} below {}",
         labels.bound()
     );
-    let picked = (labels.one_hot() * logits).sum_all();
-    (logits.logsumexp(&[1]).sum_all() - picked) / shape[0] as f64
+    shape
 }
 
 /// Binary cross-entropy of logits: the mean of softplus(z) − z t, for targets t in [0, 1].

@@ -1,21 +1,23 @@
 //! Outer optimisers.
 
-/// Something that moves θ along a meta-gradient.
-pub trait Optimiser: Send {
+use autodiff::Element;
+
+/// Something that moves θ along a meta-gradient, in the precision of both.
+pub trait Optimiser<T = f32>: Send {
     /// θ ← θ − (something of the gradient).
     ///
     /// # Panics
     /// Where the lengths differ.
-    fn step(&mut self, theta: &mut [f32], gradient: &[f32]);
+    fn step(&mut self, theta: &mut [T], gradient: &[T]);
 
     /// What continuing needs beyond the settings: named vectors, in order.
-    fn state(&self) -> Vec<(&'static str, &[f32])>;
+    fn state(&self) -> Vec<(&'static str, &[T])>;
 
     /// Puts back what [`state`](Optimiser::state) gave; `steps` are the steps taken so far.
     ///
     /// # Errors
     /// What does not fit, in one line.
-    fn restore(&mut self, steps: u64, state: &[(&str, Vec<f32>)]) -> Result<(), String>;
+    fn restore(&mut self, steps: u64, state: &[(&str, Vec<T>)]) -> Result<(), String>;
 
     /// The step size, to schedule.
     fn set_rate(&mut self, rate: f64);
@@ -34,18 +36,18 @@ impl Sgd {
     }
 }
 
-impl Optimiser for Sgd {
-    fn step(&mut self, theta: &mut [f32], gradient: &[f32]) {
+impl<T: Element> Optimiser<T> for Sgd {
+    fn step(&mut self, theta: &mut [T], gradient: &[T]) {
         assert_eq!(theta.len(), gradient.len(), "step: lengths differ");
-        let rate = self.rate as f32;
-        theta.iter_mut().zip(gradient).for_each(|(t, &g)| *t -= rate * g);
+        let rate = T::from_f64(self.rate);
+        theta.iter_mut().zip(gradient).for_each(|(t, &g)| *t = *t - rate * g);
     }
 
-    fn state(&self) -> Vec<(&'static str, &[f32])> {
+    fn state(&self) -> Vec<(&'static str, &[T])> {
         Vec::new()
     }
 
-    fn restore(&mut self, _steps: u64, _state: &[(&str, Vec<f32>)]) -> Result<(), String> {
+    fn restore(&mut self, _steps: u64, _state: &[(&str, Vec<T>)]) -> Result<(), String> {
         Ok(())
     }
 
@@ -60,43 +62,44 @@ impl Optimiser for Sgd {
 /// m ← β₁ m + (1 − β₁) g    v ← β₂ v + (1 − β₂) g²    θ ← θ − α (m / (1 − β₁ᵗ)) / (√(v / (1 − β₂ᵗ)) + ε)
 /// ```
 #[derive(Clone, Debug)]
-pub struct Adam {
+pub struct Adam<T = f32> {
     rate: f64,
     betas: [f64; 2],
     epsilon: f64,
     steps: u64,
-    m: Vec<f32>,
-    v: Vec<f32>,
+    m: Vec<T>,
+    v: Vec<T>,
 }
 
-impl Adam {
+impl<T: Element> Adam<T> {
     /// With β = (0.9, 0.999).
     pub fn new(dim: usize, rate: f64, epsilon: f64) -> Self {
-        Adam { rate, betas: [0.9, 0.999], epsilon, steps: 0, m: vec![0.0; dim], v: vec![0.0; dim] }
+        let zeros = || vec![T::zero(); dim];
+        Adam { rate, betas: [0.9, 0.999], epsilon, steps: 0, m: zeros(), v: zeros() }
     }
 }
 
-impl Optimiser for Adam {
-    fn step(&mut self, theta: &mut [f32], gradient: &[f32]) {
+impl<T: Element> Optimiser<T> for Adam<T> {
+    fn step(&mut self, theta: &mut [T], gradient: &[T]) {
         assert_eq!((theta.len(), gradient.len()), (self.m.len(), self.m.len()), "step: lengths differ");
         self.steps += 1;
         let [b1, b2] = self.betas;
         let power = |b: f64| 1.0 - b.powf(self.steps as f64);
-        let (rate, root) = ((self.rate / power(b1)) as f32, (1.0 / power(b2)) as f32);
-        let (epsilon, b1, b2) = (self.epsilon as f32, b1 as f32, b2 as f32);
+        let (rate, root) = (T::from_f64(self.rate / power(b1)), T::from_f64(1.0 / power(b2)));
+        let [epsilon, b1, b2] = [self.epsilon, b1, b2].map(T::from_f64);
         let moments = self.m.iter_mut().zip(&mut self.v);
         for ((t, &g), (m, v)) in theta.iter_mut().zip(gradient).zip(moments) {
-            *m = b1 * *m + (1.0 - b1) * g;
-            *v = b2 * *v + (1.0 - b2) * g * g;
-            *t -= rate * *m / ((*v * root).sqrt() + epsilon);
+            *m = b1 * *m + (T::one() - b1) * g;
+            *v = b2 * *v + (T::one() - b2) * g * g;
+            *t = *t - rate * *m / ((*v * root).sqrt() + epsilon);
         }
     }
 
-    fn state(&self) -> Vec<(&'static str, &[f32])> {
+    fn state(&self) -> Vec<(&'static str, &[T])> {
         vec![("adam.m", &self.m), ("adam.v", &self.v)]
     }
 
-    fn restore(&mut self, steps: u64, state: &[(&str, Vec<f32>)]) -> Result<(), String> {
+    fn restore(&mut self, steps: u64, state: &[(&str, Vec<T>)]) -> Result<(), String> {
         for (name, own) in [("adam.m", &mut self.m), ("adam.v", &mut self.v)] {
             match state.iter().find(|(n, _)| *n == name) {
                 Some((_, values)) if values.len() == own.len() => own.copy_from_slice(values),

@@ -30,7 +30,11 @@
 //! }
 //! # Ok::<(), nn::SpecError>(())
 //! ```
+//!
+//! That is for few-shot learning with an initialisation to learn. A problem of one's own, or one with more in θ, is
+//! checked against differences along a direction by [`along`].
 
+mod along;
 mod checks;
 mod differences;
 mod engine;
@@ -43,6 +47,7 @@ mod ways;
 
 use autodiff::Arg;
 
+pub use along::{Along, along};
 pub use engine::{Engine, Own, SolverName, SolverStop};
 pub use findings::{Check, Comparison, Findings, Verdict};
 pub use reference::Reference;

@@ -24,7 +24,12 @@ pub struct Reference {
 
 impl Reference {
     /// Of a problem: its network, rows and frozen parameters. Whether it has a prox term does not matter.
+    ///
+    /// # Panics
+    /// Where more than an initialisation is learned: the formulas above are for one λ and one α.
+    #[track_caller]
     pub fn new(problem: &FewShot) -> Self {
+        assert!(problem.behind().is_empty(), "a Reference is of a problem that learns nothing but an initialisation");
         let adapts = problem.adapts();
         let plain = problem.clone().freezing(|_| false);
         let compile = |query: bool| {
