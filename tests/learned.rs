@@ -250,7 +250,7 @@ fn implicit_hypergradients_agree_with_differences_and_know_no_rates() {
         ("mlp:1-6-6-1,act=softplus", Share::Layer),
         ("mlp:1-6-6-1,act=tanh", Share::Parameter),
     ] {
-        let (problem, parameters, task) = sinusoid(spec, true, 6);
+        let (problem, parameters, task) = sinusoid(spec, true, 5);
         let problem = problem.learning(BOTH(share));
         let theta = moved(&problem, &parameters);
         let method = solved(&problem);
