@@ -50,6 +50,7 @@ pub use few_shot::FewShot;
 pub use glyphs::Glyphs;
 pub use nearest::nearest_neighbour_accuracy;
 pub use omniglot::{CharacterSplit, Omniglot, OmniglotTasks, Rotations};
+pub use random::Random;
 pub use reduce::{Filter, SIDE, reduce};
 pub use sinusoid::{Sinusoid, Wave};
 

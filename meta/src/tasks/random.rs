@@ -17,7 +17,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use super::Split;
 
 /// One stream of random numbers.
-pub(crate) struct Random(ChaCha8Rng);
+pub struct Random(ChaCha8Rng);
 
 impl Random {
     /// Stream number `stream` of the family (`name`, `seed`, `part`). Names have at most 16 bytes.
