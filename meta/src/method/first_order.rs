@@ -1,4 +1,7 @@
 //! First-order MAML (Finn, Abbeel & Levine 2017, section 5.2): g = ∂f/∂φ at φ_K, as if ∂φ_K/∂θ were the identity.
+//!
+//! Parts of θ that only the way to φ_K depends on, such as a learned λ or step size, have gradient 0: they stay where
+//! they started.
 
 use autodiff::{Arg, Element, Stage, Workspace};
 

@@ -1,4 +1,6 @@
 //! Reptile (Nichol, Achiam & Schulman 2018): g = θ − φ_K. The query set is not looked at.
+//!
+//! What is frozen has not moved, and what θ has beside an initialisation does not move: both have gradient 0.
 
 use autodiff::{Arg, Element, Stage};
 
