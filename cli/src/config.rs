@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::byte_size::ByteSize;
 use crate::defaults;
 use crate::failure::Failure;
+use crate::learning::{AdaptName, Learn};
 use crate::linear::{Linear, PolicyName, PreconditionerName, SolverName, Stop};
 use crate::settings::{Dataset, Decay, MethodName, NotFinitePolicy, OuterOptimizer, Settings, Tol};
 
@@ -77,6 +78,11 @@ pub struct Config {
     /// Whether solves stop sooner (imaml).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tol: Option<Tol>,
+    /// What is learned beside the parameters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learn: Option<Learn>,
+    /// Which layers adapt.
+    pub adapt: AdaptName,
     /// The outer optimiser.
     pub outer_optimizer: OuterOptimizer,
     /// Its step size.
@@ -148,6 +154,18 @@ impl Config {
         }
         if let Some(choice) = &asked.choice {
             choice.parse::<Choice>().map_err(|e| format!("choice: {e}"))?;
+        }
+        if let Some(Learn(learned)) = asked.learn {
+            if learned.lambda.is_some() && !method.has_prox() {
+                return Err(format!("lambda is learned by imaml or auto: {} has no prox term", method.name()).into());
+            }
+            let through_steps = matches!(method, MethodName::Maml | MethodName::Darts | MethodName::Es);
+            if learned.rate.is_some() && !through_steps {
+                let why =
+                    if method.has_prox() { "a solution does not depend on the path to it" } else { "no gradient" };
+                let name = method.name();
+                return Err(format!("rate is learned by maml, darts or es: {name} has none to learn by ({why})").into());
+            }
         }
         let es = method == MethodName::Es;
         if !dataset.classifies() && asked.ways.is_some() {
@@ -225,6 +243,8 @@ impl Config {
             on_negative_curvature: linear.policy.filter(|_| imaml),
             warm_start: (imaml && !dense).then(|| asked.warm_start.unwrap_or(false)),
             tol: asked.tol,
+            learn: asked.learn,
+            adapt: asked.adapt.unwrap_or_default(),
             outer_optimizer: optimizer,
             outer_lr: outer_lr.ok_or("with an outer-optimizer of your own, give its outer-lr")?,
             outer_lr_decay: asked.outer_lr_decay.unwrap_or(default.outer_lr_decay),

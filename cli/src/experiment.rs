@@ -10,7 +10,7 @@ use meta::method::{
     Choice, Decision, EvolutionStrategies, FiniteDifference, FirstOrder, Implicit, InnerStop, Keep, Method, OverBudget,
     Reptile, Survey, Unrolled, decide,
 };
-use meta::problem::{FewShot, Problem};
+use meta::problem::{FewShot, Learned, Problem};
 use meta::tasks::{
     CharacterSplit, Glyphs, Omniglot, OmniglotTasks, Rotations, Sinusoid, Split, TargetKind, TaskStream,
 };
@@ -22,6 +22,7 @@ use crate::byte_size::ByteSize;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::initial;
+use crate::learning::{AdaptName, Learn};
 use crate::memory;
 use crate::model;
 use crate::settings::{Dataset, MethodName, OuterOptimizer};
@@ -47,8 +48,7 @@ impl Experiment {
         autodiff::Isa::detect()?;
         let (model, stream) = pool.install(|| tasks(config))?;
         let shape = stream.shape();
-        let prox = config.method.has_prox();
-        let problem = FewShot::new(model, shape.support, shape.query, prox);
+        let problem = problem(config, model, shape.support, shape.query)?;
         let hyper = Hyper { lambda: config.lambda.unwrap_or(0.0), rate: config.inner_lr };
         Ok(Experiment { stream, problem, hyper, pool })
     }
@@ -87,7 +87,7 @@ impl Experiment {
     fn check_memory(&self, config: &Config, method: &dyn Method<f32>, once: usize) -> Result<(), Failure> {
         check_memory(method, config.memory)?;
         let threads = self.pool.current_num_threads().min(config.meta_batch);
-        let bytes = (method.bytes() * threads + once + 4 * self.problem.dim() * (config.meta_batch + 4)) as u64;
+        let bytes = (method.bytes() * threads + once + 4 * self.problem.theta_dim() * (config.meta_batch + 4)) as u64;
         memory::check("training", bytes, "lower --inner-steps, --meta-batch or --threads")
     }
 
@@ -100,7 +100,7 @@ impl Experiment {
         if config.method != MethodName::Auto || config.choice.is_some() {
             return Ok(());
         }
-        let theta = initial::of_run(config, self.problem.model())?;
+        let theta = initial::of_run(config, &self.problem)?;
         let source = EpisodeTasks::new(self.stream.as_ref(), Split::Train, 0);
         let tasks = config.meta_batch;
         let chosen = choose(&self.problem, config.inner_steps, &theta, self.hyper, (&source, tasks), config.memory)?;
@@ -112,11 +112,25 @@ impl Experiment {
     pub fn optimiser(&self, config: &Config) -> Box<dyn Optimiser> {
         match config.outer_optimizer {
             OuterOptimizer::Adam => {
-                Box::new(Adam::new(self.problem.dim(), config.outer_lr, config.adam_eps.unwrap_or(1e-8)))
+                Box::new(Adam::new(self.problem.theta_dim(), config.outer_lr, config.adam_eps.unwrap_or(1e-8)))
             }
             OuterOptimizer::Sgd => Box::new(Sgd::new(config.outer_lr)),
         }
     }
+}
+
+/// Few-shot learning as a run does it, with so many rows.
+///
+/// # Errors
+/// Where the network has no such layers to adapt.
+pub fn problem(config: &Config, model: Model, support: usize, query: usize) -> Result<FewShot, Failure> {
+    let layers = model.layout().entries();
+    let single = layers.first().map(|e| e.layer()) == layers.last().map(|e| e.layer());
+    if config.adapt == AdaptName::Body && single {
+        return Err(format!("{} has one layer, and no body: leave adapt out", config.model).into());
+    }
+    let problem = FewShot::new(model, support, query, config.method.has_prox()).adapting(config.adapt.into());
+    Ok(problem.learning(config.learn.map_or(Learned::default(), |Learn(learned)| learned)))
 }
 
 /// The meta-gradient that a run trains with, in any precision and whatever memory it takes.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use autodiff::Element;
+use meta::problem::FewShot;
 use nn::{Init, Model};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -30,11 +31,12 @@ pub fn parameters<T: Element>(model: &Model, seed: u64) -> Vec<T> {
 ///
 /// # Errors
 /// As [`from_file`].
-pub fn of_run(config: &Config, model: &Model) -> Result<Vec<f32>, Failure> {
-    match &config.init {
-        Some(path) => from_file(path, model),
-        None => Ok(parameters(model, config.seed)),
-    }
+pub fn of_run(config: &Config, problem: &FewShot) -> Result<Vec<f32>, Failure> {
+    let model = problem.model();
+    Ok(problem.theta(match &config.init {
+        Some(path) => from_file(path, model)?,
+        None => parameters(model, config.seed),
+    }))
 }
 
 /// θ₀ from a `state_dict` saved as safetensors (a run's model.safetensors, or one saved by PyTorch), or from the

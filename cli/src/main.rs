@@ -35,6 +35,7 @@ mod files;
 mod format;
 mod images;
 mod initial;
+mod learning;
 mod linear;
 mod memory;
 mod metrics;

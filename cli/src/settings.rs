@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::byte_size::ByteSize;
 use crate::failure::Failure;
+use crate::learning::{AdaptName, Learn};
 use crate::linear::{PolicyName, PreconditionerName, SolverName};
 
 /// Where tasks come from.
@@ -259,6 +260,13 @@ pub struct Settings {
     /// latest (imaml only).
     #[arg(long)]
     pub tol: Option<Tol>,
+    /// What is learned beside the parameters: lambda (imaml, auto) or rate (maml, darts, es), each as one number, or as
+    /// lambda:layer, rate:parameter, …
+    #[arg(long, value_name = "WHAT")]
+    pub learn: Option<Learn>,
+    /// Which layers adapt: all, the last alone (ANIL), or all but the last (BOIL) [default: all].
+    #[arg(long, value_name = "LAYERS")]
+    pub adapt: Option<AdaptName>,
     /// What moves the meta-parameters.
     #[arg(long)]
     pub outer_optimizer: Option<OuterOptimizer>,
@@ -344,6 +352,8 @@ impl Settings {
             on_negative_curvature: self.on_negative_curvature.or(other.on_negative_curvature),
             warm_start: self.warm_start.or(other.warm_start),
             tol: self.tol.or(other.tol),
+            learn: self.learn.or(other.learn),
+            adapt: self.adapt.or(other.adapt),
             outer_optimizer: self.outer_optimizer.or(other.outer_optimizer),
             outer_lr: self.outer_lr.or(other.outer_lr),
             outer_lr_decay: self.outer_lr_decay.or(other.outer_lr_decay),

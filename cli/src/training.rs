@@ -83,7 +83,7 @@ pub fn train(
     let (mut seconds, mut iteration, mut skipped) = (0.0, 0, 0);
     let (mut metrics, mut start, mut tolerances) = (String::new(), None, None);
     let theta = match from {
-        None => initial::of_run(config, problem.model())?,
+        None => initial::of_run(config, problem)?,
         Some((Checkpoint { standing, theta, optimiser: state, start: last }, lines)) => {
             start = last;
             optimiser.restore(standing.iteration, &state)?;
@@ -104,7 +104,7 @@ pub fn train(
     }
 
     let save = |trainer: &Trainer<'_>, metrics: &str, standing: Standing| {
-        let (layout, theta) = (problem.model().layout(), &trainer.theta[..]);
+        let (layout, theta) = (problem.layout(), &trainer.theta[..]);
         let (optimiser, start) = (trainer.optimiser.state(), trainer.start.as_deref());
         let snapshot = Snapshot { config, metrics, standing, layout, theta, optimiser, start };
         folder.save(&snapshot)

@@ -63,7 +63,7 @@ impl Measured {
         let asked = Settings { data: self.data.clone(), seed: self.seed, ..Settings::default() };
         let config = Config::new(changed.or(asked).or(folder.settings()?))?;
         let experiment = Experiment::new(&config, experiment::pool(self.threads)?)?;
-        let theta = folder.parameters(experiment.problem.model().layout())?;
+        let theta = folder.parameters(experiment.problem.layout())?;
         Ok(Run { folder, config, experiment, theta })
     }
 }

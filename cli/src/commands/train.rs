@@ -92,7 +92,7 @@ fn resume(args: &TrainArgs, path: &Path) -> Result<ExitCode, Failure> {
     let experiment = Experiment::new(&config, experiment::pool(args.threads)?)?;
     let optimiser = experiment.optimiser(&config);
     let names: Vec<&str> = optimiser.state().iter().map(|(name, _)| *name).collect();
-    let checkpoint = folder.checkpoint(experiment.problem.model().layout(), &config, &names)?;
+    let checkpoint = folder.checkpoint(experiment.problem.layout(), &config, &names)?;
     let iteration = checkpoint.standing.iteration;
     if config.done(iteration, checkpoint.standing.seconds) >= 1.0 {
         return Err(Failure::new(format_args!(
@@ -112,8 +112,7 @@ fn resume(args: &TrainArgs, path: &Path) -> Result<ExitCode, Failure> {
 /// Says what is about to happen.
 pub fn announce(config: &Config, experiment: &Experiment) {
     let Config { method, model, inner_steps, inner_lr, meta_batch, .. } = config;
-    let (parameters, threads) =
-        (experiment.problem.model().layout().parameter_count(), experiment.pool.current_num_threads());
+    let (parameters, threads) = (experiment.problem.layout().parameter_count(), experiment.pool.current_num_threads());
     say(format_args!("{} on {}", method.title(), config.tasks()));
     say(format_args!("  network  {model}, {parameters} parameters"));
     let solve = config.solver.map_or(String::new(), |solver| {

@@ -18,7 +18,7 @@ pub use comparison::{Contender, comparison};
 pub use history::History;
 
 use meta::predict::Measure;
-use meta::problem::QueryStatistics;
+use meta::problem::{LearnedValue, QueryStatistics};
 use meta::tasks::Split;
 use meta::train::Evaluation;
 
@@ -205,6 +205,10 @@ fn protocol(subject: &Subject<'_>, results: &[Evaluation]) -> String {
             format!("{}, {} parameters", config.model, experiment.problem.model().layout().parameter_count()),
         ],
     ];
+    for value in experiment.problem.learned_values(subject.theta, experiment.hyper) {
+        let LearnedValue { name, least, mean, most } = value;
+        rows.push(vec![format!("learned {name}"), format!("{mean:.3e} (from {least:.3e} to {most:.3e})")]);
+    }
     if results.len() > 1 {
         rows.push(vec!["batch norm".into(), "batch statistics: transductive and inductive as said".into()]);
     }

@@ -3,12 +3,14 @@
 use super::{TINY, bytes, folder, succeed};
 
 /// The methods, with an outer optimiser each that needs other state.
-const METHODS: [&[&str]; 9] = [
+const METHODS: [&[&str]; 11] = [
     &["--method=imaml", "--cg-steps=2"],
     &["--method=imaml", "--cg-steps=2", "--warm-start"],
     &["--method=imaml", "--preconditioner=lbfgs", "--on-negative-curvature=damp"],
     &["--method=imaml", "--cg-steps=8", "--tol=auto", "--lambda=20"],
     &["--method=maml", "--truncate=1"],
+    &["--method=maml", "--learn=rate:layer", "--adapt=head"],
+    &["--method=imaml", "--learn=lambda:parameter", "--adapt=body"],
     &["--method=fomaml"],
     &["--method=reptile"],
     &["--method=darts"],

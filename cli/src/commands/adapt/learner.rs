@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use autodiff::Arg;
 use meta::inner::Hyper;
 use meta::predict::{Predictor, softmax};
-use meta::problem::{FewShot, QueryStatistics};
+use meta::problem::QueryStatistics;
 use meta::tasks::SIDE;
 use nn::Model;
 
 use crate::config::Config;
+use crate::experiment;
 use crate::failure::Failure;
 use crate::images::{self, Look};
 use crate::memory;
@@ -51,16 +52,16 @@ pub struct Learner<'a> {
     model: &'a Model,
     theta: &'a [f32],
     support: &'a Support,
-    prox: bool,
+    config: &'a Config,
     hyper: Hyper,
     steps: usize,
 }
 
 impl<'a> Learner<'a> {
     /// As the run trained.
-    pub fn new(config: &Config, model: &'a Model, theta: &'a [f32], support: &'a Support) -> Self {
+    pub fn new(config: &'a Config, model: &'a Model, theta: &'a [f32], support: &'a Support) -> Self {
         let hyper = Hyper { lambda: config.lambda.unwrap_or(0.0), rate: config.inner_lr };
-        Learner { model, theta, support, prox: config.method.has_prox(), hyper, steps: config.inner_steps }
+        Learner { model, theta, support, config, hyper, steps: config.inner_steps }
     }
 
     /// softmax of the adapted network's outputs, for each image of `x` [rows, 28, 28, 1].
@@ -68,9 +69,9 @@ impl<'a> Learner<'a> {
     /// # Errors
     /// Where the memory is not there, or the outputs are not finite.
     pub fn probabilities(&self, x: &[f32], statistics: QueryStatistics) -> Result<Vec<Vec<f64>>, Failure> {
-        let Learner { model, theta, support, prox, hyper, steps } = *self;
+        let Learner { model, theta, support, config, hyper, steps } = *self;
         let rows = x.len() / (SIDE * SIDE);
-        let problem = FewShot::new(model.clone(), support.y.len(), rows, prox);
+        let problem = experiment::problem(config, model.clone(), support.y.len(), rows)?;
         let predictor = Predictor::<f32>::new(&problem, &[statistics]);
         memory::check("adapting", predictor.bytes() as u64, "give fewer examples, or fewer images to label at once")?;
         // What the query's labels are does not matter to its outputs.

@@ -70,7 +70,8 @@ pub fn adapt(args: &AdaptArgs) -> Result<(), Failure> {
     if model.input() != [SIDE, SIDE, 1] || !model.classifies() {
         return Err(format!("the model {} does not classify images of {SIDE} × {SIDE} × 1", model.spec()).into());
     }
-    let theta = folder.parameters(model.layout())?;
+    let layout = experiment::problem(&config, model.clone(), 1, 1)?.layout().clone();
+    let theta = folder.parameters(&layout)?;
     let look = Look::of(config.dataset);
     let classes = classes(&args.support, model.outputs())?;
     let files = queries(&args.query)?;
