@@ -3,7 +3,9 @@
 
 use autodiff::{Arg, Options, Plan, Stage, Tape, grad};
 use integration::Numbers;
-use meta::inner::{Derivative, GradientDescent, Hyper, InnerPlan, Inputs};
+use meta::inner::{
+    Adam, Derivative, Descent, GradientDescent, HessianFree, Hyper, InnerPlan, InnerSolver, Inputs, Lbfgs, Scheduled,
+};
 use meta::linear::{Cg, Nystrom, Policy, Secant};
 use meta::method::{
     EvolutionStrategies, FiniteDifference, FirstOrder, ForwardMode, Hyperparameter, Implicit, InnerStop, Keep, Method,
@@ -87,7 +89,14 @@ fn an_inner_step_and_a_product_allocate_nothing() {
 fn a_steady_state_meta_gradient_allocates_nothing() {
     let (problem, theta, episode) = problem();
     let stop = InnerStop::Steps(3);
-    let methods: [Box<dyn Method<f32>>; 16] = [
+    let cg = || Box::new(Cg::iterations(2));
+    let solvers: [Box<dyn InnerSolver<f32>>; 3] = [
+        Box::new(Descent::automatic(stop)),
+        Box::new(Lbfgs::new(stop).with_memory(2)),
+        Box::new(HessianFree::new(stop).warmed_up(1)),
+    ];
+    let adam = Scheduled::cosine(Adam::default(), 4);
+    let mut methods: Vec<Box<dyn Method<f32>>> = vec![
         Box::new(Implicit::new(&problem, stop, Box::new(Cg::iterations(4)))),
         Box::new(Implicit::new(&problem, stop, Box::new(Cg::tolerance(1e-3, 20)))),
         Box::new(Implicit::new(&problem, stop, Box::new(Cg::iterations(4).preconditioned(Secant::memory(2))))),
@@ -104,7 +113,12 @@ fn a_steady_state_meta_gradient_allocates_nothing() {
         Box::new(FiniteDifference::new(&problem, 4)),
         Box::new(EvolutionStrategies::new(&problem, 2).with_pairs(2)),
         Box::new(ForwardMode::new(&problem, 4, &[Hyperparameter::Lambda, Hyperparameter::Theta(0)])),
+        Box::new(Unrolled::automatic(&problem, 4, Keep::Everything)),
+        Box::new(Unrolled::with_step(&problem.clone().with_minibatch(2, 1), &adam, 4, Keep::Iterates)),
     ];
+    methods.extend(
+        solvers.into_iter().map(|s| -> Box<dyn Method<f32>> { Box::new(Implicit::with_solver(&problem, s, cg())) }),
+    );
     let hyper = Hyper { lambda: 0.5, rate: 0.1 };
     for (i, method) in methods.iter().enumerate() {
         let mut worker = method.worker();

@@ -47,6 +47,21 @@ fn check_labels(name: &str, logits: Var<'_>, labels: Indices<'_>) -> Shape {
     shape
 }
 
+/// Cross-entropy of soft targets: the mean over rows of −Σ_c t_c ln softmax(z)_c.
+///
+/// `logits` and `targets` are \[n, classes\]. A row that does not sum to 1 weighs as much as its sum; one-hot rows give
+/// [`softmax_cross_entropy`].
+///
+/// # Panics
+/// Where the shapes differ or are not of rank 2.
+#[track_caller]
+pub fn soft_cross_entropy<'t>(logits: Var<'t>, targets: Var<'t>) -> Var<'t> {
+    let (shape, other) = (logits.shape(), targets.shape());
+    assert!(shape.rank() == 2 && shape == other, "soft_cross_entropy: logits {shape}, targets {other}");
+    let weighted = (logits.logsumexp(&[1]) * targets.sum(&[1])).sum_all();
+    (weighted - (targets * logits).sum_all()) / shape[0] as f64
+}
+
 /// Binary cross-entropy of logits: the mean of softplus(z) − z t, for targets t in [0, 1].
 ///
 /// # Panics
@@ -55,4 +70,42 @@ fn check_labels(name: &str, logits: Var<'_>, labels: Indices<'_>) -> Shape {
 pub fn binary_cross_entropy<'t>(logits: Var<'t>, target: Var<'t>) -> Var<'t> {
     assert_eq!(logits.shape(), target.shape(), "binary_cross_entropy: logits and target differ in shape");
     (logits.softplus() - logits * target).mean_all()
+}
+
+/// F u for the classes that logits z \[n, classes\] give a distribution p = softmax(z) of, row by row:
+///
+/// ```text
+/// F = 1/n 𝔼 s sᵀ = 1/n (diag p − p pᵀ),   s = ∂/∂z ln p_y = e_y − p,   y ~ p
+/// ```
+///
+/// It is the Hessian of [`softmax_cross_entropy`] in the logits, whatever the labels.
+///
+/// # Panics
+/// Where `direction` has another shape than the logits.
+#[track_caller]
+pub fn softmax_fisher<'t>(logits: Var<'t>, direction: Var<'t>) -> Var<'t> {
+    let (shape, other) = (logits.shape(), direction.shape());
+    assert!(shape.rank() == 2 && shape == other, "softmax_fisher: logits {shape}, direction {other}");
+    let rows = [shape[0], 1];
+    let p = (logits - logits.logsumexp(&[1]).reshape(rows)).exp();
+    let mean = (p * direction).sum(&[1]).reshape(rows);
+    p * (direction - mean) / shape[0] as f64
+}
+
+/// F u for outputs z \[n, width\] that are the means of normal distributions of unit variance, row by row:
+///
+/// ```text
+/// F = 1/n 𝔼 s sᵀ = 1/n I,   s = ∂/∂z ln p(y|z) = y − z,   y ~ N(z, I)
+/// ```
+///
+/// The Hessian of [`mse`] in the outputs is 2/(n·width) I = 2/width F: the squared error without its ½ is that of a
+/// variance of ½, and its mean is over the width too.
+///
+/// # Panics
+/// Where `direction` has another shape than the outputs.
+#[track_caller]
+pub fn gaussian_fisher<'t>(output: Var<'t>, direction: Var<'t>) -> Var<'t> {
+    let (shape, other) = (output.shape(), direction.shape());
+    assert!(shape.rank() == 2 && shape == other, "gaussian_fisher: outputs {shape}, direction {other}");
+    direction / shape[0] as f64
 }

@@ -15,6 +15,8 @@ pub enum Target<'t> {
     Values(Var<'t>),
     /// Classes `[n]`: softmax cross-entropy.
     Classes(Indices<'t>),
+    /// Probabilities of classes [n, classes]: cross-entropy of soft targets.
+    Probabilities(Var<'t>),
 }
 
 /// A feed-forward network made from a spec string; see [`Model::from_str`](std::str::FromStr::from_str).
@@ -94,7 +96,18 @@ impl Model {
         match target {
             Target::Values(values) => loss::mse(output, values),
             Target::Classes(labels) => loss::softmax_cross_entropy(output, labels),
+            Target::Probabilities(targets) => loss::soft_cross_entropy(output, targets),
         }
+    }
+
+    /// Records F u, F the mean over rows of the Fisher matrices of the distributions that recorded outputs are the
+    /// parameters of: a [softmax's](loss::softmax_fisher), or, for values, a [normal one](loss::gaussian_fisher).
+    ///
+    /// # Panics
+    /// Where u = `direction` has another shape than the outputs.
+    #[track_caller]
+    pub fn fisher<'t>(&self, output: Var<'t>, direction: Var<'t>) -> Var<'t> {
+        if self.classifies { loss::softmax_fisher(output, direction) } else { loss::gaussian_fisher(output, direction) }
     }
 
     /// Initial parameters; `uniform` draws from [0, 1). Padding is 0.

@@ -12,20 +12,37 @@
 //!
 //! since ∇²_φφG is symmetric and the mixed block of the full Hessian is the transpose of the other.
 
+mod adam;
+mod curvature;
 mod differences;
 mod gradient_descent;
+mod hessian_free;
+mod lbfgs;
+mod line_search;
+mod momentum;
+mod nesterov;
 mod outer;
 mod pushforward;
+mod rate;
 mod run;
+mod scheduled;
 mod solver;
 mod step;
 mod watch;
 
 use autodiff::{Arg, Block, Element, Options, Plan, Stage, Tape, Var, Workspace, grad, jvp_structural, vjp_structural};
 
+pub use adam::Adam;
 pub use gradient_descent::GradientDescent;
+pub use hessian_free::HessianFree;
+pub use lbfgs::Lbfgs;
+pub use momentum::Momentum;
+pub use nesterov::Nesterov;
 pub use outer::OuterPlan;
+pub use rate::Rate;
+pub(crate) use rate::curvature_bound;
 pub use run::Run;
+pub use scheduled::Scheduled;
 pub use solver::{Descent, InnerSolver, InnerStatus, InnerStop, InnerTask, Solved};
 pub use step::{GradientOnly, Numbers, Step, StepAt, StepInputs};
 pub use watch::Watch;
@@ -41,6 +58,14 @@ pub enum Derivative {
     None,
     /// c ↦ ∇²_φφG c, and in the adjoint stage c ↦ (∂_θ∇_φG)ᵀ c.
     Hessian,
+    /// c ↦ [I Jᵀ] ∇²ℓ [I; J] c, for G = ℓ(φ, z(φ)) with the [outputs](Problem::outputs) z and J = ∂z/∂φ: JᵀH_out J of
+    /// the loss's Hessian in the outputs, and λ of the prox term (Schraudolph 2002). It lacks the curvature of z and is
+    /// positive semidefinite for convex ℓ. In the adjoint stage as for `Hessian`, which is exact.
+    GaussNewton,
+    /// c ↦ JᵀF J c + λ c with the [Fisher matrix](Problem::fisher_of_outputs) F of the outputs in the place of H_out,
+    /// else as `GaussNewton`: the same for softmax cross-entropy, width/2 of its first term for the mean squared error
+    /// (F is that of a variance of 1, and no mean over the width).
+    Fisher,
     /// w ↦ (∂S/∂state)ᵀ w and (∂S/∂θ)ᵀ w.
     Pullback,
     /// (ṡ, θ̇, λ̇, α̇) ↦ ∂S/∂state ṡ + ∂S/∂θ θ̇ + ∂S/∂λ λ̇ + ∂S/∂α α̇.
@@ -162,8 +187,8 @@ impl<T: Element> InnerPlan<T> {
         let zero = || Var::full(&tape, 0.0, dim);
         match derivative {
             Derivative::None => {}
-            Derivative::Hessian => {
-                let product = jvp_structural(&[gradient], &[(phi, direction)])[0];
+            Derivative::Hessian | Derivative::GaussNewton | Derivative::Fisher => {
+                let product = curvature::product(derivative, problem, &at, gradient, direction);
                 outputs.push((Stage::DIRECTION, product.unwrap_or_else(zero)));
                 if let Some(mixed) = jvp_structural(&[gradients[1]], &[(phi, solution)])[0] {
                     in_theta = true;
@@ -308,7 +333,8 @@ impl<T: Element> InnerPlan<T> {
         Measured { value: value[0].to_f64(), gradient_norm: square[0].to_f64().sqrt() }
     }
 
-    /// product ← ∇²_φφG c at the last point (of a plan made for [`Derivative::Hessian`]).
+    /// product ← ∇²_φφG c at the last point, of a plan made for [`Derivative::Hessian`]; what stands for the Hessian, of
+    /// one made for [`Derivative::GaussNewton`] or [`Derivative::Fisher`].
     pub fn hessian(
         &self,
         workspace: &mut Workspace<T>,
@@ -320,7 +346,7 @@ impl<T: Element> InnerPlan<T> {
         self.run(Stage::DIRECTION, workspace, inputs, [state, c, &[]], &mut [product]);
     }
 
-    /// product ← (∂_θ∇_φG)ᵀ x at the last point (of a plan made for [`Derivative::Hessian`]).
+    /// product ← (∂_θ∇_φG)ᵀ x at the last point, of a plan made for [`Derivative::Hessian`] or what stands for it.
     pub fn mixed(&self, workspace: &mut Workspace<T>, inputs: &Inputs<'_, T>, state: &[T], x: &[T], product: &mut [T]) {
         if self.in_theta {
             self.run(Stage::ADJOINT, workspace, inputs, [state, &[], x], &mut [product]);

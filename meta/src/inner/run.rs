@@ -48,6 +48,12 @@ impl<T: Element> Run<T> {
         plan.start(&mut self.workspace, &Inputs { theta, hyper: &self.hyper, data, step: Some(&self.step) });
     }
 
+    /// Changes the step size of a run that has started; what was looked at has to be looked at again.
+    pub fn set_rate(&mut self, plan: &InnerPlan<T>, theta: &[T], data: &[Arg<'_, T>], rate: f64) {
+        self.hyper[1] = T::from_f64(rate);
+        plan.start(&mut self.workspace, &Inputs { theta, hyper: &self.hyper, data, step: Some(&self.step) });
+    }
+
     /// What is done next is done as in step k.
     pub fn at_step(&mut self, plan: &InnerPlan<T>, k: usize) {
         plan.set_step(&mut self.step, k);

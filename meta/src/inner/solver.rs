@@ -4,8 +4,9 @@ use std::fmt;
 
 use autodiff::{Arg, Element};
 
+use super::rate::{Rate, curvature_bound};
 use super::{GradientDescent, InnerPlan, Measured, Run, Step};
-use crate::linear::{Room, SolverSpace};
+use crate::linear::{Room, SecantPairs, SolverSpace};
 
 /// How long an inner solver runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -92,6 +93,57 @@ pub struct Solved {
     pub products: usize,
 }
 
+impl Solved {
+    /// Nothing but a look at φ₀.
+    pub(super) fn started(first: Measured) -> Self {
+        Solved { first, last: first, evaluations: 1, ..Solved::default() }
+    }
+
+    /// Rounding of G: some units in the last place of what it is made of, which the first G shows better than a small
+    /// last one.
+    pub(super) fn noise<T: Element>(&self) -> f64 {
+        16.0 * T::EPSILON * self.last.value.abs().max(self.first.value.abs())
+    }
+
+    /// Whether to stop at the last point; says why in `status`.
+    pub(super) fn ended(&mut self, stop: InnerStop) -> bool {
+        let (cap, tolerance) = stop.limits();
+        let status = if !(self.last.value.is_finite() && self.last.gradient_norm.is_finite()) {
+            InnerStatus::NotFinite
+        } else if self.last.gradient_norm <= tolerance {
+            InnerStatus::Converged
+        } else if self.steps == cap {
+            if matches!(stop, InnerStop::Steps(_)) { InnerStatus::Finished } else { InnerStatus::Capped }
+        } else {
+            return false;
+        };
+        self.status = status;
+        true
+    }
+}
+
+/// How many steps in a row have gained nothing.
+#[derive(Debug)]
+pub(super) struct Idle {
+    best: f64,
+    steps: usize,
+}
+
+impl Idle {
+    pub fn at(start: Measured) -> Self {
+        Idle { best: start.gradient_norm, steps: 0 }
+    }
+
+    /// Enters a step from a point where G was `before`; whether too many have neither lowered G beyond its rounding nor
+    /// ‖∇G‖ below its least: on a kink, steps get ever smaller and never none.
+    pub fn after<T: Element>(&mut self, before: f64, solved: &Solved) -> bool {
+        let gained = before - solved.last.value > solved.noise::<T>() || solved.last.gradient_norm < self.best;
+        self.best = self.best.min(solved.last.gradient_norm);
+        self.steps = if gained { 0 } else { self.steps + 1 };
+        self.steps == 5
+    }
+}
+
 /// One task's inner problem, under way: what an [`InnerSolver`] sees of it.
 pub struct InnerTask<'a, T> {
     /// The compiled inner level.
@@ -102,9 +154,16 @@ pub struct InnerTask<'a, T> {
     pub theta: &'a [T],
     /// The task.
     pub data: &'a [Arg<'a, T>],
+    /// As many secant pairs as the solver [asked for](InnerSolver::pairs).
+    pub pairs: Option<&'a mut SecantPairs<T>>,
 }
 
-impl<T: Element> InnerTask<'_, T> {
+impl<'a, T: Element> InnerTask<'a, T> {
+    /// Without room for pairs.
+    pub fn new(plan: &'a InnerPlan<T>, run: &'a mut Run<T>, theta: &'a [T], data: &'a [Arg<'a, T>]) -> Self {
+        InnerTask { plan, run, theta, data, pairs: None }
+    }
+
     /// Measures at the state; `run.next` ← S(state).
     pub fn look(&mut self) -> Measured {
         self.run.look(self.plan, self.theta, self.data)
@@ -127,6 +186,11 @@ pub trait InnerSolver<T>: Send + Sync {
         Room::default()
     }
 
+    /// Secant pairs that it wants room for.
+    fn pairs(&self) -> usize {
+        0
+    }
+
     /// Goes from the task's state to the solution. The last point looked at is `run.state`: there the derivatives are.
     fn solve(&self, task: &mut InnerTask<'_, T>, space: &mut SolverSpace<T>) -> Solved;
 }
@@ -135,17 +199,29 @@ pub trait InnerSolver<T>: Send + Sync {
 pub struct Descent {
     step: Box<dyn Step>,
     stop: InnerStop,
+    rate: Rate,
 }
 
 impl Descent {
-    /// Steps of `step`.
+    /// Steps of `step`, of the given size.
     pub fn new(step: impl Step + 'static, stop: InnerStop) -> Self {
-        Descent { step: Box::new(step), stop }
+        Self::boxed(Box::new(step), stop)
+    }
+
+    /// Steps of a `step` that is chosen at run time.
+    pub fn boxed(step: Box<dyn Step>, stop: InnerStop) -> Self {
+        Descent { step, stop, rate: Rate::Given }
     }
 
     /// Gradient descent.
     pub fn gradient(stop: InnerStop) -> Self {
         Self::new(GradientDescent, stop)
+    }
+
+    /// Gradient descent whose step size is 1/L, L the curvature found at φ₀, halved wherever G rises: it cannot
+    /// diverge ([`Rate::Auto`]).
+    pub fn automatic(stop: InnerStop) -> Self {
+        Descent { rate: Rate::Auto, ..Self::gradient(stop) }
     }
 }
 
@@ -154,32 +230,72 @@ impl<T: Element> InnerSolver<T> for Descent {
         self.step.as_ref()
     }
 
-    fn solve(&self, task: &mut InnerTask<'_, T>, _: &mut SolverSpace<T>) -> Solved {
-        let (cap, tolerance) = self.stop.limits();
-        let mut solved = Solved::default();
+    fn room(&self) -> Room {
+        match self.rate {
+            Rate::Given => Room::default(),
+            Rate::Auto => Room { vectors: 1, scalars: 0 },
+        }
+    }
+
+    fn solve(&self, task: &mut InnerTask<'_, T>, space: &mut SolverSpace<T>) -> Solved {
+        if self.rate == Rate::Auto {
+            return self.solve_safely(task, space);
+        }
+        let mut solved = Solved::started(task.look());
         // The point is kept by looking at it: the last look serves every product that follows.
-        loop {
+        while !solved.ended(self.stop) {
+            task.run.accept();
+            solved.steps += 1;
             task.run.at_step(task.plan, solved.steps);
             solved.last = task.look();
             solved.evaluations += 1;
-            if solved.steps == 0 {
-                solved.first = solved.last;
-            }
-            if !(solved.last.value.is_finite() && solved.last.gradient_norm.is_finite()) {
-                solved.status = InnerStatus::NotFinite;
-                return solved;
-            }
-            if solved.last.gradient_norm <= tolerance {
-                solved.status = InnerStatus::Converged;
-                return solved;
-            }
-            if solved.steps == cap {
-                let steps = matches!(self.stop, InnerStop::Steps(_));
-                solved.status = if steps { InnerStatus::Finished } else { InnerStatus::Capped };
-                return solved;
-            }
-            task.run.accept();
-            solved.steps += 1;
         }
+        solved
+    }
+}
+
+impl Descent {
+    fn solve_safely<T: Element>(&self, task: &mut InnerTask<'_, T>, space: &mut SolverSpace<T>) -> Solved {
+        let parts = space.parts();
+        let (previous, q, [w]) = (parts.x, parts.r, parts.vectors) else { unreachable!("the room asked for") };
+        let mut solved = Solved::started(task.look());
+        if !solved.first.gradient_norm.is_finite() {
+            solved.status = InnerStatus::NotFinite;
+            return solved;
+        }
+        let isa = task.plan.plan().isa();
+        let bound = curvature_bound(isa, [&mut *previous, q, w], |c, product| {
+            task.product(c, product);
+            solved.products += 1;
+        });
+        let [_, given] = task.run.hyper();
+        let mut rate = if bound > 0.0 && bound.is_finite() { 1.0 / bound } else { given.to_f64() };
+        task.run.set_rate(task.plan, task.theta, task.data, rate);
+        solved.last = task.look();
+        solved.evaluations += 1;
+        while !solved.ended(self.stop) {
+            let from = solved.last;
+            previous.copy_from_slice(&task.run.state);
+            task.run.accept();
+            task.run.at_step(task.plan, solved.steps + 1);
+            solved.last = task.look();
+            solved.evaluations += 1;
+            // Written so that a NaN is a rise.
+            if solved.last.value - from.value <= solved.noise::<T>() {
+                solved.steps += 1;
+                continue;
+            }
+            task.run.state.copy_from_slice(previous);
+            task.run.at_step(task.plan, solved.steps);
+            rate *= 0.5;
+            task.run.set_rate(task.plan, task.theta, task.data, rate);
+            solved.last = task.look();
+            solved.evaluations += 1;
+            if rate * bound < T::EPSILON {
+                solved.status = InnerStatus::Stalled;
+                break;
+            }
+        }
+        solved
     }
 }

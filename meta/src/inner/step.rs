@@ -47,6 +47,17 @@ pub trait Step: Send + Sync {
     }
 }
 
+/// A state of N vectors as long as φ: φ first, then what else the step remembers.
+pub(super) fn parts<'t, const N: usize>(at: &StepAt<'t>) -> [Var<'t>; N] {
+    let dim = at.gradient.shape()[0];
+    std::array::from_fn(|i| at.state.slice(&[i * dim], &[(i + 1) * dim]))
+}
+
+/// The vectors as one state.
+pub(super) fn joined<'t, const N: usize>(parts: [Var<'t>; N]) -> Var<'t> {
+    Var::concat(&parts, 0)
+}
+
 /// ∇_φG in place of a new state: for solvers that decide for themselves where to go.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GradientOnly;

@@ -10,7 +10,7 @@
 //! This differs from the paper's released code, which solves 2I + H/(λ+10) and leaves the prox term out of the
 //! inner loop: here the objective solved is the objective differentiated, and λ is λ.
 
-use autodiff::{Arg, Element, Stage, Workspace};
+use autodiff::{Arg, Element, Isa, Stage, Workspace};
 
 use super::{InnerStop, Method, Report, Worker};
 use crate::error::{Answer, Estimator, EstimatorSpace};
@@ -44,14 +44,31 @@ impl<T: Element> Implicit<T> {
         solver: Box<dyn InnerSolver<T>>,
         linear: Box<dyn LinearSolver<T>>,
     ) -> Self {
+        Self::with_curvature(problem, solver, linear, Derivative::Hessian)
+    }
+
+    /// With something else in the place of ∇²_φφG, in the solve and in what the inner solver multiplies by:
+    /// [`Derivative::GaussNewton`] or [`Derivative::Fisher`]. That is an approximation of the implicit gradient, good
+    /// where the outputs are nearly linear in φ or fit nearly exactly.
+    ///
+    /// # Panics
+    /// Where `curvature` is none, or one that the problem does not have.
+    pub fn with_curvature(
+        problem: &dyn Problem,
+        solver: Box<dyn InnerSolver<T>>,
+        linear: Box<dyn LinearSolver<T>>,
+        curvature: Derivative,
+    ) -> Self {
+        let is_one = matches!(curvature, Derivative::Hessian | Derivative::GaussNewton | Derivative::Fisher);
+        assert!(is_one, "an implicit gradient is solved with a curvature, not with {curvature:?}");
         let step = solver.step();
         let (inner, gradient_at) = if linear.needs().secant_pairs == 0 {
-            (InnerPlan::new(problem, step, Derivative::Hessian), None)
+            (InnerPlan::new(problem, step, curvature), None)
         } else if let Some(at) = step.gradient_at(problem.dim()) {
-            (InnerPlan::new(problem, step, Derivative::Hessian), Some(at))
+            (InnerPlan::new(problem, step, curvature), Some(at))
         } else {
             let step = WithGradient(step);
-            (InnerPlan::new(problem, &step, Derivative::Hessian), step.gradient_at(problem.dim()))
+            (InnerPlan::new(problem, &step, curvature), step.gradient_at(problem.dim()))
         };
         let outer = OuterPlan::new(problem);
         Implicit { inner, outer, solver, linear, gradient_at, warm: false, estimator: None }
@@ -83,6 +100,7 @@ impl<T: Element> Method<T> for Implicit<T> {
             method: self,
             run,
             outer: self.outer.plan().shared_workspace(threads),
+            pairs: secant_pairs(self.solver.pairs(), dim, isa),
             solving: SolverSpace::new(self.solver.room(), dim, self.inner.plan().isa()),
             space: SolverSpace::new(self.linear.room(), dim, self.inner.plan().isa()),
             v: vec![T::zero(); dim],
@@ -100,8 +118,9 @@ impl<T: Element> Method<T> for Implicit<T> {
     fn bytes(&self) -> usize {
         let dim = self.inner.dim();
         let spaces = [self.solver.room(), self.linear.room()].map(|room| SolverSpace::<T>::bytes(room, dim));
+        let pairs = SecantPairs::<T>::bytes(self.solver.pairs(), dim);
         let start = if self.warm_starts() { dim } else { 0 };
-        let vectors = (dim + self.inner.theta_dim() + start) * size_of::<T>() + spaces.iter().sum::<usize>();
+        let vectors = (dim + self.inner.theta_dim() + start) * size_of::<T>() + spaces.iter().sum::<usize>() + pairs;
         let watch = self.gradient_at.map_or(0, |_| Watch::<T>::bytes(self.linear.needs().secant_pairs, dim));
         let estimating = self.estimator.as_ref().map_or(0, Estimator::bytes);
         Run::bytes(&self.inner) + self.outer.plan().bytes() + vectors + watch + estimating
@@ -121,6 +140,8 @@ struct ImplicitWorker<'m, T> {
     method: &'m Implicit<T>,
     run: Run<T>,
     outer: Workspace<T>,
+    /// Of the inner solver, where it wants some.
+    pairs: Option<SecantPairs<T>>,
     solving: SolverSpace<T>,
     space: SolverSpace<T>,
     v: Vec<T>,
@@ -129,6 +150,10 @@ struct ImplicitWorker<'m, T> {
     start: Vec<T>,
     started: bool,
     estimating: Option<EstimatorSpace<T>>,
+}
+
+fn secant_pairs<T: Element>(memory: usize, dim: usize, isa: Isa) -> Option<SecantPairs<T>> {
+    (memory > 0).then(|| SecantPairs::new(memory, dim, isa))
 }
 
 /// ∇²_φφG at the last point of a run.
@@ -156,7 +181,7 @@ impl<T: Element> Worker<T> for ImplicitWorker<'_, T> {
     fn gradient(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>], gradient: &mut [T]) -> Report {
         let Implicit { inner, outer, solver, linear, estimator, .. } = self.method;
         self.run.start(inner, theta, hyper, data);
-        let mut task = InnerTask { plan: inner, run: &mut self.run, theta, data };
+        let mut task = InnerTask { plan: inner, run: &mut self.run, theta, data, pairs: self.pairs.as_mut() };
         let solved = solver.solve(&mut task, &mut self.solving);
 
         let (_, state, _, inputs) = task.run.parts(theta, data);

@@ -13,7 +13,7 @@ use autodiff::{Arg, Block, Element, Stage, Workspace};
 use super::budget::{OverBudget, UnrollSizes};
 use super::revolve::Action;
 use super::{Method, Report, Schedule, Worker};
-use crate::inner::{Derivative, GradientDescent, Hyper, InnerPlan, OuterPlan, Run, Step};
+use crate::inner::{Derivative, GradientDescent, Hyper, InnerPlan, OuterPlan, Rate, Run, Step, curvature_bound};
 use crate::problem::Problem;
 
 /// What is kept of K inner steps.
@@ -39,6 +39,7 @@ pub struct Unrolled<T> {
     keep: Keep,
     /// Of the states that are kept, where points are run again.
     schedule: Schedule,
+    rate: Rate,
 }
 
 impl<T: Element> Unrolled<T> {
@@ -51,6 +52,13 @@ impl<T: Element> Unrolled<T> {
     pub fn with_step(problem: &dyn Problem, step: &dyn Step, steps: usize, keep: Keep) -> Self {
         let inner = InnerPlan::new(problem, step, Derivative::Pullback);
         Self::keeping(inner, OuterPlan::new(problem), steps, keep)
+    }
+
+    /// Gradient descent whose step size is found for each task ([`Rate::Auto`]): 1/L, and where G rises in a step, half
+    /// of that from the first step on. It is a constant of the task, which the gradient does not go through. For
+    /// problems that learn no rate of their own.
+    pub fn automatic(problem: &dyn Problem, steps: usize, keep: Keep) -> Self {
+        Unrolled { rate: Rate::Auto, ..Self::new(problem, steps, keep) }
     }
 
     /// The exact gradient through `steps` steps, keeping as much as `bytes` allow: [`Method::bytes`] is at most that.
@@ -85,7 +93,7 @@ impl<T: Element> Unrolled<T> {
         } else {
             Schedule { actions: Vec::new() }
         };
-        Unrolled { inner, outer, steps, keep, schedule }
+        Unrolled { inner, outer, steps, keep, schedule, rate: Rate::Given }
     }
 
     /// Bytes of its parts.
@@ -149,6 +157,45 @@ impl<T: Element> UnrolledWorker<'_, T> {
         self.w.fill(T::zero());
         let (_, _, _, inputs) = self.run.parts(theta, data);
         outer.gradient(&mut self.outer, &inputs, &self.phi, &mut self.w[..inner.dim()], gradient)
+    }
+
+    /// 1/L for the task, by products ∇²G c = c − (∂S/∂φ)ᵀ c of a step of size 1; what was given where L is none.
+    fn safe_rate(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>]) -> f64 {
+        let inner = &self.method.inner;
+        self.run.start(inner, theta, Hyper { rate: 1.0, ..hyper }, data);
+        self.run.look(inner, theta, data);
+        let UnrolledWorker { run, phi, w, pulled, in_theta, .. } = self;
+        let (workspace, state, _, inputs) = run.parts(theta, data);
+        let isa = inner.plan().isa();
+        let bound = curvature_bound(isa, [phi, w, pulled], |c, product| {
+            inner.pullback(workspace, &inputs, state, c, product, in_theta);
+            isa.combine(T::one(), c, T::lit(-1.0), product);
+        });
+        if bound > 0.0 && bound.is_finite() { 1.0 / bound } else { hyper.rate }
+    }
+
+    /// The same halved until G falls in every step: found by taking them.
+    fn falling_rate(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>]) -> f64 {
+        let Unrolled { inner, steps, .. } = self.method;
+        let mut rate = self.safe_rate(theta, hyper, data);
+        loop {
+            self.run.start(inner, theta, Hyper { rate, ..hyper }, data);
+            let (mut rose, mut before, mut first) = (false, f64::INFINITY, f64::NAN);
+            for k in 0..*steps {
+                let value = self.run.advance(inner, theta, data, k).value;
+                // Written so that a NaN is a rise, and rounding is none.
+                rose |= !(value - before <= 16.0 * T::EPSILON * before.abs());
+                before = value;
+                if k == 0 {
+                    first = value;
+                }
+            }
+            // Steps too small to change φ cannot make G rise; what is not finite from the start stays so.
+            if !rose || rate < f64::MIN_POSITIVE || !first.is_finite() {
+                return rate;
+            }
+            rate *= 0.5;
+        }
     }
 
     /// w ← (∂S/∂state)ᵀ w at `run.state`, whose point is in the workspace; θ's part is added to `gradient`.
@@ -224,6 +271,10 @@ impl<T: Element> UnrolledWorker<'_, T> {
 impl<T: Element> Worker<T> for UnrolledWorker<'_, T> {
     fn gradient(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>], gradient: &mut [T]) -> Report {
         let inner = &self.method.inner;
+        let hyper = match self.method.rate {
+            Rate::Given => hyper,
+            Rate::Auto => Hyper { rate: self.falling_rate(theta, hyper, data), ..hyper },
+        };
         self.run.start(inner, theta, hyper, data);
         let report = if self.method.schedule.actions.is_empty() {
             self.through_points(theta, data, gradient)

@@ -6,7 +6,7 @@ use autodiff::{Element, Real, Shape, Var};
 use nn::{Entry, Init, Layout, Model, Statistics, Target};
 
 use super::learned::{self, LOG_LAMBDA, Part, RATE};
-use super::{Adapts, At, Data, DataSpec, Learned, LearnedValue, Problem};
+use super::{Adapts, At, Data, DataSpec, Learned, LearnedValue, Minibatch, Problem};
 use crate::inner::Hyper;
 
 /// Which moments normalise the query set.
@@ -66,6 +66,8 @@ pub struct FewShot {
     layout: Layout,
     lambda: Option<Part>,
     rate: Option<Part>,
+    /// Support rows of one inner step, and the seed they are drawn by.
+    minibatch: Option<(usize, u64)>,
 }
 
 impl FewShot {
@@ -82,6 +84,7 @@ impl FewShot {
             learned: Learned::default(),
             lambda: None,
             rate: None,
+            minibatch: None,
         }
     }
 
@@ -175,6 +178,17 @@ impl FewShot {
         learned::values(self.behind(), theta, hyper)
     }
 
+    /// The same problem, in which every inner step sees `rows` support rows of its own, [drawn](Minibatch::drawn) by
+    /// `seed`. A solver that decides as it goes sees those of step 0 in all of its steps.
+    ///
+    /// # Panics
+    /// Where `rows` is 0 or there are fewer support rows.
+    #[track_caller]
+    pub fn with_minibatch(self, rows: usize, seed: u64) -> Self {
+        assert!(0 < rows && rows <= self.support, "a minibatch of {rows} of {} support rows", self.support);
+        FewShot { minibatch: Some((rows, seed)), ..self }
+    }
+
     /// Whether each coordinate of φ is adapted: neither frozen nor the padding between parameters.
     pub fn adapts(&self) -> Vec<bool> {
         let mut adapts = vec![false; self.dim()];
@@ -225,10 +239,28 @@ impl FewShot {
         self.model.forward(parameters, x, &Statistics::Given(&moments)).output
     }
 
-    /// Records the mean loss on the support set at φ, without the prox term.
+    /// Records the network's outputs on the support set, or on the step's minibatch of it.
+    fn support_output<'t>(&self, at: &At<'t>) -> Var<'t> {
+        let x = at.data[0].values();
+        let x = at.minibatch.map_or(x, |rows| x.gather(rows));
+        self.model.forward(self.parameters(at), x, &Statistics::Batch).output
+    }
+
+    /// The mean loss of outputs on the support set, or on the step's minibatch of it.
+    fn loss_on_support<'t>(&self, at: &At<'t>, output: Var<'t>) -> Var<'t> {
+        let target = match (at.minibatch, target(at.data[1])) {
+            (None, all) => all,
+            (Some(rows), Target::Values(values)) => Target::Values(values.gather(rows)),
+            (Some(rows), Target::Classes(labels)) => Target::Probabilities(labels.one_hot().gather(rows)),
+            (Some(rows), Target::Probabilities(targets)) => Target::Probabilities(targets.gather(rows)),
+        };
+        self.model.loss(output, target)
+    }
+
+    /// Records the mean loss on the support set at φ, without the prox term; on the step's minibatch, where there is
+    /// one.
     pub fn support_loss<'t>(&self, at: &At<'t>) -> Var<'t> {
-        let output = self.model.forward(self.parameters(at), at.data[0].values(), &Statistics::Batch).output;
-        self.model.loss(output, target(at.data[1]))
+        self.loss_on_support(at, self.support_output(at))
     }
 }
 
@@ -275,8 +307,24 @@ impl Problem for FewShot {
         ]
     }
 
+    fn minibatch(&self) -> Option<Minibatch> {
+        self.minibatch.map(|(rows, seed)| Minibatch::drawn(rows, self.support, seed))
+    }
+
     fn inner<'t>(&self, at: &At<'t>) -> Var<'t> {
-        let loss = self.support_loss(at);
+        self.inner_of_outputs(at, self.support_output(at))
+    }
+
+    fn outputs<'t>(&self, at: &At<'t>) -> Option<Var<'t>> {
+        Some(self.support_output(at))
+    }
+
+    fn fisher_of_outputs<'t>(&self, _: &At<'t>, outputs: Var<'t>, direction: Var<'t>) -> Option<Var<'t>> {
+        Some(self.model.fisher(outputs, direction))
+    }
+
+    fn inner_of_outputs<'t>(&self, at: &At<'t>, outputs: Var<'t>) -> Var<'t> {
+        let loss = self.loss_on_support(at, outputs);
         if !self.prox {
             return loss;
         }

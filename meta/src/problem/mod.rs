@@ -5,6 +5,8 @@ mod learned;
 
 use autodiff::{Indices, Shape, Stage, Tape, Var};
 
+use crate::tasks::Random;
+
 pub use few_shot::{FewShot, QueryStatistics};
 pub use learned::{Adapts, Learned, LearnedValue, Share};
 
@@ -111,6 +113,20 @@ pub struct Minibatch {
     pub at: OfStep<u32>,
 }
 
+impl Minibatch {
+    /// `rows` distinct rows of `of` in every step, each choice equally likely: of a stream of random numbers of its
+    /// own for each seed and step.
+    ///
+    /// # Panics
+    /// Where `rows` is 0 or above `of`.
+    #[track_caller]
+    pub fn drawn(rows: usize, of: usize, seed: u64) -> Self {
+        assert!(0 < rows && rows <= of, "a minibatch of {rows} of {of} rows");
+        let at = move |k: usize, out: &mut [u32]| Random::new("minibatch", seed, 0, k as u64).distinct(of as u32, out);
+        Minibatch { rows, of, at: Box::new(at) }
+    }
+}
+
 /// A bi-level problem: what the inner solver minimises and what is then measured.
 ///
 /// The prox term, where there is one, is part of [`inner`](Problem::inner): an implicit gradient can never be
@@ -145,6 +161,23 @@ pub trait Problem: Send + Sync {
 
     /// Records G(φ, θ).
     fn inner<'t>(&self, at: &At<'t>) -> Var<'t>;
+
+    /// Records z(φ), the outputs that [`inner`](Problem::inner) is a convex function of, where it is that:
+    /// G = ℓ(z(φ), φ). A Gauss-Newton product is of the curvature of ℓ alone.
+    fn outputs<'t>(&self, _at: &At<'t>) -> Option<Var<'t>> {
+        None
+    }
+
+    /// Records ℓ: G with `outputs` in place of [its own](Problem::outputs).
+    fn inner_of_outputs<'t>(&self, at: &At<'t>, _outputs: Var<'t>) -> Var<'t> {
+        self.inner(at)
+    }
+
+    /// Records F u for u = `direction`, shaped as the outputs: F is the mean over rows of 𝔼 s sᵀ, s = ∂/∂z ln p(y|z)
+    /// with y drawn from p(·|z) itself; `None` where the outputs are no distribution's.
+    fn fisher_of_outputs<'t>(&self, _at: &At<'t>, _outputs: Var<'t>, _direction: Var<'t>) -> Option<Var<'t>> {
+        None
+    }
 
     /// Records f(φ, θ).
     fn outer<'t>(&self, at: &At<'t>) -> Var<'t>;

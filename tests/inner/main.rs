@@ -1,0 +1,9 @@
+//! The inner level: its steps, its curvature, its solvers.
+
+mod curvature;
+mod minibatch;
+mod quadratic;
+mod rate;
+mod solvers;
+mod steps;
+mod task;

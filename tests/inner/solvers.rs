@@ -1,0 +1,180 @@
+//! Inner solvers: where they end, and how they say so.
+
+use autodiff::{Real, Var};
+use integration::{Numbers, Quadratic, relative_error};
+use meta::inner::{Derivative, Descent, HessianFree, Hyper, InnerSolver, InnerStatus, InnerStop, Lbfgs};
+use meta::linear::Cg;
+use meta::method::Implicit;
+use meta::problem::{At, DataSpec, Problem};
+
+use crate::quadratic::Case;
+use crate::task::{gradient, sinusoid};
+
+fn stop(gradient: f64, cap: usize) -> InnerStop {
+    InnerStop::Gradient { gradient, cap }
+}
+
+/// What decides as it goes.
+fn deciding(stop: InnerStop) -> [(&'static str, Box<dyn InnerSolver<f64>>); 4] {
+    [
+        ("L-BFGS", Box::new(Lbfgs::new(stop))),
+        ("Hessian-free", Box::new(HessianFree::new(stop))),
+        ("Hessian-free, warmed up", Box::new(HessianFree::new(stop).warmed_up(5))),
+        ("automatic descent", Box::new(Descent::automatic(stop))),
+    ]
+}
+
+fn implicit(problem: &dyn Problem, solver: Box<dyn InnerSolver<f64>>) -> Implicit<f64> {
+    Implicit::with_solver(problem, solver, Box::new(Cg::tolerance(1e-13, 500)))
+}
+
+#[test]
+fn implicit_gradients_of_quadratics_are_exact_whichever_solver_found_the_solution() {
+    let case = Case::new(&[0.05, 0.9, 1.7, 2.5, 6.0], 2);
+    let hyper = Hyper { lambda: 0.5, rate: 0.0 };
+    let expected = case.implicit(hyper.lambda);
+    for (name, solver) in deciding(stop(1e-12, 500)) {
+        let method = implicit(&Quadratic { dim: case.n }, solver);
+        let (g, report) = gradient(&method, &case.theta, hyper, &case.data());
+        assert_eq!(report.inner_status, Some(InnerStatus::Converged), "{name} {report:?}");
+        assert!(report.inner_gradient <= 1e-12, "{name}");
+        // The condition number is 12.
+        assert!(relative_error(&g, &expected) <= 1e-11, "{name} {}", relative_error(&g, &expected));
+        // And the point that is kept is the one looked at last.
+        let mut worker = meta::Method::worker(&method);
+        let mut again = g.clone();
+        worker.gradient(&case.theta, hyper, &case.data(), &mut again);
+        let slope = case.slope(hyper.lambda, worker.phi()).iter().map(|s| s * s).sum::<f64>().sqrt();
+        assert!((slope - report.inner_gradient).abs() <= 1e-13 && again == g, "{name}");
+    }
+}
+
+#[test]
+fn newton_ends_in_few_steps_and_a_number_of_steps_is_one() {
+    let case = Case::new(&[0.05, 0.9, 1.7, 2.5, 6.0], 3);
+    let hyper = Hyper { lambda: 0.5, rate: 0.0 };
+    let run = |stop| {
+        let method = implicit(&Quadratic { dim: case.n }, Box::new(HessianFree::new(stop)));
+        gradient(&method, &case.theta, hyper, &case.data()).1
+    };
+    // Five distinct eigenvalues: a solve is exact after five products, and only the forcing asks for more steps.
+    let report = run(stop(1e-10, 20));
+    assert!(report.inner_status == Some(InnerStatus::Converged) && report.steps <= 8, "{report:?}");
+    let report = run(stop(1e-10, 1));
+    assert_eq!((report.inner_status, report.steps), (Some(InnerStatus::Capped), 1));
+    let report = run(InnerStop::Steps(2));
+    assert_eq!((report.inner_status, report.steps), (Some(InnerStatus::Finished), 2));
+}
+
+/// G = ½ φᵀAφ + ¼ Σ φ⁴ − bᵀφ + ½λ‖φ − θ‖²: bounded below whatever A is.
+struct Quartic;
+
+impl Problem for Quartic {
+    fn dim(&self) -> usize {
+        8
+    }
+    fn data(&self) -> Vec<DataSpec> {
+        Quadratic { dim: 8 }.data()
+    }
+    fn inner<'t>(&self, at: &At<'t>) -> Var<'t> {
+        0.25 * at.phi.powi(4).sum_all() + Quadratic { dim: 8 }.inner(at)
+    }
+    fn outer<'t>(&self, at: &At<'t>) -> Var<'t> {
+        Quadratic { dim: 8 }.outer(at)
+    }
+}
+
+#[test]
+fn indefinite_starts_end_at_stationary_points() {
+    let hyper = Hyper { lambda: 0.1, rate: 0.0 };
+    for seed in 0..20 {
+        let mut numbers = Numbers::new(seed + 100);
+        let scale = 10.0_f64.powf(numbers.next());
+        let eigenvalues: Vec<f64> = (0..8).map(|_| 5.0 * scale * numbers.next()).collect();
+        let mut case = Case::new(&eigenvalues, seed);
+        // Small, so that the quartic does not hide the negative eigenvalues.
+        case.theta.iter_mut().for_each(|t| *t *= 0.1);
+        for (name, solver) in deciding(stop(1e-8, 20_000)) {
+            let (_, report) = gradient(&implicit(&Quartic, solver), &case.theta, hyper, &case.data());
+            assert_eq!(report.inner_status, Some(InnerStatus::Converged), "{name} {seed} {report:?}");
+            assert!(report.last_inner <= report.first_inner, "{name} {seed}");
+        }
+    }
+}
+
+/// G = Σ |φ − c| + ½λ‖φ − θ‖²: the minimiser is at the kink c where λ|c − θ| < 1.
+struct Kink;
+
+impl Problem for Kink {
+    fn dim(&self) -> usize {
+        3
+    }
+    fn data(&self) -> Vec<DataSpec> {
+        vec![DataSpec { name: "c", shape: 3.into(), bound: None }]
+    }
+    fn inner<'t>(&self, at: &At<'t>) -> Var<'t> {
+        let away = at.phi - at.theta;
+        (at.phi - at.data[0].values()).abs().sum_all() + 0.5 * at.lambda * away.dot(away)
+    }
+    fn outer<'t>(&self, at: &At<'t>) -> Var<'t> {
+        at.phi.dot(at.phi)
+    }
+}
+
+#[test]
+fn a_kink_is_named_and_the_stationarity_there_reported() {
+    let (theta, c) = ([0.0, 0.0, 0.0], [0.31, -0.17, 0.73]);
+    let hyper = Hyper { lambda: 0.5, rate: 0.0 };
+    let at_kink: f64 = 0.25 * c.iter().map(|c| c * c).sum::<f64>();
+    for (name, solver) in deciding(stop(1e-6, 2000)) {
+        let (_, report) = gradient(&implicit(&Kink, solver), &theta, hyper, &[(&c[..]).into()]);
+        assert_eq!(report.inner_status, Some(InnerStatus::Stalled), "{name} {report:?}");
+        assert!(report.inner_gradient.is_finite() && report.inner_gradient > 1e-3, "{name} {report:?}");
+        assert!(report.last_inner >= at_kink && report.last_inner < report.first_inner, "{name} {report:?}");
+    }
+}
+
+#[test]
+fn what_is_not_finite_is_said() {
+    let mut case = Case::new(&[1.0, 2.0], 1);
+    case.b[0] = f64::NAN;
+    for (name, solver) in deciding(stop(1e-6, 50)) {
+        let method = implicit(&Quadratic { dim: 2 }, solver);
+        let (_, report) = gradient(&method, &case.theta, Hyper { lambda: 0.5, rate: 0.1 }, &case.data());
+        assert_eq!(report.inner_status, Some(InnerStatus::NotFinite), "{name}");
+    }
+}
+
+#[test]
+fn on_a_network_they_find_the_same_minimiser() {
+    let (problem, theta, data) = sinusoid("mlp:1-8-8-1,act=tanh", true, 5);
+    let hyper = Hyper { lambda: 2.0, rate: 0.02 };
+    let descent = implicit(&problem, Box::new(Descent::gradient(stop(1e-12, 5000))));
+    let (expected, _) = gradient(&descent, &theta, hyper, &data.args());
+    for (name, solver) in deciding(stop(1e-12, 5000)) {
+        let (g, report) = gradient(&implicit(&problem, solver), &theta, hyper, &data.args());
+        assert_eq!(report.inner_status, Some(InnerStatus::Converged), "{name} {report:?}");
+        // ‖∇G‖ ≤ 1e-12 leaves φ within 1e-12/μ; third derivatives are of size 10.
+        assert!(relative_error(&g, &expected) <= 1e-10, "{name} {}", relative_error(&g, &expected));
+        assert!(name != "Hessian-free" || report.steps <= 20, "{report:?}");
+    }
+}
+
+#[test]
+fn gauss_newton_in_the_place_of_the_hessian_is_an_approximation_that_is_exact_for_linear_outputs() {
+    let linear = sinusoid("mlp:1-1", true, 6);
+    let network = sinusoid("mlp:1-8-1,act=tanh", true, 6);
+    let hyper = Hyper { lambda: 2.0, rate: 0.02 };
+    for ((problem, theta, data), exact) in [(linear, true), (network, false)] {
+        let of = |curvature| {
+            let solver = Box::new(HessianFree::new(stop(1e-11, 500)));
+            let cg = Box::new(Cg::tolerance(1e-13, 500));
+            let method = Implicit::<f64>::with_curvature(&problem, solver, cg, curvature);
+            gradient(&method, &theta, hyper, &data.args())
+        };
+        let ((hessian, _), (other, report)) = (of(Derivative::Hessian), of(Derivative::GaussNewton));
+        assert_eq!(report.inner_status, Some(InnerStatus::Converged), "{report:?}");
+        let error = relative_error(&other, &hessian);
+        assert!(if exact { error <= 1e-10 } else { (1e-4..1.0).contains(&error) }, "{error}");
+    }
+}
