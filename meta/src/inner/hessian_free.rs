@@ -162,8 +162,8 @@ impl Truncated {
             solved.products += 1;
             isa.add_scaled(T::from_f64(self.damping), d, hd);
             let (curvature, dd) = (isa.dot(d, hd), isa.dot(d, d));
-            // At rounding, too; written so that a NaN ends here.
-            if !(curvature > T::EPSILON * (dd * isa.dot(hd, hd)).sqrt()) {
+            // At rounding, too.
+            if curvature <= T::EPSILON * (dd * isa.dot(hd, hd)).sqrt() || curvature.is_nan() {
                 if iteration == 0 {
                     p.copy_from_slice(d);
                     isa.add_scaled(T::lit(-1.0), hd, r);

@@ -82,7 +82,7 @@ impl<T: Element> InnerSolver<T> for Lbfgs {
             pairs.apply_inverse(p);
             isa.scale(T::lit(-1.0), p);
             let mut slope = isa.dot(g, p);
-            if pairs.is_empty() || !(slope < 0.0) {
+            if pairs.is_empty() || slope >= 0.0 || slope.is_nan() {
                 pairs.clear();
                 p.copy_from_slice(g);
                 // Of length 1 at most: nothing is known of the scale of φ.

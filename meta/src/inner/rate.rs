@@ -48,7 +48,7 @@ pub(crate) fn curvature_bound<T: Element>(
         }
         beta[k] = isa.dot(w, w).sqrt();
         count = k + 1;
-        if !(beta[k] > T::EPSILON * alpha[k].abs()) {
+        if beta[k] <= T::EPSILON * alpha[k].abs() || beta[k].is_nan() {
             break;
         }
         before.copy_from_slice(q);

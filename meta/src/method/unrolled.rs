@@ -183,8 +183,9 @@ impl<T: Element> UnrolledWorker<'_, T> {
             let (mut rose, mut before, mut first) = (false, f64::INFINITY, f64::NAN);
             for k in 0..*steps {
                 let value = self.run.advance(inner, theta, data, k).value;
-                // Written so that a NaN is a rise, and rounding is none.
-                rose |= !(value - before <= 16.0 * T::EPSILON * before.abs());
+                // A NaN is a rise, and rounding is none.
+                let rise = value - before;
+                rose |= rise > 16.0 * T::EPSILON * before.abs() || rise.is_nan();
                 before = value;
                 if k == 0 {
                     first = value;
