@@ -109,8 +109,8 @@ impl<T: Element> InnerSolver<T> for HessianFree {
             let slope = isa.dot(g, p);
             // r = −∇G − (H + μI)p
             let curvature = -slope - isa.dot(r, p) - damping * isa.dot(p, p);
-            let from = solved.last;
-            let Some(t) = (Ray { isa, base, along: p, from, slope }).search(task, 1.0, false, &mut solved) else {
+            let ray = Ray { isa, base, along: p, from: solved.last, slope };
+            let Some(taken) = ray.search(task, 1.0, false, &mut solved) else {
                 // Nearer to the gradient there may be a way down; where μ outweighs H there is none.
                 if damping > 1e6 * LEAST_DAMPING {
                     solved.status = InnerStatus::Stalled;
@@ -119,14 +119,15 @@ impl<T: Element> InnerSolver<T> for HessianFree {
                 damping = (100.0 * damping).max(LEAST_DAMPING);
                 continue;
             };
-            let fell = (from.value - solved.last.value) / -(t * slope + 0.5 * t * t * curvature);
+            let t = taken.t;
+            let fell = ray.fell(taken, &solved) / -(t * slope + 0.5 * t * t * curvature);
             if fell < 0.25 || t < 0.3 {
                 damping = (4.0 * damping).max(LEAST_DAMPING);
             } else if fell > 0.75 {
                 damping = if damping < LEAST_DAMPING { 0.0 } else { damping / 4.0 };
             }
             solved.steps += 1;
-            if idle.after::<T>(from.value, &solved) {
+            if idle.after::<T>(&solved) {
                 solved.status = InnerStatus::Stalled;
                 break;
             }

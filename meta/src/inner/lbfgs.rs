@@ -2,7 +2,7 @@
 
 use autodiff::Element;
 
-use super::line_search::Ray;
+use super::line_search::{Ray, Taken};
 use super::solver::Idle;
 use super::{GradientOnly, InnerSolver, InnerStatus, InnerStop, InnerTask, Solved, Step};
 use crate::linear::{Room, SolverSpace};
@@ -75,7 +75,6 @@ impl<T: Element> InnerSolver<T> for Lbfgs {
         let mut solved = Solved::started(task.look());
         let mut idle = Idle::at(solved.last);
         while !solved.ended(self.stop) {
-            let before = solved.last.value;
             base.copy_from_slice(&task.run.state);
             g.copy_from_slice(&task.run.next);
             p.copy_from_slice(g);
@@ -90,7 +89,7 @@ impl<T: Element> InnerSolver<T> for Lbfgs {
                 slope = isa.dot(g, p);
             }
             let ray = Ray { isa, base, along: p, from: solved.last, slope };
-            let Some(t) = ray.search(task, 1.0, true, &mut solved) else {
+            let Some(Taken { t, .. }) = ray.search(task, 1.0, true, &mut solved) else {
                 if pairs.is_empty() {
                     solved.status = InnerStatus::Stalled;
                     break;
@@ -103,7 +102,7 @@ impl<T: Element> InnerSolver<T> for Lbfgs {
             isa.scale(T::from_f64(t), p);
             pairs.push(p, y);
             solved.steps += 1;
-            if idle.after::<T>(before, &solved) {
+            if idle.after::<T>(&solved) {
                 solved.status = InnerStatus::Stalled;
                 break;
             }

@@ -122,25 +122,37 @@ impl Solved {
     }
 }
 
-/// How many steps in a row have gained nothing.
+/// The rule by which a solve has stalled, asked after 20, 40, 80, … steps: since it was last asked, neither did G fall
+/// by a millionth of all that it has fallen (or by its rounding), nor ‖∇G‖ by a tenth below its least.
+///
+/// On a kink steps get ever smaller, and never none; at the limit of the precision they go to and fro. However slow
+/// linear convergence is, the steps between two questions become enough for it to be seen.
 #[derive(Debug)]
 pub(super) struct Idle {
-    best: f64,
-    steps: usize,
+    /// G and the least ‖∇G‖ when last asked.
+    then: Measured,
+    least: f64,
+    /// When to ask next.
+    next: usize,
 }
 
 impl Idle {
     pub fn at(start: Measured) -> Self {
-        Idle { best: start.gradient_norm, steps: 0 }
+        Idle { then: start, least: start.gradient_norm, next: 20 }
     }
 
-    /// Enters a step from a point where G was `before`; whether too many have neither lowered G beyond its rounding nor
-    /// ‖∇G‖ below its least: on a kink, steps get ever smaller and never none.
-    pub fn after<T: Element>(&mut self, before: f64, solved: &Solved) -> bool {
-        let gained = before - solved.last.value > solved.noise::<T>() || solved.last.gradient_norm < self.best;
-        self.best = self.best.min(solved.last.gradient_norm);
-        self.steps = if gained { 0 } else { self.steps + 1 };
-        self.steps == 5
+    /// Enters a step; whether the solve has stalled with it.
+    pub fn after<T: Element>(&mut self, solved: &Solved) -> bool {
+        let Measured { value, gradient_norm } = solved.last;
+        self.least = self.least.min(gradient_norm);
+        if solved.steps < self.next {
+            return false;
+        }
+        let little = (1e-6 * (solved.first.value - value)).max(solved.noise::<T>());
+        let gained = self.then.value - value > little || self.least < 0.9 * self.then.gradient_norm;
+        self.then = Measured { value, gradient_norm: self.least };
+        self.next = 2 * solved.steps;
+        !gained
     }
 }
 
@@ -273,6 +285,7 @@ impl Descent {
         task.run.set_rate(task.plan, task.theta, task.data, rate);
         solved.last = task.look();
         solved.evaluations += 1;
+        let mut idle = Idle::at(solved.last);
         while !solved.ended(self.stop) {
             let from = solved.last;
             previous.copy_from_slice(&task.run.state);
@@ -283,6 +296,10 @@ impl Descent {
             // Written so that a NaN is a rise.
             if solved.last.value - from.value <= solved.noise::<T>() {
                 solved.steps += 1;
+                if idle.after::<T>(&solved) {
+                    solved.status = InnerStatus::Stalled;
+                    break;
+                }
                 continue;
             }
             task.run.state.copy_from_slice(previous);
