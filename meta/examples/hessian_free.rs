@@ -16,6 +16,8 @@ use meta::inner::{Derivative, GradientOnly, HessianFree, Hyper, InnerPlan, Inner
 use meta::linear::{SecantPairs, SolverSpace};
 use meta::tasks::{CharacterSplit, Episode, Omniglot, OmniglotTasks, Rotations, Split, Targets, TaskStream};
 use nn::{Init, Model};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -32,12 +34,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let data = Arc::new(Omniglot::read(Path::new(&folder))?);
     let stream = OmniglotTasks::new(data, 0, asked, CharacterSplit::default(), Rotations::default())?;
     let problem = FewShot::new(model.clone(), 5, 5, true);
-    // Weyl's sequence: uniform in [0, 1), and the same everywhere.
-    let mut drawn = 0.0_f64;
-    let theta: Vec<f64> = model.init(Init::PyTorch, &mut || {
-        drawn = (drawn + 0.618_033_988_749_894_9).fract();
-        drawn
-    });
+    let mut words = ChaCha8Rng::seed_from_u64(0);
+    let theta: Vec<f64> = model.init(Init::PyTorch, &mut || (words.next_u64() >> 11) as f64 / (1_u64 << 53) as f64);
     let plan = InnerPlan::<f64>::new(&problem, &GradientOnly, Derivative::Hessian);
     let (dim, isa) = (plan.dim(), plan.plan().isa());
     let mut run = Run::new(&plan, 1);

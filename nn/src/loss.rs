@@ -109,3 +109,38 @@ pub fn gaussian_fisher<'t>(output: Var<'t>, direction: Var<'t>) -> Var<'t> {
     assert!(shape.rank() == 2 && shape == other, "gaussian_fisher: outputs {shape}, direction {other}");
     direction / shape[0] as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use autodiff::{Arg, Plan, Stage, Tape, grad};
+
+    use super::*;
+
+    #[test]
+    fn soft_targets_have_the_gradient_by_hand_and_one_hot_ones_are_labels() {
+        let tape = Tape::new();
+        let z = tape.input("z", [2, 3], Stage::POINT);
+        let t = tape.input("t", [2, 3], Stage::DATA);
+        let labels = tape.indices("labels", 2, 3, Stage::DATA);
+        let (soft, hard) = (soft_cross_entropy(z, t), softmax_cross_entropy(z, labels));
+        let plan: Plan<f64> = Plan::compile(&tape, &[soft, grad(soft, &[z])[0], hard]);
+        let logits = [0.3, -1.2, 0.8, 2.0, 0.1, -0.4];
+        let run = |t: &[f64]| plan.evaluate_args(&[(&logits[..]).into(), t.into(), Arg::Indices(&[2, 0])]);
+
+        // The second row sums to 1.5. dz_c = (p_c Σt − t_c)/n.
+        let targets = [0.2, 0.5, 0.3, 0.75, 0.0, 0.75];
+        let (mut value, mut slope) = (0.0, Vec::new());
+        for (z, t) in logits.chunks(3).zip(targets.chunks(3)) {
+            let (all, sum): (f64, f64) = (z.iter().map(|z| z.exp()).sum(), t.iter().sum());
+            value -= z.iter().zip(t).map(|(z, t)| 0.5 * t * (z - all.ln())).sum::<f64>();
+            slope.extend(z.iter().zip(t).map(|(z, t)| 0.5 * (sum * z.exp() / all - t)));
+        }
+        let of = run(&targets);
+        // A few roundings of numbers of size 1.
+        assert!((of[0][0] - value).abs() <= 1e-15 * 8.0, "{} {value}", of[0][0]);
+        assert!(of[1].iter().zip(&slope).all(|(a, b)| (a - b).abs() <= 1e-15), "{:?} {slope:?}", of[1]);
+
+        let one_hot = run(&[0.0, 0.0, 1.0, 1.0, 0.0, 0.0]);
+        assert!((one_hot[0][0] - one_hot[2][0]).abs() <= 1e-15, "{one_hot:?}");
+    }
+}
