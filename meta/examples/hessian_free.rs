@@ -6,6 +6,22 @@
 //! ```
 //!
 //! FOLDER has Omniglot's two archives; WARM_UP is steps of L-BFGS before the first Newton iteration, 0 for none.
+//!
+//! Of 10 tasks and a 16-channel conv4 (`conv4:channels=16,stride=2,ways=5,image=1x28x28,act=softplus`), with the warm-up
+//! not counted as iterations:
+//!
+//! ```text
+//! WARM_UP   ITERATIONS   ‖∇G‖ to 1e-6
+//!       0           20        0 %
+//!       0           40       30 %
+//!      80           20       40 %
+//!     150           20       50 %
+//!     300           20       80 %
+//!     600           20      100 %
+//! ```
+//!
+//! Of the first 25 tasks it is 88 % in the last row: ten are few. From the initialisation alone Newton's method does not
+//! get there in 20 iterations: far from the minimiser its quadratic model is good for short steps only.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,7 +41,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = argument(0, "../shared/data/omniglot");
     let model: Model = argument(1, "conv4:channels=64,stride=2,ways=5,image=1x28x28,act=softplus").parse()?;
     let (tasks, cap): (u64, usize) = (argument(2, "10").parse()?, argument(3, "20").parse()?);
-    let warm_up: usize = argument(4, "0").parse()?;
+    let warm_up: usize = argument(4, "600").parse()?;
     if !Path::new(&folder).is_dir() {
         println!("skipped: there is no folder {folder} with Omniglot's archives");
         return Ok(());

@@ -42,7 +42,9 @@ pub enum InnerStatus {
     Converged,
     /// The cap on steps came first.
     Capped,
-    /// No step lowers G further although ‖∇G‖ is above its bound: a kink, or the precision.
+    /// Steps lower neither G nor ‖∇G‖ further to speak of, although ‖∇G‖ is above its bound: a kink, or the precision.
+    /// Asked after 20, 40, 80, … steps: since it was last asked, did G fall by a millionth of all that it has fallen
+    /// (and by more than rounding), or ‖∇G‖ by a tenth below its least? A line search that finds nothing ends so too.
     Stalled,
     /// G or its gradient is not finite.
     NotFinite,
@@ -122,8 +124,7 @@ impl Solved {
     }
 }
 
-/// The rule by which a solve has stalled, asked after 20, 40, 80, … steps: since it was last asked, neither did G fall
-/// by a millionth of all that it has fallen (or by its rounding), nor ‖∇G‖ by a tenth below its least.
+/// The rule of [`InnerStatus::Stalled`].
 ///
 /// On a kink steps get ever smaller, and never none; at the limit of the precision they go to and fro. However slow
 /// linear convergence is, the steps between two questions become enough for it to be seen.
