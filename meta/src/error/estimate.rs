@@ -182,7 +182,7 @@ impl<T: Element> Estimator<T> {
 
         run.start(inner, theta, hyper, data);
         run.state[..dim].copy_from_slice(answer.phi);
-        let mut task = InnerTask { plan: inner, run, theta, data };
+        let mut task = InnerTask::new(inner, run, theta, data);
         estimate.inner_gradient = task.look().gradient_norm;
         residual(&mut task, (outer, workspace), answer.solution, (product, direct), r);
         estimate.linear_residual = norm(r);

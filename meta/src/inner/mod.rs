@@ -158,7 +158,7 @@ impl<T: Element> InnerPlan<T> {
         let [lambda, rate] = hyper.map(|h| h.reshape([]));
         let state = tape.input("state", state_len, Stage::POINT);
         let direction_len = match derivative {
-            Derivative::None | Derivative::Hessian => dim,
+            Derivative::None | Derivative::Hessian | Derivative::GaussNewton | Derivative::Fisher => dim,
             Derivative::Pullback | Derivative::Differences => state_len,
             Derivative::Pushforward => state_len + theta_dim + 2,
         };
