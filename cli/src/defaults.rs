@@ -96,7 +96,7 @@ pub fn defaults(dataset: Dataset, method: MethodName) -> Defaults {
 
 /// What CG does in training where the operator is indefinite.
 ///
-/// Chosen by validation accuracy (400 tasks, ± 1.3 points at most) after training
+/// Chosen by validation accuracy (400 tasks, ± 1.4 points at most) after training
 /// `imaml train omniglot --data DIR --model conv4:channels=16,stride=2,ways=5,image=1x28x28 --lambda L --seed S
 /// --iterations N --on-negative-curvature POLICY`, N = 200 with seed 1 and 120 with seed 2; products are those of the run
 /// with λ = 2 and seed 1, an iteration:
