@@ -2,6 +2,8 @@
 
 use autodiff::{Element, Isa};
 
+use crate::linear::Ritz;
+
 /// Lanczos steps.
 const STEPS: usize = 12;
 /// What the bound is above the largest Ritz value, beside its residual.
@@ -19,80 +21,23 @@ pub enum Rate {
     Auto,
 }
 
-/// Some more than the largest |eigenvalue| of the symmetric matrix behind `product`; 0 where it is 0.
+/// Some more than the largest |eigenvalue| of the symmetric matrix behind `product`; 0 where it is 0, or not finite.
 ///
-/// Lanczos' method from a fixed start, without orthogonalisation: ghosts repeat Ritz values, and the largest is right.
-/// The bound is θ + β|s| with the residual β|s| of the Ritz pair, times a margin: that some eigenvalue is within the
-/// residual is certain, that it is the largest is not.
+/// By Lanczos' method from a fixed start; the bound is that of the outer Ritz values, times a margin: that some eigenvalue
+/// is within the residual is certain, that it is the largest is not.
 pub(crate) fn curvature_bound<T: Element>(
     isa: Isa,
     [before, q, w]: [&mut [T]; 3],
-    mut product: impl FnMut(&[T], &mut [T]),
+    product: impl FnMut(&[T], &mut [T]),
 ) -> f64 {
     // Every coordinate has a part in it, and no two signs and sizes follow a pattern that a network has.
     for (i, q) in q.iter_mut().enumerate() {
         let bits = (i as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 11;
         *q = T::from_f64(bits as f64 / (1_u64 << 52) as f64 - 1.0);
     }
-    before.fill(T::zero());
-    let (mut alpha, mut beta) = ([0.0; STEPS], [0.0; STEPS]);
-    let norm = isa.dot(q, q).sqrt();
-    isa.scale(T::from_f64(1.0 / norm), q);
-    let mut count = 0;
-    for k in 0..STEPS.min(q.len()) {
-        product(q, w);
-        alpha[k] = isa.dot(q, w);
-        isa.add_scaled(T::from_f64(-alpha[k]), q, w);
-        if k > 0 {
-            isa.add_scaled(T::from_f64(-beta[k - 1]), before, w);
-        }
-        beta[k] = isa.dot(w, w).sqrt();
-        count = k + 1;
-        if beta[k] <= T::EPSILON * alpha[k].abs() || beta[k].is_nan() {
-            break;
-        }
-        before.copy_from_slice(q);
-        q.copy_from_slice(w);
-        isa.scale(T::from_f64(1.0 / beta[k]), q);
-    }
-    let (alpha, beta) = (&alpha[..count], &beta[..count]);
-    let high = largest(alpha, beta, 1.0);
-    let low = largest(alpha, beta, -1.0);
-    MARGIN * high.max(low)
-}
-
-/// The largest eigenvalue of ±(the tridiagonal matrix), and its residual: by bisection of the Sturm count.
-fn largest(alpha: &[f64], beta: &[f64], sign: f64) -> f64 {
-    let n = alpha.len();
-    let reach = |i: usize| alpha[i].abs() + beta[i].abs() + if i > 0 { beta[i - 1].abs() } else { 0.0 };
-    let bound = (0..n).map(reach).fold(0.0, f64::max);
-    // Whether an eigenvalue is above x: some pivot of A − xI is positive.
-    let above = |x: f64| {
-        let mut pivot = 1.0;
-        (0..n).any(|i| {
-            let coupling = if i > 0 { beta[i - 1] * beta[i - 1] / pivot } else { 0.0 };
-            pivot = sign * alpha[i] - x - coupling;
-            if pivot == 0.0 {
-                pivot = -f64::MIN_POSITIVE;
-            }
-            pivot > 0.0
-        })
-    };
-    let (mut low, mut high) = (-bound, bound);
-    for _ in 0..60 {
-        let middle = 0.5 * (low + high);
-        if above(middle) { low = middle } else { high = middle }
-    }
-    // The last component of the eigenvector, by its recurrence.
-    let (mut previous, mut last, mut square) = (0.0, 1.0, 1.0);
-    for i in 0..n - 1 {
-        let coupling = if i > 0 { sign * beta[i - 1] * previous } else { 0.0 };
-        let next = ((high - sign * alpha[i]) * last - coupling) / (sign * beta[i]);
-        previous = last;
-        last = next;
-        square += next * next;
-    }
-    high + beta[n - 1] * (last.abs() / square.sqrt()).min(1.0)
+    let (mut diagonal, mut below) = ([0.0; STEPS], [0.0; STEPS]);
+    let ritz = Ritz::of(isa, [before, q, w], (&mut diagonal, &mut below), product);
+    ritz.map_or(0.0, |ritz| MARGIN * ritz.upper().max(-ritz.lower()))
 }
 
 #[cfg(test)]

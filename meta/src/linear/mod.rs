@@ -40,6 +40,7 @@ pub use cg::{Cg, Preconditioned};
 pub use dense::Dense;
 pub use fallback::{Fallback, Policy};
 pub use gmres::Gmres;
+pub(crate) use lanczos::Ritz;
 pub use minres::Minres;
 pub use neumann::Neumann;
 pub use nystrom::Nystrom;

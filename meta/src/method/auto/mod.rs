@@ -6,7 +6,6 @@
 //! | `decide` | a pure function of the measurements: the choice, and why |
 
 mod choice;
-mod curvature;
 mod decide;
 mod survey;
 

@@ -2,10 +2,9 @@
 
 use autodiff::{Arg, Element};
 
-use super::curvature::ends;
 use super::decide::Situation;
 use crate::inner::{Descent, Hyper, InnerStop, Run, Step};
-use crate::linear::Minres;
+use crate::linear::{Minres, Ritz};
 use crate::method::{Implicit, Keep, Method, UnrollSizes, Unrolled};
 use crate::problem::Problem;
 use crate::tasks::random::Random;
@@ -64,8 +63,11 @@ impl<T: Element> Survey<T> {
         run.at_step(inner, self.steps);
         let left = run.look(inner, theta, data).gradient_norm / first;
         let mut random = Random::new("auto", 0, 0, self.tasks);
-        let start = (0..inner.dim()).map(|_| T::from_f64(random.uniform(-1.0, 1.0))).collect();
-        let found = ends(inner.plan().isa(), start, PRODUCTS, |x, y| {
+        let [mut before, mut v, mut next] = [(); 3].map(|()| vec![T::zero(); inner.dim()]);
+        v.iter_mut().for_each(|v| *v = T::from_f64(random.uniform(-1.0, 1.0)));
+        let (mut diagonal, mut below) = ([0.0; PRODUCTS], [0.0; PRODUCTS]);
+        let scalars = (&mut diagonal[..], &mut below[..]);
+        let found = Ritz::of(inner.plan().isa(), [&mut before, &mut v, &mut next], scalars, |x, y| {
             let (workspace, state, _, inputs) = run.parts(theta, data);
             inner.hessian(workspace, &inputs, state, x, y);
         });
@@ -77,8 +79,8 @@ impl<T: Element> Survey<T> {
         }
         match found {
             Some(found) => {
-                self.smallest = self.smallest.min(found.smallest);
-                self.largest = self.largest.max(found.largest);
+                self.smallest = self.smallest.min(found.lower());
+                self.largest = self.largest.max(found.upper());
             }
             None => (self.smallest, self.largest) = (f64::NEG_INFINITY, f64::INFINITY),
         }
