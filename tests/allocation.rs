@@ -1,8 +1,11 @@
 //! A counting allocator: running a plan, an inner step, a CG iteration and a whole steady-state meta-gradient
 //! allocate nothing.
 
+use std::sync::Arc;
+
 use autodiff::{Arg, Options, Plan, Stage, Tape, grad};
 use integration::Numbers;
+use meta::error::{Tolerance, TolerantCg};
 use meta::inner::{
     Adam, Derivative, Descent, GradientDescent, HessianFree, Hyper, InnerPlan, InnerSolver, Inputs, Lbfgs, Scheduled,
 };
@@ -90,6 +93,8 @@ fn a_steady_state_meta_gradient_allocates_nothing() {
     let (problem, theta, episode) = problem();
     let stop = InnerStop::Steps(3);
     let cg = || Box::new(Cg::iterations(2));
+    let tolerance = Arc::new(Tolerance::default());
+    tolerance.set(0.0, 1e-3);
     let solvers: [Box<dyn InnerSolver<f32>>; 3] = [
         Box::new(Descent::automatic(stop)),
         Box::new(Lbfgs::new(stop).with_memory(2)),
@@ -104,6 +109,8 @@ fn a_steady_state_meta_gradient_allocates_nothing() {
         Box::new(Implicit::new(&problem, stop, Box::new(Cg::iterations(9).or(Policy::Damp)))),
         Box::new(Implicit::new(&problem, stop, Box::new(Cg::iterations(9).or(Policy::RaiseLambda)))),
         Box::new(Implicit::new(&problem, stop, Box::new(Cg::iterations(4))).warm_started()),
+        Box::new(Implicit::new(&problem, stop, Box::new(Cg::iterations(9).or(Policy::GaussNewton)))),
+        Box::new(Implicit::new(&problem, stop, Box::new(TolerantCg::new(tolerance, 4)))),
         Box::new(Unrolled::new(&problem, 4, Keep::Everything)),
         Box::new(Unrolled::new(&problem, 4, Keep::Iterates)),
         Box::new(Unrolled::new(&problem, 4, Keep::Checkpoints(2))),
@@ -123,7 +130,7 @@ fn a_steady_state_meta_gradient_allocates_nothing() {
     for (i, method) in methods.iter().enumerate() {
         let mut worker = method.worker();
         // Forward mode has a number for each of its two hyperparameters.
-        let mut gradient = vec![0.0; if i == 15 { 2 } else { theta.len() }];
+        let mut gradient = vec![0.0; if i == 17 { 2 } else { theta.len() }];
         let data = args(&episode);
         worker.gradient(&theta, hyper, &data, &mut gradient);
         let start = gradient.clone();

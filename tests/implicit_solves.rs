@@ -2,7 +2,7 @@
 
 use autodiff::Arg;
 use integration::{Numbers, Quadratic, dense_solve, relative_error, symmetric};
-use meta::inner::Hyper;
+use meta::inner::{Derivative, Descent, Hyper};
 use meta::linear::{Cg, LinearSolver, Minres, Nystrom, Policy, Secant, SecantPairs, Status};
 use meta::method::{Implicit, InnerStop, Method};
 use meta::problem::FewShot;
@@ -175,6 +175,35 @@ fn warm_starts_are_a_function_of_the_run() {
     for stop in 0..4 {
         assert_eq!(train(true, 1, Some(stop)), whole, "stopped after {stop}");
     }
+}
+
+/// The policy solves what the method with that curvature solves, to the bit, where there is negative curvature.
+#[test]
+fn gauss_newton_takes_the_place_of_an_indefinite_hessian() {
+    let (problem, stream, theta) = glyphs();
+    let hyper = Hyper { lambda: 0.02, rate: 0.1 };
+    let stop = || InnerStop::Steps(4);
+    let policy = Implicit::new(&problem, stop(), Box::new(Cg::iterations(6).or(Policy::GaussNewton)));
+    let (descent, cg) = (Box::new(Descent::gradient(stop())), Box::new(Cg::iterations(6)));
+    let outright = Implicit::with_curvature(&problem, descent, cg, Derivative::GaussNewton);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let mut acted = 0;
+    for task in 0..5 {
+        let of = |method: &Implicit<f32>| {
+            let mut batch = MetaBatch::new(method, &pool, theta.len(), 1);
+            let mut g = vec![0.0; theta.len()];
+            let source = EpisodeTasks::new(&stream, Split::Train, task);
+            let report = batch.gradient(&source, 1, &theta, hyper, &mut g);
+            (g, report)
+        };
+        let ((g, report), (other, plain)) = (of(&policy), of(&outright));
+        if report.policy_acted > 0 {
+            assert_eq!(g, other, "task {task}");
+            assert_eq!(report.evaluations, plain.evaluations + 1);
+            acted += 1;
+        }
+    }
+    assert!(acted > 0, "no task was indefinite");
 }
 
 #[test]

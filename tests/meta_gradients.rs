@@ -1,7 +1,7 @@
 //! Meta-gradients against closed forms, dense solves, finite differences and each other.
 
 use autodiff::{Arg, Options, Plan, Stage, Tape, grad, hvp};
-use integration::{Case, Numbers, Quadratic, dense_solve, gradient, relative_error, sinusoid};
+use integration::{Case, KEEPS, Numbers, Quadratic, dense_solve, gradient, relative_error, sinusoid};
 use meta::inner::Hyper;
 use meta::linear::{Cg, Status};
 use meta::method::{FirstOrder, Implicit, InnerStop, Keep, Method, Reptile, Unrolled};
@@ -9,15 +9,6 @@ use meta::problem::{At, FewShot, Problem};
 use meta::tasks::{Glyphs, Split};
 use meta::train::{EpisodeTasks, MetaBatch};
 use nn::{Init, Model};
-
-const KEEPS: [Keep; 6] = [
-    Keep::Everything,
-    Keep::Iterates,
-    Keep::Checkpoints(1),
-    Keep::Checkpoints(3),
-    Keep::Checkpoints(50),
-    Keep::Last(50),
-];
 
 #[test]
 fn unrolled_gradients_of_quadratics_have_a_closed_form() {

@@ -102,6 +102,8 @@ fn rows<T: Element>() -> Vec<Row<T>> {
         row("CG or larger λ", |e, cap| Box::new(Cg::tolerance(e, cap).or(Policy::RaiseLambda)), Some(|n| Box::new(Cg::iterations(n).or(Policy::RaiseLambda))), Shifts),
         row("CG or Gauss-Newton", |e, cap| Box::new(Cg::tolerance(e, cap).or(Policy::GaussNewton)), Some(|n| Box::new(Cg::iterations(n).or(Policy::GaussNewton))), Names),
         row("CG by Nyström or damping", |e, cap| Box::new(Cg::tolerance(e, cap).preconditioned(Nystrom::rank(6)).or(Policy::Damp)), Some(|n| Box::new(Cg::iterations(n).preconditioned(Nystrom::rank(6)).or(Policy::Damp))), Shifts),
+        row("CG by Nyström or MINRES", |e, cap| Box::new(Cg::tolerance(e, cap).preconditioned(Nystrom::rank(6)).or(minres(Minres::tolerance(e, cap)))), Some(|n| Box::new(Cg::iterations(n).preconditioned(Nystrom::rank(6)).or(minres(Minres::iterations(n))))), Solves),
+        row("CG by Nyström or dense", |e, cap| Box::new(Cg::tolerance(e, cap).preconditioned(Nystrom::rank(6)).or(Policy::Another(Box::new(Dense)))), None, Solves),
         row("MINRES", |e, cap| Box::new(Minres::tolerance(e, cap)), Some(|n| Box::new(Minres::iterations(n))), Solves),
         row("GMRES", |e, cap| Box::new(Gmres::tolerance(e, cap).restarting_every(40)), Some(|n| Box::new(Gmres::iterations(n))), Solves),
         row("Neumann", |e, cap| Box::new(Neumann::tolerance(e, cap)), Some(|n| Box::new(Neumann::iterations(n))), Names),

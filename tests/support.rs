@@ -4,7 +4,7 @@
 use autodiff::{Arg, Element, Isa};
 use meta::inner::{GradientOnly, Hyper, InnerSolver, InnerStatus, InnerTask, Solved, Step};
 use meta::linear::{Cg, LinearOperator, LinearSolver, OnNegativeCurvature, SolverSpace};
-use meta::method::Method;
+use meta::method::{Keep, Method};
 use meta::problem::FewShot;
 use meta::tasks::{Episode, Sinusoid, Split, Targets, TaskStream};
 use nn::{Init, Model};
@@ -101,6 +101,16 @@ pub fn symmetric(eigenvalues: &[f64], seed: u64) -> Vec<f64> {
     (0..n * n).map(|i| 0.5 * (a[i] + a[i % n * n + i / n])).collect()
 }
 
+/// Every way to keep up to fifty steps, some of them in two ways.
+pub const KEEPS: [Keep; 6] = [
+    Keep::Everything,
+    Keep::Iterates,
+    Keep::Checkpoints(1),
+    Keep::Checkpoints(3),
+    Keep::Checkpoints(50),
+    Keep::Last(50),
+];
+
 /// dF/dθ of one task.
 pub fn gradient<T: Element>(
     method: &dyn Method<T>,
@@ -147,13 +157,16 @@ impl Case {
         (0..n * n).map(|i| self.a[i] + if i / n == i % n { lambda } else { 0.0 }).collect()
     }
 
-    /// φ* = (A + λI)⁻¹ (b + λθ) and dF/dθ = λ (A + λI)⁻¹ (φ* − c).
-    pub fn exact(&self, lambda: f64) -> Vec<f64> {
-        let m = self.regularised(lambda);
+    /// φ* = (A + λI)⁻¹ (b + λθ)
+    pub fn solution(&self, lambda: f64) -> Vec<f64> {
         let right: Vec<f64> = self.b.iter().zip(&self.theta).map(|(b, t)| b + lambda * t).collect();
-        let phi = dense_solve(&m, &right);
-        let v: Vec<f64> = phi.iter().zip(&self.c).map(|(p, c)| p - c).collect();
-        dense_solve(&m, &v).into_iter().map(|x| lambda * x).collect()
+        dense_solve(&self.regularised(lambda), &right)
+    }
+
+    /// dF/dθ = λ (A + λI)⁻¹ (φ* − c)
+    pub fn exact(&self, lambda: f64) -> Vec<f64> {
+        let v: Vec<f64> = self.solution(lambda).iter().zip(&self.c).map(|(p, c)| p - c).collect();
+        dense_solve(&self.regularised(lambda), &v).into_iter().map(|x| lambda * x).collect()
     }
 
     /// The gradient through K steps in closed form: φ_{k+1} = M φ_k + α (b + λθ) with M = I − α(A + λI), so
@@ -247,47 +260,51 @@ impl InnerSolver<f64> for NewtonCg {
     }
 }
 
-/// A few-shot task in f64, owned.
-pub struct Owned {
-    values: Vec<Vec<f64>>,
-    labels: Vec<Vec<u32>>,
+/// One input of a task, owned.
+pub enum Values<T> {
+    /// Numbers.
+    Floats(Vec<T>),
+    /// Class labels.
+    Indices(Vec<u32>),
 }
 
-impl Owned {
+/// A task's data, owned.
+pub struct Owned<T>(pub Vec<Values<T>>);
+
+impl<T: Element> Owned<T> {
     /// Training task `k` of a stream.
     pub fn of(stream: &dyn TaskStream, k: u64) -> Self {
         let mut episode = Episode::empty_for(stream.shape());
         stream.sample(Split::Train, k, &mut episode);
-        let real = |v: &[f32]| v.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
-        let (mut values, mut labels) = (Vec::new(), Vec::new());
-        for batch in [&episode.support, &episode.query] {
-            values.push(real(&batch.x));
-            match &batch.y {
-                Targets::Values(y) => values.push(real(y)),
-                Targets::Classes(y) => labels.push(y.clone()),
-            }
-        }
-        Owned { values, labels }
+        let floats = |v: &[f32]| Values::Floats(v.iter().map(|&x| T::from_f64(f64::from(x))).collect());
+        let targets = |t: &Targets| match t {
+            Targets::Values(v) => floats(v),
+            Targets::Classes(c) => Values::Indices(c.clone()),
+        };
+        let Episode { support, query } = &episode;
+        Owned(vec![floats(&support.x), targets(&support.y), floats(&query.x), targets(&query.y)])
     }
 
     /// As problems take it.
-    pub fn args(&self) -> [Arg<'_, f64>; 4] {
-        let v = |i: usize| Arg::Floats(&self.values[i][..]);
-        match &self.labels[..] {
-            [support, query] => [v(0), Arg::Indices(support), v(1), Arg::Indices(query)],
-            _ => [v(0), v(1), v(2), v(3)],
+    pub fn args(&self) -> Vec<Arg<'_, T>> {
+        fn arg<T>(values: &Values<T>) -> Arg<'_, T> {
+            match values {
+                Values::Floats(v) => Arg::Floats(v),
+                Values::Indices(v) => Arg::Indices(v),
+            }
         }
+        self.0.iter().map(arg).collect()
     }
 }
 
 /// PyTorch's initialisation of a model, from [`Numbers`].
-pub fn initial(model: &Model, seed: u64) -> Vec<f64> {
+pub fn initial<T: Element>(model: &Model, seed: u64) -> Vec<T> {
     let mut numbers = Numbers::new(seed);
     model.init(Init::PyTorch, &mut || 0.5 * (numbers.next() + 1.0))
 }
 
 /// Ten points of a sine curve to adapt to and ten to measure on, with a model and its initialisation.
-pub fn sinusoid(spec: &str, prox: bool, k: u64) -> (FewShot, Vec<f64>, Owned) {
+pub fn sinusoid(spec: &str, prox: bool, k: u64) -> (FewShot, Vec<f64>, Owned<f64>) {
     let model: Model = spec.parse().unwrap();
     let theta = initial(&model, k);
     (FewShot::new(model, 10, 10, prox), theta, Owned::of(&Sinusoid::new(7, 10, 10).unwrap(), k))

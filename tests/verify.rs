@@ -13,7 +13,7 @@ use nn::Model;
 struct Case {
     problem: FewShot,
     theta: Vec<f64>,
-    task: Owned,
+    task: Owned<f64>,
 }
 
 impl Case {

@@ -95,6 +95,8 @@ pub enum PolicyName {
     Damp,
     /// Take a larger λ for that task.
     RaiseLambda,
+    /// Solve with the Gauss-Newton matrix in its place, an approximation.
+    GaussNewton,
 }
 
 /// How long it runs.
@@ -222,6 +224,7 @@ impl Linear {
             PolicyName::Minres => Some(Policy::Another(self.minres())),
             PolicyName::Damp => Some(Policy::Damp),
             PolicyName::RaiseLambda => Some(Policy::RaiseLambda),
+            PolicyName::GaussNewton => Some(Policy::GaussNewton),
         }
     }
 }

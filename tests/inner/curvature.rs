@@ -1,12 +1,12 @@
 //! Gauss-Newton and Fisher products against dense matrices made by hand.
 
 use autodiff::{Arg, Options, Plan, Real, Stage, Tape, Var, jvp};
-use integration::{Numbers, relative_error};
+use integration::{Numbers, Owned, Values, initial, relative_error, sinusoid};
 use meta::inner::{Derivative, GradientOnly, Hyper, InnerPlan, Run};
 use meta::problem::{At, DataSpec, FewShot, Problem};
 use nn::loss;
 
-use crate::task::{Owned, Values, glyphs, sinusoid, theta};
+use crate::task::glyphs;
 
 const LAMBDA: f64 = 0.7;
 
@@ -153,7 +153,7 @@ fn of_a_classification_it_is_the_dense_one_frozen_parameters_included() {
 fn for_two_outputs_fisher_and_gauss_newton_differ_by_the_stated_factor() {
     // z = W x + b: linear, so that Gauss-Newton is the Hessian; GN = 2/width · JᵀFJ + λ.
     let problem = FewShot::new("mlp:3-2".parse().unwrap(), 4, 1, true);
-    let theta = theta::<f64>(problem.model(), 1);
+    let theta = initial::<f64>(problem.model(), 1);
     let mut numbers = Numbers::new(2);
     let data = Owned([12, 8, 3, 2].map(|n| Values::Floats(numbers.vec(n))).into());
     let of = |derivative| matrix(&problem, derivative, &theta, &theta, &data.args());

@@ -1,11 +1,11 @@
 //! What each step sees: a pure function of its number.
 
-use integration::relative_error;
+use integration::{Owned, Values, gradient, relative_error, sinusoid};
 use meta::inner::Hyper;
 use meta::method::{Keep, Unrolled};
 use meta::problem::{FewShot, Minibatch, Problem};
 
-use crate::task::{Owned, Values, glyphs, gradient, sinusoid};
+use crate::task::glyphs;
 
 #[test]
 fn rows_are_distinct_repeatable_and_all_seen() {

@@ -1,54 +1,12 @@
-//! Quadratic tasks, and what an optimiser does to them, by hand.
+//! What an optimiser does to a quadratic task, by hand.
 
-use autodiff::Arg;
-use integration::{Numbers, dense_solve, symmetric};
+use integration::Case;
 use meta::inner::Hyper;
 
-/// G = ½ φᵀAφ − bᵀφ + ½λ‖φ − θ‖², f = ½ ‖φ − c‖².
-pub struct Case {
-    pub n: usize,
-    pub a: Vec<f64>,
-    pub b: Vec<f64>,
-    pub c: Vec<f64>,
-    pub theta: Vec<f64>,
-}
-
-impl Case {
-    pub fn new(eigenvalues: &[f64], seed: u64) -> Self {
-        let n = eigenvalues.len();
-        let mut numbers = Numbers::new(seed);
-        let (b, c, theta) = (numbers.vec(n), numbers.vec(n), numbers.vec(n));
-        Case { n, a: symmetric(eigenvalues, seed), b, c, theta }
-    }
-
-    pub fn data(&self) -> [Arg<'_, f64>; 3] {
-        [(&self.a).into(), (&self.b).into(), (&self.c).into()]
-    }
-
-    /// A + λI
-    pub fn regularised(&self, lambda: f64) -> Vec<f64> {
-        let n = self.n;
-        (0..n * n).map(|i| self.a[i] + if i / n == i % n { lambda } else { 0.0 }).collect()
-    }
-
-    /// φ* = (A + λI)⁻¹ (b + λθ)
-    pub fn solution(&self, lambda: f64) -> Vec<f64> {
-        let right: Vec<f64> = self.b.iter().zip(&self.theta).map(|(b, t)| b + lambda * t).collect();
-        dense_solve(&self.regularised(lambda), &right)
-    }
-
-    /// dF/dθ = λ (A + λI)⁻¹ (φ* − c)
-    pub fn implicit(&self, lambda: f64) -> Vec<f64> {
-        let v: Vec<f64> = self.solution(lambda).iter().zip(&self.c).map(|(p, c)| p - c).collect();
-        dense_solve(&self.regularised(lambda), &v).into_iter().map(|x| lambda * x).collect()
-    }
-
+/// Closed forms of steps beside gradient descent.
+pub trait ByHand {
     /// ∇G at φ.
-    pub fn slope(&self, lambda: f64, phi: &[f64]) -> Vec<f64> {
-        let m = self.regularised(lambda);
-        let row = |i: usize| (0..self.n).map(|j| m[i * self.n + j] * phi[j]).sum::<f64>();
-        (0..self.n).map(|i| row(i) - self.b[i] - lambda * self.theta[i]).collect()
-    }
+    fn slope(&self, lambda: f64, phi: &[f64]) -> Vec<f64>;
 
     /// dF/dθ through steps that are linear in the state (φ, b) and the gradient g:
     ///
@@ -57,7 +15,27 @@ impl Case {
     /// ```
     ///
     /// so that with g = (A + λI)φ − b − λθ everything is a product of 2 × 2 blocks of polynomials in A + λI.
-    pub fn through_momentum(
+    fn through_momentum(&self, hyper: Hyper, mu_p_q: [f64; 3], rate: impl Fn(usize) -> f64, steps: usize) -> Vec<f64>;
+
+    /// dF/dθ through steps of Adam: the Jacobians of φ, m and v with respect to θ, carried forward.
+    fn through_adam(
+        &self,
+        hyper: Hyper,
+        beta: [f64; 2],
+        epsilon: f64,
+        rate: impl Fn(usize) -> f64,
+        steps: usize,
+    ) -> Vec<f64>;
+}
+
+impl ByHand for Case {
+    fn slope(&self, lambda: f64, phi: &[f64]) -> Vec<f64> {
+        let m = self.regularised(lambda);
+        let row = |i: usize| (0..self.n).map(|j| m[i * self.n + j] * phi[j]).sum::<f64>();
+        (0..self.n).map(|i| row(i) - self.b[i] - lambda * self.theta[i]).collect()
+    }
+
+    fn through_momentum(
         &self,
         hyper: Hyper,
         [mu, p, q]: [f64; 3],
@@ -91,8 +69,7 @@ impl Case {
         gradient.iter().zip(&w).map(|(g, w)| g + w).collect()
     }
 
-    /// dF/dθ through steps of Adam: the Jacobians of φ, m and v with respect to θ, carried forward.
-    pub fn through_adam(
+    fn through_adam(
         &self,
         hyper: Hyper,
         beta: [f64; 2],

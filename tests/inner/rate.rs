@@ -1,12 +1,11 @@
 //! A step size that is safe by itself.
 
-use integration::{Quadratic, relative_error};
+use integration::{Case, Quadratic, gradient, relative_error};
 use meta::inner::{Descent, Hyper, InnerStatus, InnerStop};
-use meta::linear::Cg;
+use meta::linear::{Cg, Secant};
 use meta::method::{Implicit, Keep, Unrolled};
 
-use crate::quadratic::Case;
-use crate::task::gradient;
+use crate::quadratic::ByHand;
 
 #[test]
 fn where_a_fixed_rate_diverges_the_automatic_one_converges() {
@@ -27,7 +26,14 @@ fn where_a_fixed_rate_diverges_the_automatic_one_converges() {
         // 1/L with L at most some above the largest: the slowest mode of 2.5 falls by 1 − 2.5/(1.5 · largest) a step.
         let bound = (1e-13_f64).ln() / (1.0 - 2.5 / (1.5 * largest)).ln();
         assert!((report.steps as f64) < bound, "{report:?}");
-        let expected = case.implicit(hyper.lambda);
+        let expected = case.exact(hyper.lambda);
+        assert!(relative_error(&g, &expected) <= 1e-10, "{}", relative_error(&g, &expected));
+
+        // With a gradient kept in the state for a preconditioner it is the same descent.
+        let by = Cg::tolerance(1e-13, 100).preconditioned(Secant::memory(2));
+        let method = Implicit::<f64>::with_solver(&problem, Box::new(Descent::automatic(stop)), Box::new(by));
+        let (g, watched) = gradient(&method, &case.theta, hyper, &case.data());
+        assert_eq!((watched.steps, watched.inner_status), (report.steps, report.inner_status));
         assert!(relative_error(&g, &expected) <= 1e-10, "{}", relative_error(&g, &expected));
     }
 }
@@ -47,5 +53,7 @@ fn through_unrolled_steps_it_is_a_constant_of_the_task() {
         assert!(report.last_inner < report.first_inner);
         assert!(relative_error(&g, &expected) <= 1e-10, "{}", relative_error(&g, &expected));
         assert_eq!(first.get_or_insert_with(|| g.clone()), &g, "{keep:?}");
+        // Lanczos' start and four products; one way forward to see G fall, its end included, and the one that counts.
+        assert_eq!((report.inner_products, report.evaluations, report.steps), (4, 1 + 31 + 30, 30));
     }
 }

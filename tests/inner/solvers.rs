@@ -1,14 +1,13 @@
 //! Inner solvers: where they end, and how they say so.
 
 use autodiff::{Real, Var};
-use integration::{Numbers, Quadratic, relative_error};
+use integration::{Case, Numbers, Quadratic, gradient, relative_error, sinusoid};
 use meta::inner::{Derivative, Descent, HessianFree, Hyper, InnerSolver, InnerStatus, InnerStop, Lbfgs};
 use meta::linear::Cg;
 use meta::method::Implicit;
 use meta::problem::{At, DataSpec, Problem};
 
-use crate::quadratic::Case;
-use crate::task::{gradient, sinusoid};
+use crate::quadratic::ByHand;
 
 fn stop(gradient: f64, cap: usize) -> InnerStop {
     InnerStop::Gradient { gradient, cap }
@@ -32,7 +31,7 @@ fn implicit(problem: &dyn Problem, solver: Box<dyn InnerSolver<f64>>) -> Implici
 fn implicit_gradients_of_quadratics_are_exact_whichever_solver_found_the_solution() {
     let case = Case::new(&[0.05, 0.9, 1.7, 2.5, 6.0], 2);
     let hyper = Hyper { lambda: 0.5, rate: 0.0 };
-    let expected = case.implicit(hyper.lambda);
+    let expected = case.exact(hyper.lambda);
     for (name, solver) in deciding(stop(1e-12, 500)) {
         let method = implicit(&Quadratic { dim: case.n }, solver);
         let (g, report) = gradient(&method, &case.theta, hyper, &case.data());

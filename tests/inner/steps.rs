@@ -1,20 +1,11 @@
 //! Unrolled steps against closed forms, differences and each other.
 
-use integration::{Numbers, Quadratic, relative_error};
+use integration::{Case, KEEPS, Numbers, Quadratic, gradient, relative_error, sinusoid};
 use meta::inner::{Adam, GradientDescent, Hyper, Momentum, Nesterov, Scheduled, Step};
 use meta::method::{FirstOrder, Keep, Unrolled};
 
-use crate::quadratic::Case;
-use crate::task::{glyphs, gradient, sinusoid};
-
-const KEEPS: [Keep; 6] = [
-    Keep::Everything,
-    Keep::Iterates,
-    Keep::Checkpoints(1),
-    Keep::Checkpoints(3),
-    Keep::Checkpoints(50),
-    Keep::Last(50),
-];
+use crate::quadratic::ByHand;
+use crate::task::glyphs;
 
 /// Every policy gives the closed form, and the same bits.
 fn check(case: &Case, step: &dyn Step, hyper: Hyper, steps: usize, expected: &[f64], tolerance: f64) {

@@ -3,10 +3,12 @@
 use super::{TINY, bytes, folder, succeed};
 
 /// The methods, with an outer optimiser each that needs other state.
-const METHODS: [&[&str]; 11] = [
+const METHODS: [&[&str]; 13] = [
     &["--method=imaml", "--cg-steps=2"],
     &["--method=imaml", "--cg-steps=2", "--warm-start"],
     &["--method=imaml", "--preconditioner=lbfgs", "--on-negative-curvature=damp"],
+    &["--method=imaml", "--on-negative-curvature=gauss-newton"],
+    &["--method=imaml", "--preconditioner=nystrom"],
     &["--method=imaml", "--cg-steps=8", "--tol=auto", "--lambda=20"],
     &["--method=maml", "--truncate=1"],
     &["--method=maml", "--learn=rate:layer", "--adapt=head"],

@@ -68,6 +68,8 @@ impl<'a> Set<'a> {
         let y = match rows.y {
             Targets::Values(values) => values.to_vec(),
             Targets::Labels(labels) => {
+                let fit = labels.iter().all(|&label| (label as usize) < outputs);
+                assert!(fit, "HeadTask: a label is not below the {outputs} outputs");
                 let one_hot = |&label: &u32| (0..outputs).map(move |c| f64::from(u8::from(c == label as usize)));
                 labels.iter().flat_map(one_hot).collect()
             }
@@ -186,7 +188,7 @@ impl<'a> HeadTask<'a> {
     /// With these rows; the eigenvalues of two Gram matrices are computed.
     ///
     /// # Panics
-    /// Where lengths do not fit.
+    /// Where lengths do not fit, or a label is not one of the outputs.
     #[track_caller]
     pub fn new(loss: HeadLoss, features: usize, outputs: usize, support: Rows<'a>, query: Rows<'a>) -> Self {
         let (support, query) = (Set::new(support, features, outputs), Set::new(query, features, outputs));

@@ -14,10 +14,10 @@
 //! Far from a solution one Newton step is not enough: it is shortened until ‖∇G‖ falls, and repeated, a few times.
 //! g⁺ is nearly always the better gradient: whoever has those products to spend on every task should take it instead.
 
-use autodiff::{Arg, Element, Workspace};
+use autodiff::{Arg, Element, Stage, Workspace};
 
 use crate::inner::{Derivative, GradientOnly, Hyper, InnerPlan, InnerTask, OuterPlan, Run};
-use crate::linear::{LinearOperator, LinearSolver, SolverSpace};
+use crate::linear::{LinearSolver, SolverSpace};
 use crate::problem::Problem;
 
 /// Newton steps at most, as long as ‖∇G‖ is above this share of what it was: one, near a solution.
@@ -44,6 +44,8 @@ pub struct ErrorEstimate {
     pub inner_residual: f64,
     /// Products with ∇²G that it took.
     pub products: usize,
+    /// Evaluations of G and its gradient that it took.
+    pub evaluations: usize,
 }
 
 impl ErrorEstimate {
@@ -84,26 +86,15 @@ pub struct Answer<'a, T> {
     pub gradient: &'a [T],
 }
 
-struct Hessian<'t, 'a, T>(&'t mut InnerTask<'a, T>);
-
-impl<T: Element> LinearOperator<T> for Hessian<'_, '_, T> {
-    fn dim(&self) -> usize {
-        self.0.plan.dim()
-    }
-
-    fn apply(&mut self, x: &[T], y: &mut [T]) {
-        self.0.product(x, y);
-    }
-}
-
-/// state ← state − ρ δ with the first ρ of 1, ½, … that brings ‖∇G‖ below `now`, and that ‖∇G‖; the state stays where none
-/// does. The state is looked at last.
-fn step<T: Element>(task: &mut InnerTask<'_, T>, delta: &[T], now: f64) -> Option<f64> {
+/// state ← state − ρ δ with the first ρ of 1, ½, … that brings ‖∇G‖ below `now`, and that ‖∇G‖; where none does, the
+/// state stays, up to rounding. The state is looked at last.
+fn step<T: Element>(task: &mut InnerTask<'_, T>, delta: &[T], now: f64, evaluations: &mut usize) -> Option<f64> {
     let mut to_go = -1.0;
     for halvings in 0..=HALVINGS {
         let by = T::from_f64(to_go);
         task.run.state.iter_mut().zip(delta).for_each(|(phi, &d)| *phi = *phi + by * d);
         let after = task.look().gradient_norm;
+        *evaluations += 1;
         if after < now {
             return Some(after);
         }
@@ -113,6 +104,7 @@ fn step<T: Element>(task: &mut InnerTask<'_, T>, delta: &[T], now: f64) -> Optio
     let by = T::from_f64(0.5_f64.powi(HALVINGS));
     task.run.state.iter_mut().zip(delta).for_each(|(phi, &d)| *phi = *phi + by * d);
     task.look();
+    *evaluations += 1;
     None
 }
 
@@ -162,6 +154,12 @@ impl<T: Element> Estimator<T> {
         Run::bytes(&self.inner) + self.outer.plan().bytes() + solver + vectors
     }
 
+    /// Multiply-adds × 2 of what an estimate takes beside its evaluations and products.
+    pub fn flops(&self) -> u64 {
+        let plan = self.inner.plan();
+        plan.flops(Stage::DATA) + plan.flops(Stage::ADJOINT) + 2 * self.outer.flops()
+    }
+
     /// The estimate. Allocates nothing.
     ///
     /// # Panics
@@ -184,6 +182,7 @@ impl<T: Element> Estimator<T> {
         run.state[..dim].copy_from_slice(answer.phi);
         let mut task = InnerTask::new(inner, run, theta, data);
         estimate.inner_gradient = task.look().gradient_norm;
+        estimate.evaluations = 1;
         residual(&mut task, (outer, workspace), answer.solution, (product, direct), r);
         estimate.linear_residual = norm(r);
         let mut now = estimate.inner_gradient;
@@ -192,20 +191,20 @@ impl<T: Element> Estimator<T> {
                 break;
             }
             v.copy_from_slice(&task.run.next[..dim]);
-            let newton = linear.solve(&mut Hessian(&mut task), v, space);
+            let newton = linear.solve(&mut task, v, space);
             estimate.products += newton.stats.products;
-            match step(&mut task, newton.value, now) {
+            match step(&mut task, newton.value, now, &mut estimate.evaluations) {
                 Some(after) => now = after,
                 None => break,
             }
         }
-        estimate.left = if now > 0.0 { now / estimate.inner_gradient } else { 0.0 };
+        estimate.left = if now == 0.0 { 0.0 } else { now / estimate.inner_gradient };
 
         residual(&mut task, (outer, workspace), answer.solution, (product, direct), v);
         estimate.residual = norm(v);
         isa.add_scaled(T::lit(-1.0), v, r);
         estimate.inner_residual = norm(r);
-        let correction = linear.solve(&mut Hessian(&mut task), v, space);
+        let correction = linear.solve(&mut task, v, space);
         estimate.products += correction.stats.products + 2;
         product.copy_from_slice(answer.solution);
         isa.add_scaled(T::one(), correction.value, product);

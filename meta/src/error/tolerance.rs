@@ -22,7 +22,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use autodiff::{Element, Isa};
+use autodiff::Element;
 
 use super::ErrorEstimate;
 use crate::inner::{Descent, GradientDescent, InnerSolver, InnerStop, InnerTask, Solved, Step};
@@ -151,7 +151,7 @@ impl<T: Element> LinearSolver<T> for TolerantCg {
 
     fn solve<'s>(&self, a: &mut dyn LinearOperator<T>, b: &[T], space: &'s mut SolverSpace<T>) -> Solution<'s, T> {
         let (_, residual) = self.tolerance.get();
-        let size = Isa::detect().map_or(0.0, |isa| isa.dot(b, b)).sqrt();
+        let size = space.isa().dot(b, b).sqrt();
         // b = 0 is solved by 0 whatever this is.
         let relative = if size > 0.0 { residual / size } else { 0.0 };
         Cg::recurrence(relative, self.cap).solve(a, b, space)

@@ -269,6 +269,11 @@ impl<T: Element> InnerPlan<T> {
         StepInputs::new(&self.varying)
     }
 
+    /// Bytes of that.
+    pub(super) fn step_bytes(&self) -> usize {
+        StepInputs::<T>::bytes(&self.varying)
+    }
+
     /// Sets it to step k.
     pub fn set_step(&self, inputs: &mut StepInputs<T>, k: usize) {
         inputs.set(&self.varying, k);

@@ -52,6 +52,11 @@ impl<T: Element> OuterPlan<T> {
         &self.plan
     }
 
+    /// Multiply-adds × 2 of the products of one evaluation.
+    pub fn flops(&self) -> u64 {
+        self.plan.flops(Stage::DATA) + self.plan.flops(Stage::POINT)
+    }
+
     fn run(&self, workspace: &mut Workspace<T>, inputs: &Inputs<'_, T>, phi: &[T], outputs: &mut [&mut [T]]) {
         assert_eq!(inputs.data.len(), self.data, "as many data inputs as the problem declares");
         let mut args = [Arg::Floats(&[][..]); 3 + MOST_DATA];

@@ -15,8 +15,8 @@ pub enum Rate {
     /// [`Hyper::rate`](super::Hyper::rate), whatever comes of it.
     #[default]
     Given,
-    /// 1/L, for each task its own: L is 1.1 times the largest absolute Ritz value of ∇²G at φ₀ after 12 steps of
-    /// Lanczos' method, and its residual. Halved, and the step taken back, wherever G rises. The
+    /// 1/L, for each task its own: L is 1.1 times the sum of the largest absolute Ritz value of ∇²G at φ₀ after
+    /// 12 steps of Lanczos' method and its residual. Halved, and the step taken back, wherever G rises. The
     /// given rate is used only where no curvature is found.
     Auto,
 }

@@ -34,7 +34,7 @@ impl<T: Element> Run<T> {
 
     /// Bytes of a run of this plan.
     pub fn bytes(plan: &InnerPlan<T>) -> usize {
-        plan.plan().bytes() + 2 * plan.state_len() * size_of::<T>()
+        plan.plan().bytes() + 2 * plan.state_len() * size_of::<T>() + plan.step_bytes()
     }
 
     /// state ← φ₀, its other parts 0, at step 0.

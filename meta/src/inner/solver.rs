@@ -5,8 +5,8 @@ use std::fmt;
 use autodiff::{Arg, Element};
 
 use super::rate::{Rate, curvature_bound};
-use super::{GradientDescent, InnerPlan, Measured, Run, Step};
-use crate::linear::{Room, SecantPairs, SolverSpace};
+use super::{GradientDescent, InnerPlan, Measured, Run, Step, Watch};
+use crate::linear::{LinearOperator, Room, SecantPairs, SolverSpace};
 
 /// How long an inner solver runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -171,6 +171,26 @@ pub struct InnerTask<'a, T> {
     pub pairs: Option<&'a mut SecantPairs<T>>,
 }
 
+/// ∇²_φφG at the last point looked at.
+impl<T: Element> LinearOperator<T> for InnerTask<'_, T> {
+    fn dim(&self) -> usize {
+        self.plan.dim()
+    }
+
+    fn apply(&mut self, x: &[T], y: &mut [T]) {
+        let (workspace, state, _, inputs) = self.run.parts(self.theta, self.data);
+        self.plan.hessian(workspace, &inputs, state, x, y);
+    }
+
+    fn shift(&self) -> f64 {
+        self.run.hyper()[0].to_f64()
+    }
+
+    fn secant_pairs(&mut self) -> Option<&mut SecantPairs<T>> {
+        self.run.watch.as_mut().map(Watch::pairs)
+    }
+}
+
 impl<'a, T: Element> InnerTask<'a, T> {
     /// Without room for pairs.
     pub fn new(plan: &'a InnerPlan<T>, run: &'a mut Run<T>, theta: &'a [T], data: &'a [Arg<'a, T>]) -> Self {
@@ -184,8 +204,7 @@ impl<'a, T: Element> InnerTask<'a, T> {
 
     /// product ← ∇²_φφG c at the last point looked at.
     pub fn product(&mut self, c: &[T], product: &mut [T]) {
-        let (workspace, state, _, inputs) = self.run.parts(self.theta, self.data);
-        self.plan.hessian(workspace, &inputs, state, c, product);
+        self.apply(c, product);
     }
 }
 
@@ -283,19 +302,21 @@ impl Descent {
         });
         let [_, given] = task.run.hyper();
         let mut rate = if bound > 0.0 && bound.is_finite() { 1.0 / bound } else { given.to_f64() };
+        // Steps that small are none.
+        let least = T::EPSILON * rate;
+        let dim = previous.len();
         task.run.set_rate(task.plan, task.theta, task.data, rate);
         solved.last = task.look();
         solved.evaluations += 1;
         let mut idle = Idle::at(solved.last);
         while !solved.ended(self.stop) {
-            let from = solved.last;
-            previous.copy_from_slice(&task.run.state);
+            let (from, noise) = (solved.last, solved.noise::<T>());
+            previous.copy_from_slice(&task.run.state[..dim]);
             task.run.accept();
-            task.run.at_step(task.plan, solved.steps + 1);
             solved.last = task.look();
             solved.evaluations += 1;
-            // Written so that a NaN is a rise.
-            if solved.last.value - from.value <= solved.noise::<T>() {
+            // Written so that what is not finite is a rise.
+            if solved.last.gradient_norm.is_finite() && solved.last.value - from.value <= noise {
                 solved.steps += 1;
                 if idle.after::<T>(&solved) {
                     solved.status = InnerStatus::Stalled;
@@ -303,13 +324,12 @@ impl Descent {
                 }
                 continue;
             }
-            task.run.state.copy_from_slice(previous);
-            task.run.at_step(task.plan, solved.steps);
+            task.run.state[..dim].copy_from_slice(previous);
             rate *= 0.5;
             task.run.set_rate(task.plan, task.theta, task.data, rate);
             solved.last = task.look();
             solved.evaluations += 1;
-            if rate * bound < T::EPSILON {
+            if rate < least {
                 solved.status = InnerStatus::Stalled;
                 break;
             }

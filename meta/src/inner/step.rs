@@ -99,6 +99,12 @@ impl<T: Element> StepInputs<T> {
         StepInputs { exact: vec![0.0; count], numbers: vec![T::zero(); count], rows: vec![0; rows] }
     }
 
+    pub(super) fn bytes(varying: &Varying) -> usize {
+        let count = varying.numbers.as_ref().map_or(0, |n| n.count);
+        let rows = varying.minibatch.as_ref().map_or(0, |m| m.rows);
+        count * (size_of::<f64>() + size_of::<T>()) + rows * size_of::<u32>()
+    }
+
     pub(super) fn set(&mut self, varying: &Varying, k: usize) {
         if let Some(numbers) = &varying.numbers {
             (numbers.at)(k, &mut self.exact);

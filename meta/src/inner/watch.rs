@@ -32,6 +32,8 @@ impl Step for WithGradient<'_> {
 /// The pairs s = φ′ − φ, y = ∇G(φ′) − ∇G(φ) of successive points that a run looks at, the last few of a task, each made
 /// [conjugate](SecantPairs::push_conjugate) to those before it.
 ///
+/// Where a step is so small that half the digits of s are lost, it is taken together with those after it.
+///
 /// Where steps see minibatches, y is a difference between two of them too: noise, which leaves B positive definite.
 #[derive(Clone, Debug)]
 pub struct Watch<T> {
@@ -41,13 +43,21 @@ pub struct Watch<T> {
     gradient: Vec<T>,
     seen: bool,
     gradient_at: usize,
+    isa: Isa,
 }
 
 impl<T: Element> Watch<T> {
     /// The last `memory` pairs of points of `dim` numbers; ∇G is in a new state from number `gradient_at` on.
     pub fn new(memory: usize, dim: usize, gradient_at: usize, isa: Isa) -> Self {
         let zeros = || vec![T::zero(); dim];
-        Watch { pairs: SecantPairs::new(memory, dim, isa), phi: zeros(), gradient: zeros(), seen: false, gradient_at }
+        Watch {
+            pairs: SecantPairs::new(memory, dim, isa),
+            phi: zeros(),
+            gradient: zeros(),
+            seen: false,
+            gradient_at,
+            isa,
+        }
     }
 
     /// Bytes that this takes.
@@ -73,6 +83,12 @@ impl<T: Element> Watch<T> {
         if std::mem::replace(&mut self.seen, true) {
             let minus = |now: &[T], last: &mut [T]| last.iter_mut().zip(now).for_each(|(l, &n)| *l = n - *l);
             minus(phi, &mut self.phi);
+            let (moved, size) = (self.isa.dot(&self.phi, &self.phi), self.isa.dot(phi, phi));
+            if moved <= T::EPSILON * size {
+                // φ of before, to rounding.
+                minus(phi, &mut self.phi);
+                return;
+            }
             minus(gradient, &mut self.gradient);
             self.pairs.push_conjugate(&self.phi, &self.gradient);
         }

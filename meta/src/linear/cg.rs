@@ -80,7 +80,10 @@ impl Cg {
             by.apply(a, &mut held, p);
             size = isa.dot(run.r, p);
         }
-        while !run.is_done(rr.sqrt()) {
+        if run.is_done(rr.sqrt()) {
+            return None;
+        }
+        loop {
             run.apply(a, p, ap);
             let (curvature, pp, aap) = (isa.dot(p, ap), isa.dot(p, p), isa.dot(ap, ap));
             if !(curvature.is_finite() && aap.is_finite()) {
@@ -103,6 +106,11 @@ impl Cg {
             isa.add_scaled(T::from_f64(alpha), p, run.x);
             isa.add_scaled(T::from_f64(-alpha), ap, run.r);
             rr = isa.dot(run.r, run.r);
+            run.stats.iterations += 1;
+            // What follows is for another iteration.
+            if run.is_done(rr.sqrt()) {
+                return None;
+            }
             let next = match by {
                 None => {
                     isa.combine(T::one(), run.r, T::from_f64(rr / size), p);
@@ -118,9 +126,7 @@ impl Cg {
                 }
             };
             size = next;
-            run.stats.iterations += 1;
         }
-        None
     }
 }
 

@@ -28,7 +28,7 @@ impl Dense {
             // Nearly singular: a second time changes nothing.
             return Some(Status::Stagnated);
         }
-        let [column, unit] = &mut std::mem::take(&mut run.vectors)[..] else { unreachable!("the room asked for") };
+        let [column, unit, ..] = &mut std::mem::take(&mut run.vectors)[..] else { unreachable!("the room asked for") };
         let mut matrix = DMatrix::<f64>::zeros(n, n);
         unit.fill(T::zero());
         for j in 0..n {
@@ -41,7 +41,7 @@ impl Dense {
         if matrix.iter().any(|m| !m.is_finite()) {
             return Some(Status::NotFinite);
         }
-        let matrix = (&matrix + matrix.transpose()) * 0.5;
+        matrix = (&matrix + matrix.transpose()) * 0.5;
         let right = DVector::from_iterator(n, run.r.iter().map(|r| r.to_f64()));
         let solution = match definite::<T>(&matrix, &right) {
             Some(solution) => solution,

@@ -1,7 +1,7 @@
 //! Eigenvalues of a small symmetric matrix in place, without allocating: cyclic Jacobi rotations (Golub & Van Loan,
 //! section 8.5).
 
-/// Off the diagonal, relative to it, nothing is left that would change an eigenvalue.
+/// Sweeps at most; they end where nothing off the diagonal would change an eigenvalue.
 const SWEEPS: usize = 30;
 
 /// A ← diag(eigenvalues), descending; the columns of V are the eigenvectors. Both are n × n, column after column.

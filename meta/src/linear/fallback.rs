@@ -75,15 +75,16 @@ impl<T: Element> Fallback<T> {
         Fallback { first, policy }
     }
 
-    /// Solves (A + μI) x = b, with a larger μ for as long as that is indefinite.
+    /// Solves (A + μI) x = b, with a larger μ for as long as that is indefinite; `unsolved` is the residual before.
     fn shifted(
         &self,
         a: &mut dyn LinearOperator<T>,
         b: &[T],
         space: &mut SolverSpace<T>,
         mut shift: f64,
+        unsolved: f64,
     ) -> (Status, Stats) {
-        let mut total = Stats::default();
+        let mut total = Stats { residual: unsolved, ..Stats::default() };
         let mut status = Status::Singular;
         for _ in 0..ATTEMPTS {
             // Nothing is known to be large enough: the curvature met is 0, and so is λ.
@@ -156,13 +157,13 @@ impl<T: Element> LinearSolver<T> for Fallback<T> {
             }
             Policy::Damp => {
                 let shift = floor(a, before.least_curvature);
-                self.shifted(a, b, space, shift)
+                self.shifted(a, b, space, shift, before.residual)
             }
             Policy::RaiseLambda => {
                 let least = Self::ritz(a, b, space, &mut before).min(before.least_curvature);
                 let shift = a.shift() - 2.0 * least;
-                let (status, stats) = self.shifted(a, b, space, shift);
-                (status, Stats { raised: true, ..stats })
+                let (status, stats) = self.shifted(a, b, space, shift, before.residual);
+                (status, Stats { raised: stats.shift > 0.0, ..stats })
             }
             Policy::GaussNewton => match a.gauss_newton() {
                 Some(a) => {

@@ -51,7 +51,7 @@ impl Minres {
 
     fn cycle<T: Element>(a: &mut dyn LinearOperator<T>, mut run: Cycle<'_, T>) -> Option<Status> {
         let isa = run.isa;
-        let [next, v, before, w, w_before] = &mut std::mem::take(&mut run.vectors)[..] else {
+        let [next, v, before, w, w_before, ..] = &mut std::mem::take(&mut run.vectors)[..] else {
             unreachable!("the room asked for")
         };
         for zero in [&mut *before, &mut *w, &mut *w_before] {

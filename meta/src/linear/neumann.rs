@@ -62,7 +62,8 @@ impl Neumann {
                 return Some(Status::Diverges);
             }
             // ‖r − A r/s‖ > ‖r‖ means an eigenvalue beyond 2s: the estimate was too small.
-            while isa.dot(ar, ar) > 2.0 * s * curvature {
+            let square = isa.dot(ar, ar);
+            while square > 2.0 * s * curvature {
                 s *= 2.0;
             }
             isa.add_scaled(T::from_f64(1.0 / s), run.r, run.x);

@@ -56,6 +56,11 @@ impl<T: Element> SolverSpace<T> {
         SolverSpace { isa, x: zeros(), r: zeros(), vectors, scalars: vec![0.0; room.scalars], started: false }
     }
 
+    /// What its vectors are computed with.
+    pub(crate) fn isa(&self) -> Isa {
+        self.isa
+    }
+
     /// The next solve starts from c x₀ in place of 0, with the c that makes ‖b − c A x₀‖ least: whatever x₀ is, the
     /// first residual is no larger than b, and the size of x₀ does not matter. It takes one product, and holds for
     /// one solve. [`Dense`](super::Dense) starts from 0 all the same.

@@ -160,8 +160,7 @@ impl<T: Element> Method<T> for EvolutionStrategies<T> {
     fn flops(&self, report: &Report) -> u64 {
         let plan = self.inner.plan();
         let values = 1 + 2 * self.pairs as u64;
-        report.evaluations as u64 * plan.flops(Stage::POINT)
-            + values * (plan.flops(Stage::DATA) + self.outer.plan().flops(Stage::POINT))
+        report.evaluations as u64 * plan.flops(Stage::POINT) + values * (plan.flops(Stage::DATA) + self.outer.flops())
     }
 }
 

@@ -103,9 +103,7 @@ impl<T: Element> Method<T> for FiniteDifference<T> {
 
     fn flops(&self, report: &Report) -> u64 {
         let plan = self.inner.plan();
-        report.evaluations as u64 * plan.flops(Stage::POINT)
-            + plan.flops(Stage::DATA)
-            + self.outer.plan().flops(Stage::POINT)
+        report.evaluations as u64 * plan.flops(Stage::POINT) + plan.flops(Stage::DATA) + self.outer.flops()
     }
 }
 

@@ -121,7 +121,7 @@ impl<T: Element> Method<T> for ForwardMode<T> {
         report.steps as u64 * plan.flops(Stage::POINT)
             + report.products as u64 * plan.flops(Stage::DIRECTION)
             + plan.flops(Stage::DATA)
-            + self.outer.plan().flops(Stage::POINT)
+            + self.outer.flops()
     }
 }
 

@@ -15,7 +15,8 @@ use autodiff::{Arg, Element, Isa, Stage, Workspace};
 use super::{InnerStop, Method, Report, Worker};
 use crate::error::{Answer, Estimator, EstimatorSpace};
 use crate::inner::{
-    Derivative, Descent, Hyper, InnerPlan, InnerSolver, InnerTask, OuterPlan, Run, Step, Watch, WithGradient,
+    Derivative, Descent, GradientOnly, Hyper, InnerPlan, InnerSolver, InnerTask, OuterPlan, Run, Step, Watch,
+    WithGradient,
 };
 use crate::linear::{LinearOperator, LinearSolver, SecantPairs, SolverSpace};
 use crate::problem::Problem;
@@ -29,11 +30,17 @@ pub struct Implicit<T> {
     /// Where ∇G is in a new state, where the linear solver wants secant pairs.
     gradient_at: Option<usize>,
     warm: bool,
+    /// In the place of ∇²_φφG, where the linear solver may want that.
+    gauss_newton: Option<InnerPlan<T>>,
     estimator: Option<Estimator<T>>,
 }
 
 impl<T: Element> Implicit<T> {
     /// Gradient descent inside, then `linear` on ∇²_φφG.
+    ///
+    /// # Panics
+    /// Where `linear` [needs](LinearSolver::needs) a Gauss-Newton matrix and the problem has no
+    /// [outputs](Problem::outputs).
     pub fn new(problem: &dyn Problem, stop: InnerStop, linear: Box<dyn LinearSolver<T>>) -> Self {
         Self::with_solver(problem, Box::new(Descent::gradient(stop)), linear)
     }
@@ -70,8 +77,10 @@ impl<T: Element> Implicit<T> {
             let step = WithGradient(step);
             (InnerPlan::new(problem, &step, curvature), step.gradient_at(problem.dim()))
         };
+        let wanted = linear.needs().gauss_newton;
+        let gauss_newton = wanted.then(|| InnerPlan::new(problem, &GradientOnly, Derivative::GaussNewton));
         let outer = OuterPlan::new(problem);
-        Implicit { inner, outer, solver, linear, gradient_at, warm: false, estimator: None }
+        Implicit { inner, outer, solver, linear, gradient_at, gauss_newton, warm: false, estimator: None }
     }
 
     /// The same, whose linear solves start from what [`Worker::start_from`] is given.
@@ -99,6 +108,7 @@ impl<T: Element> Method<T> for Implicit<T> {
         Box::new(ImplicitWorker {
             method: self,
             run,
+            gauss_newton: self.gauss_newton.as_ref().map(|plan| Run::new(plan, threads)),
             outer: self.outer.plan().shared_workspace(threads),
             pairs: secant_pairs(self.solver.pairs(), dim, isa),
             solving: SolverSpace::new(self.solver.room(), dim, self.inner.plan().isa()),
@@ -123,16 +133,18 @@ impl<T: Element> Method<T> for Implicit<T> {
         let vectors = (dim + self.inner.theta_dim() + start) * size_of::<T>() + spaces.iter().sum::<usize>() + pairs;
         let watch = self.gradient_at.map_or(0, |_| Watch::<T>::bytes(self.linear.needs().secant_pairs, dim));
         let estimating = self.estimator.as_ref().map_or(0, Estimator::bytes);
-        Run::bytes(&self.inner) + self.outer.plan().bytes() + vectors + watch + estimating
+        let gauss_newton = self.gauss_newton.as_ref().map_or(0, Run::bytes);
+        Run::bytes(&self.inner) + gauss_newton + self.outer.plan().bytes() + vectors + watch + estimating
     }
 
     fn flops(&self, report: &Report) -> u64 {
         let plan = self.inner.plan();
         report.evaluations as u64 * plan.flops(Stage::POINT)
             + plan.flops(Stage::DATA)
-            + self.outer.plan().flops(Stage::POINT)
+            + self.outer.flops()
             + (report.inner_products + report.products) as u64 * plan.flops(Stage::DIRECTION)
             + plan.flops(Stage::ADJOINT)
+            + report.estimate.and(self.estimator.as_ref()).map_or(0, Estimator::flops)
     }
 }
 
@@ -140,6 +152,7 @@ struct ImplicitWorker<'m, T> {
     method: &'m Implicit<T>,
     run: Run<T>,
     outer: Workspace<T>,
+    gauss_newton: Option<Run<T>>,
     /// Of the inner solver, where it wants some.
     pairs: Option<SecantPairs<T>>,
     solving: SolverSpace<T>,
@@ -156,24 +169,39 @@ fn secant_pairs<T: Element>(memory: usize, dim: usize, isa: Isa) -> Option<Secan
     (memory > 0).then(|| SecantPairs::new(memory, dim, isa))
 }
 
-/// ∇²_φφG at the last point of a run.
-struct InnerHessian<'t, 'a, T>(&'t mut InnerTask<'a, T>);
+/// ∇²_φφG at the last point of a run, and what may take its place there.
+struct AtSolution<'t, 'a, T> {
+    task: &'t mut InnerTask<'a, T>,
+    gauss_newton: Option<InnerTask<'t, T>>,
+    hyper: Hyper,
+    evaluations: usize,
+}
 
-impl<T: Element> LinearOperator<T> for InnerHessian<'_, '_, T> {
+impl<T: Element> LinearOperator<T> for AtSolution<'_, '_, T> {
     fn dim(&self) -> usize {
-        self.0.plan.dim()
+        self.task.dim()
     }
 
     fn apply(&mut self, x: &[T], y: &mut [T]) {
-        self.0.product(x, y);
+        self.task.apply(x, y);
     }
 
     fn shift(&self) -> f64 {
-        self.0.run.hyper()[0].to_f64()
+        self.task.shift()
     }
 
     fn secant_pairs(&mut self) -> Option<&mut SecantPairs<T>> {
-        self.0.run.watch.as_mut().map(Watch::pairs)
+        self.task.secant_pairs()
+    }
+
+    fn gauss_newton(&mut self) -> Option<&mut dyn LinearOperator<T>> {
+        let other = self.gauss_newton.as_mut()?;
+        let dim = other.plan.dim();
+        other.run.start(other.plan, other.theta, self.hyper, other.data);
+        other.run.state[..dim].copy_from_slice(&self.task.run.state[..dim]);
+        other.look();
+        self.evaluations += 1;
+        Some(other)
     }
 }
 
@@ -191,7 +219,11 @@ impl<T: Element> Worker<T> for ImplicitWorker<'_, T> {
         if self.started {
             self.space.start_from(&self.start);
         }
-        let solution = linear.solve(&mut InnerHessian(&mut task), &self.v, &mut self.space);
+        let gauss_newton = self.method.gauss_newton.as_ref().zip(self.gauss_newton.as_mut());
+        let gauss_newton = gauss_newton.map(|(plan, run)| InnerTask::new(plan, run, theta, data));
+        let mut operator = AtSolution { task: &mut task, gauss_newton, hyper, evaluations: 0 };
+        let solution = linear.solve(&mut operator, &self.v, &mut self.space);
+        let evaluations = solved.evaluations + operator.evaluations;
         let (workspace, state, _, inputs) = self.run.parts(theta, data);
         inner.mixed(workspace, &inputs, state, solution.value, gradient);
         for (g, &direct) in gradient.iter_mut().zip(&self.direct) {
@@ -212,7 +244,7 @@ impl<T: Element> Worker<T> for ImplicitWorker<'_, T> {
             inner_gradient: solved.last.gradient_norm,
             first_gradient: solved.first.gradient_norm,
             steps: solved.steps,
-            evaluations: solved.evaluations,
+            evaluations: evaluations + estimate.map_or(0, |e| e.evaluations),
             inner_status: Some(solved.status),
             inner_products: solved.products,
             products: solution.stats.products + estimate.map_or(0, |e| e.products),

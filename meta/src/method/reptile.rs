@@ -40,7 +40,7 @@ impl<T: Element> Method<T> for Reptile<T> {
 
     fn flops(&self, report: &Report) -> u64 {
         let plan = self.inner.plan();
-        report.steps as u64 * plan.flops(Stage::POINT) + plan.flops(Stage::DATA) + self.outer.plan().flops(Stage::POINT)
+        report.steps as u64 * plan.flops(Stage::POINT) + plan.flops(Stage::DATA) + self.outer.flops()
     }
 }
 

@@ -57,7 +57,12 @@ impl<T: Element> Unrolled<T> {
     /// Gradient descent whose step size is found for each task ([`Rate::Auto`]): 1/L, and where G rises in a step, half
     /// of that from the first step on. It is a constant of the task, which the gradient does not go through. For
     /// problems that learn no rate of their own.
+    ///
+    /// # Panics
+    /// Where steps see minibatches: G of one says nothing of a rise from another.
+    #[track_caller]
     pub fn automatic(problem: &dyn Problem, steps: usize, keep: Keep) -> Self {
+        assert!(problem.minibatch().is_none(), "automatic: a rise of G cannot be told where each step sees other data");
         Unrolled { rate: Rate::Auto, ..Self::new(problem, steps, keep) }
     }
 
@@ -130,10 +135,10 @@ impl<T: Element> Method<T> for Unrolled<T> {
 
     fn flops(&self, report: &Report) -> u64 {
         let plan = self.inner.plan();
-        report.steps as u64 * plan.flops(Stage::POINT)
-            + report.products as u64 * plan.flops(Stage::DIRECTION)
+        report.evaluations.max(report.steps) as u64 * plan.flops(Stage::POINT)
+            + (report.inner_products + report.products) as u64 * plan.flops(Stage::DIRECTION)
             + plan.flops(Stage::DATA)
-            + self.outer.plan().flops(Stage::POINT)
+            + self.outer.flops()
     }
 }
 
@@ -159,30 +164,34 @@ impl<T: Element> UnrolledWorker<'_, T> {
         outer.gradient(&mut self.outer, &inputs, &self.phi, &mut self.w[..inner.dim()], gradient)
     }
 
-    /// 1/L for the task, by products ∇²G c = c − (∂S/∂φ)ᵀ c of a step of size 1; what was given where L is none.
-    fn safe_rate(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>]) -> f64 {
+    /// 1/L for the task, and the products it took, by products ∇²G c = c − (∂S/∂φ)ᵀ c of a step of size 1; what was given where L is none.
+    fn safe_rate(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>]) -> (f64, usize) {
         let inner = &self.method.inner;
         self.run.start(inner, theta, Hyper { rate: 1.0, ..hyper }, data);
         self.run.look(inner, theta, data);
         let UnrolledWorker { run, phi, w, pulled, in_theta, .. } = self;
         let (workspace, state, _, inputs) = run.parts(theta, data);
-        let isa = inner.plan().isa();
+        let (isa, mut products) = (inner.plan().isa(), 0);
         let bound = curvature_bound(isa, [phi, w, pulled], |c, product| {
+            products += 1;
             inner.pullback(workspace, &inputs, state, c, product, in_theta);
             isa.combine(T::one(), c, T::lit(-1.0), product);
         });
-        if bound > 0.0 && bound.is_finite() { 1.0 / bound } else { hyper.rate }
+        (if bound > 0.0 && bound.is_finite() { 1.0 / bound } else { hyper.rate }, products)
     }
 
-    /// The same halved until G falls in every step: found by taking them.
-    fn falling_rate(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>]) -> f64 {
+    /// The same halved until G falls in every step: found by taking them. The report is of what that took.
+    fn falling_rate(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>]) -> (f64, Report) {
         let Unrolled { inner, steps, .. } = self.method;
-        let mut rate = self.safe_rate(theta, hyper, data);
+        let (mut rate, inner_products) = self.safe_rate(theta, hyper, data);
+        let mut took = Report { inner_products, evaluations: 1, ..Report::default() };
         loop {
             self.run.start(inner, theta, Hyper { rate, ..hyper }, data);
             let (mut rose, mut before, mut first) = (false, f64::INFINITY, f64::NAN);
-            for k in 0..*steps {
+            // One more than are taken: that is a look at the last point.
+            for k in 0..=*steps {
                 let value = self.run.advance(inner, theta, data, k).value;
+                took.evaluations += 1;
                 // A NaN is a rise, and rounding is none.
                 let rise = value - before;
                 rose |= rise > 16.0 * T::EPSILON * before.abs() || rise.is_nan();
@@ -193,7 +202,7 @@ impl<T: Element> UnrolledWorker<'_, T> {
             }
             // Steps too small to change φ cannot make G rise; what is not finite from the start stays so.
             if !rose || rate < f64::MIN_POSITIVE || !first.is_finite() {
-                return rate;
+                return (rate, took);
             }
             rate *= 0.5;
         }
@@ -272,16 +281,23 @@ impl<T: Element> UnrolledWorker<'_, T> {
 impl<T: Element> Worker<T> for UnrolledWorker<'_, T> {
     fn gradient(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>], gradient: &mut [T]) -> Report {
         let inner = &self.method.inner;
-        let hyper = match self.method.rate {
-            Rate::Given => hyper,
-            Rate::Auto => Hyper { rate: self.falling_rate(theta, hyper, data), ..hyper },
+        let (hyper, took) = match self.method.rate {
+            Rate::Given => (hyper, Report::default()),
+            Rate::Auto => {
+                let (rate, took) = self.falling_rate(theta, hyper, data);
+                (Hyper { rate, ..hyper }, took)
+            }
         };
         self.run.start(inner, theta, hyper, data);
-        let report = if self.method.schedule.actions.is_empty() {
+        let mut report = if self.method.schedule.actions.is_empty() {
             self.through_points(theta, data, gradient)
         } else {
             self.on_schedule(theta, data, gradient)
         };
+        if self.method.rate == Rate::Auto {
+            report.evaluations = report.steps + took.evaluations;
+            report.inner_products = took.inner_products;
+        }
         inner.add_start_cotangent(&self.w, gradient);
         report
     }
