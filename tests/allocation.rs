@@ -98,7 +98,7 @@ fn a_steady_state_meta_gradient_allocates_nothing() {
     let solvers: [Box<dyn InnerSolver<f32>>; 3] = [
         Box::new(Descent::automatic(stop)),
         Box::new(Lbfgs::new(stop).with_memory(2)),
-        Box::new(HessianFree::new(stop).warmed_up(1)),
+        Box::new(HessianFree::new(stop).with_products(3)),
     ];
     let adam = Scheduled::cosine(Adam::default(), 4);
     let mut methods: Vec<Box<dyn Method<f32>>> = vec![

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use autodiff::{Arg, Options, Plan, Real, Stage, Tape, grad, jvp};
-use integration::{NewtonCg, Numbers, distance, norm, symmetric};
+use integration::{Numbers, ToRelative, distance, norm, symmetric};
 use meta::Problem;
 use meta::convex::{ConvexTask, Head, HeadLoss, HeadTask, Quadratic, QuadraticTask, Rows};
 use meta::error::{Certificate, Claim};
@@ -103,7 +103,7 @@ const EFFORT: usize = 8;
 fn methods(problem: &dyn Problem) -> Vec<Implicit<f64>> {
     let pairs = INNER.into_iter().flat_map(|inner| LINEAR.map(|linear| (inner, linear)));
     let method = |(relative, iterations)| {
-        let solver = Box::new(NewtonCg { relative, cap: 100 });
+        let solver = Box::new(ToRelative { relative, cap: 100 });
         Implicit::with_solver(problem, solver, Box::new(Cg::iterations(iterations)))
     };
     pairs.map(method).collect()

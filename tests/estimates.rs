@@ -4,7 +4,7 @@
 //! `cargo test -p integration --test estimates -- --ignored --nocapture`
 
 use autodiff::Arg;
-use integration::{NewtonCg, Numbers, distance, norm};
+use integration::{Numbers, ToRelative, distance, norm};
 use meta::Report;
 use meta::error::Estimator;
 use meta::inner::Hyper;
@@ -19,27 +19,33 @@ struct Setting {
     name: &'static str,
     model: Model,
     stream: Box<dyn TaskStream>,
-    lambda: f64,
+    init: Init,
 }
+
+const HYPER: Hyper = Hyper { lambda: 2.0, rate: 0.0 };
 
 /// (‖∇G‖ relative to its start at which the inner solve stops, CG iterations), in turn.
 const ACCURACIES: [(f64, usize); 6] = [(0.1, 3), (0.03, 5), (0.01, 5), (1e-3, 10), (1e-4, 10), (1e-3, 4)];
 
-fn settings() -> [Setting; 2] {
+fn settings() -> [Setting; 3] {
     let ways = Ways { ways: 5, shots: 1, queries: 3 };
+    let conv4 = |name, init| Setting {
+        name,
+        model: "conv4:channels=4,stride=2,ways=5,image=1x28x28,act=softplus".parse().expect("a valid spec"),
+        stream: Box::new(Glyphs::new(1, ways).expect("a valid request")),
+        init,
+    };
     [
         Setting {
             name: "mlp:1-16-16-1,act=tanh on sinusoid",
             model: "mlp:1-16-16-1,act=tanh".parse().expect("a valid spec"),
             stream: Box::new(Sinusoid::new(1, 10, 10).expect("a valid request")),
-            lambda: 2.0,
+            init: Init::PyTorch,
         },
-        Setting {
-            name: "conv4, 4 channels, softplus, on glyphs",
-            model: "conv4:channels=4,stride=2,ways=5,image=1x28x28,act=softplus".parse().expect("a valid spec"),
-            stream: Box::new(Glyphs::new(1, ways).expect("a valid request")),
-            lambda: 2.0,
-        },
+        conv4("conv4, 4 channels, softplus, on glyphs", Init::Kaiming),
+        // Weights of 0.4 times the size, at which batch normalisation is 6 times as curved and λ holds as much less: here
+        // estimates are worse, and nothing is claimed.
+        conv4("the same from PyTorch's initialisation", Init::PyTorch),
     ]
 }
 
@@ -55,12 +61,11 @@ type Ratio = (f64, bool);
 
 /// Of tasks whose reference was solved; how many were not; products of an estimate.
 fn ratios(setting: &Setting, count: usize) -> (Vec<Ratio>, usize, f64) {
-    let Setting { model, stream, lambda, .. } = setting;
-    let hyper = &Hyper { lambda: *lambda, rate: 0.0 };
+    let Setting { model, stream, .. } = setting;
     let shape = stream.shape();
     let problem = FewShot::new(model.clone(), shape.support, shape.query, true);
     // Every inner solve goes the same way, to its own end: all are about the same minimum.
-    let solver = |relative| Box::new(NewtonCg { relative, cap: 100 });
+    let solver = |relative| Box::new(ToRelative { relative, cap: 100 });
     let method = |(relative, cg)| {
         Implicit::with_solver(&problem, solver(relative), Box::new(Cg::iterations(cg)))
             .estimating(Estimator::new(&problem, Box::new(Cg::tolerance(0.03, 60))))
@@ -70,7 +75,7 @@ fn ratios(setting: &Setting, count: usize) -> (Vec<Ratio>, usize, f64) {
     let mut reference = exact.worker();
     let mut workers: Vec<_> = methods.iter().map(|m| m.worker()).collect();
     let mut numbers = Numbers::new(7);
-    let theta: Vec<f64> = model.init(Init::PyTorch, &mut || 0.5 + 0.5 * numbers.next());
+    let theta: Vec<f64> = model.init(setting.init, &mut || 0.5 + 0.5 * numbers.next());
     let (mut ratios, mut unsolved, mut products) = (Vec::new(), 0, 0.0);
     let mut episode = Episode::empty_for(shape);
     let double = |x: &[f32]| x.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
@@ -84,8 +89,8 @@ fn ratios(setting: &Setting, count: usize) -> (Vec<Ratio>, usize, f64) {
             [(&x).into(), (&y).into(), (&q).into(), (&t).into()]
         };
         let (mut gradient, mut best) = (vec![0.0; theta.len()], vec![0.0; theta.len()]);
-        let report: Report = workers[k % methods.len()].gradient(&theta, *hyper, &data, &mut gradient);
-        let truth = reference.gradient(&theta, *hyper, &data, &mut best);
+        let report: Report = workers[k % methods.len()].gradient(&theta, HYPER, &data, &mut gradient);
+        let truth = reference.gradient(&theta, HYPER, &data, &mut best);
         // Rounding may keep a solve above 1e-12; 1e-9 is still far below any error here.
         let solved = |s: f64| s <= 1e-9;
         if !solved(truth.linear_residual) || !solved(truth.inner_gradient / truth.first_gradient) {
@@ -127,9 +132,9 @@ fn within(ratios: &[Ratio]) -> [f64; 3] {
 }
 
 /// Prints a line for each setting; its shares.
-fn measure(counts: [usize; 2]) -> Vec<[f64; 3]> {
+fn measure(counts: &[usize]) -> Vec<[f64; 3]> {
     let mut shares = Vec::new();
-    for (setting, count) in settings().iter().zip(counts) {
+    for (setting, count) in settings().iter().zip(counts.iter().copied()) {
         let (ratios, unsolved, products) = ratios(setting, count);
         let at = |share: f64| ratios.get((share * ratios.len() as f64) as usize).map_or(f64::NAN, |r| r.0);
         let [all, sound, share] = within(&ratios);
@@ -155,8 +160,8 @@ fn measure(counts: [usize; 2]) -> Vec<[f64; 3]> {
 
 #[test]
 fn estimates_are_near_the_error() {
-    // Few tasks, those of the larger network fewer: the share of many is the other test's.
-    for [_, sound, share] in measure([12, 3]) {
+    // Few tasks: the share of many is the other test's.
+    for [_, sound, share] in measure(&[12, 12]) {
         assert!(sound >= 0.9 && share >= 0.5, "{sound} of {share}");
     }
 }
@@ -164,5 +169,5 @@ fn estimates_are_near_the_error() {
 #[test]
 #[ignore = "minutes: the count that the claim is made of"]
 fn estimates_are_within_a_factor_two_on_a_thousand_tasks() {
-    assert!(measure([500, 500]).iter().all(|[_, sound, _]| *sound >= 0.95));
+    assert!(measure(&[500, 500, 100])[..2].iter().all(|[_, sound, share]| *sound >= 0.95 && *share >= 0.95));
 }

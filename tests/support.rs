@@ -1,9 +1,9 @@
 //! What several tests need: dense linear algebra, a quadratic bi-level problem with a closed form, random data, an inner
 //! solve to the limit of f64.
 
-use autodiff::{Arg, Element, Isa};
-use meta::inner::{GradientOnly, Hyper, InnerSolver, InnerStatus, InnerTask, Solved, Step};
-use meta::linear::{Cg, LinearOperator, LinearSolver, OnNegativeCurvature, SolverSpace};
+use autodiff::{Arg, Element};
+use meta::inner::{GradientOnly, HessianFree, Hyper, InnerSolver, InnerStop, InnerTask, Solved, Step};
+use meta::linear::{Room, SolverSpace};
 use meta::method::{Keep, Method};
 use meta::problem::FewShot;
 use meta::tasks::{Episode, Sinusoid, Split, Targets, TaskStream};
@@ -191,72 +191,32 @@ impl Case {
     }
 }
 
-/// Newton's method with CG for its steps, until ‖∇G‖ is below `relative` times its start: for references.
-pub struct NewtonCg {
+/// [`HessianFree`] until ‖∇G‖ is below `relative` times its start; another end is further along the same way.
+pub struct ToRelative {
     /// Of ‖∇G(φ₀)‖.
     pub relative: f64,
-    /// The most steps.
+    /// The most iterations.
     pub cap: usize,
 }
 
-/// ∇²G at the last point looked at.
-struct Hessian<'t, 'a>(&'t mut InnerTask<'a, f64>);
-
-impl LinearOperator<f64> for Hessian<'_, '_> {
-    fn dim(&self) -> usize {
-        self.0.plan.dim()
-    }
-    fn apply(&mut self, x: &[f64], y: &mut [f64]) {
-        self.0.product(x, y);
+impl ToRelative {
+    fn solver(&self, first: f64) -> HessianFree {
+        HessianFree::new(InnerStop::Gradient { gradient: self.relative * first, cap: self.cap })
     }
 }
 
-impl InnerSolver<f64> for NewtonCg {
+impl InnerSolver<f64> for ToRelative {
     fn step(&self) -> &dyn Step {
         &GradientOnly
     }
 
-    fn solve(&self, task: &mut InnerTask<'_, f64>, _: &mut SolverSpace<f64>) -> Solved {
-        let first = task.look();
-        let dim = task.plan.dim();
-        let mut solved = Solved { first, last: first, evaluations: 1, ..Solved::default() };
-        while solved.last.gradient_norm > self.relative * first.gradient_norm && solved.steps < self.cap {
-            let gradient = task.run.next[..dim].to_vec();
-            // Superlinear; independent of the end asked for, so that another end is further along the same way.
-            let now = solved.last.gradient_norm / first.gradient_norm;
-            let cg =
-                Cg::tolerance(now.sqrt().clamp(1e-6, 0.1), 10 * dim).on_negative_curvature(OnNegativeCurvature::Stop);
-            let mut space = SolverSpace::new(LinearSolver::<f64>::room(&cg), dim, Isa::detect().expect("a known ISA"));
-            let solution = cg.solve(&mut Hessian(task), &gradient, &mut space);
-            solved.products += solution.stats.products;
-            let along = solution.stats.iterations > 0;
-            let step = if along { solution.value.to_vec() } else { gradient.clone() };
-            let slope: f64 = step.iter().zip(&gradient).map(|(s, g)| s * g).sum();
-            let (start, mut rate, before) = (task.run.state.clone(), 1.0, solved.last);
-            loop {
-                for ((state, s), d) in task.run.state.iter_mut().zip(&start).zip(&step) {
-                    *state = s - rate * d;
-                }
-                solved.last = task.look();
-                solved.evaluations += 1;
-                let lower = solved.last.value <= before.value - 1e-4 * rate * slope;
-                // Near the end values differ by rounding alone, gradients do not.
-                if lower || solved.last.gradient_norm < 0.5 * before.gradient_norm {
-                    break;
-                }
-                rate *= 0.5;
-                if rate < 1e-10 {
-                    task.run.state.copy_from_slice(&start);
-                    solved.last = task.look();
-                    solved.status = InnerStatus::Stalled;
-                    return solved;
-                }
-            }
-            solved.steps += 1;
-        }
-        let reached = solved.last.gradient_norm <= self.relative * first.gradient_norm;
-        solved.status = if reached { InnerStatus::Converged } else { InnerStatus::Capped };
-        solved
+    fn room(&self) -> Room {
+        InnerSolver::<f64>::room(&self.solver(1.0))
+    }
+
+    fn solve(&self, task: &mut InnerTask<'_, f64>, space: &mut SolverSpace<f64>) -> Solved {
+        let first = task.look().gradient_norm;
+        self.solver(first).solve(task, space)
     }
 }
 

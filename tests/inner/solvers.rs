@@ -1,7 +1,7 @@
 //! Inner solvers: where they end, and how they say so.
 
 use autodiff::{Real, Var};
-use integration::{Case, Numbers, Quadratic, gradient, relative_error, sinusoid};
+use integration::{Case, Numbers, Quadratic, dense_solve, gradient, relative_error, sinusoid, symmetric};
 use meta::inner::{Derivative, Descent, HessianFree, Hyper, InnerSolver, InnerStatus, InnerStop, Lbfgs};
 use meta::linear::Cg;
 use meta::method::Implicit;
@@ -18,7 +18,7 @@ fn deciding(stop: InnerStop) -> [(&'static str, Box<dyn InnerSolver<f64>>); 4] {
     [
         ("L-BFGS", Box::new(Lbfgs::new(stop))),
         ("Hessian-free", Box::new(HessianFree::new(stop))),
-        ("Hessian-free, warmed up", Box::new(HessianFree::new(stop).warmed_up(5))),
+        ("Hessian-free, bare", Box::new(HessianFree::new(stop).with_products(3).with_corrections(0))),
         ("automatic descent", Box::new(Descent::automatic(stop))),
     ]
 }
@@ -52,17 +52,38 @@ fn implicit_gradients_of_quadratics_are_exact_whichever_solver_found_the_solutio
 fn newton_ends_in_few_steps_and_a_number_of_steps_is_one() {
     let case = Case::new(&[0.05, 0.9, 1.7, 2.5, 6.0], 3);
     let hyper = Hyper { lambda: 0.5, rate: 0.0 };
-    let run = |stop| {
-        let method = implicit(&Quadratic { dim: case.n }, Box::new(HessianFree::new(stop)));
-        gradient(&method, &case.theta, hyper, &case.data()).1
+    let run = |stop, products, corrections| {
+        let solver = HessianFree::new(stop).with_products(products).with_corrections(corrections);
+        gradient(&implicit(&Quadratic { dim: case.n }, Box::new(solver)), &case.theta, hyper, &case.data()).1
     };
-    // Five distinct eigenvalues: a solve is exact after five products, and only the forcing asks for more steps.
-    let report = run(stop(1e-10, 20));
-    assert!(report.inner_status == Some(InnerStatus::Converged) && report.steps <= 8, "{report:?}");
-    let report = run(stop(1e-10, 1));
+    // Five distinct eigenvalues: the space is all there is after five products, and holds the solution.
+    let report = run(stop(1e-10, 20), 100, 0);
+    assert_eq!((report.inner_status, report.steps, report.inner_products), (Some(InnerStatus::Converged), 1, 5));
+    // Of a smaller space the corrections make what is left of it: T is right, the rest of H is taken for λ.
+    let (without, with) = (run(stop(1e-10, 200), 3, 0), run(stop(1e-10, 200), 3, 8));
+    assert_eq!([without.inner_status, with.inner_status], [Some(InnerStatus::Converged); 2]);
+    assert!(with.steps < without.steps, "{} and {}", with.steps, without.steps);
+    let report = run(stop(1e-10, 1), 3, 0);
     assert_eq!((report.inner_status, report.steps), (Some(InnerStatus::Capped), 1));
-    let report = run(InnerStop::Steps(2));
+    let report = run(InnerStop::Steps(2), 3, 0);
     assert_eq!((report.inner_status, report.steps), (Some(InnerStatus::Finished), 2));
+}
+
+#[test]
+fn saddles_repel() {
+    // One step from θ is −|H|⁻¹∇G where the model is exact, however the eigenvalues are signed.
+    let (eigenvalues, lambda) = ([-6.0, -0.8, 0.9, 2.5, 6.0], 0.5);
+    let case = Case::new(&eigenvalues, 4);
+    let absolute = symmetric(&eigenvalues.map(|e: f64| (e + lambda).abs()), 4);
+    let step = dense_solve(&absolute, &case.slope(lambda, &case.theta));
+    let expected: Vec<f64> = case.theta.iter().zip(step).map(|(t, s)| t - s).collect();
+    let solver = HessianFree::new(InnerStop::Steps(1)).with_corrections(0);
+    let method = implicit(&Quadratic { dim: case.n }, Box::new(solver));
+    let mut worker = meta::Method::worker(&method);
+    let mut out = case.theta.clone();
+    worker.gradient(&case.theta, Hyper { lambda, rate: 0.0 }, &case.data(), &mut out);
+    // The condition number is 22.
+    assert!(relative_error(worker.phi(), &expected) <= 1e-13, "{}", relative_error(worker.phi(), &expected));
 }
 
 /// G = ½ φᵀAφ + ¼ Σ φ⁴ − bᵀφ + ½λ‖φ − θ‖²: bounded below whatever A is.

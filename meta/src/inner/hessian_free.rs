@@ -1,29 +1,36 @@
-//! Newton's method by products with the Hessian alone (Martens 2010; Nocedal & Wright, algorithm 7.1).
+//! Newton's method by products with the Hessian alone (Martens 2010), on Krylov spaces that are kept.
 
 use autodiff::{Element, Isa};
 
-use super::line_search::Ray;
+use super::krylov::Krylov;
 use super::solver::Idle;
-use super::{GradientOnly, InnerSolver, InnerStatus, InnerStop, InnerTask, Lbfgs, Solved, Step};
-use crate::linear::{Room, SolverSpace};
+use super::{GradientOnly, InnerSolver, InnerStatus, InnerStop, InnerTask, Measured, Solved, Step};
+use crate::linear::{LinearOperator, Room, SolverSpace};
 
-/// The least damping that is not none.
-const LEAST_DAMPING: f64 = 0.1;
+/// What a Newton iteration keeps beside its Krylov space: the point, its gradient, and those of the best trial.
+const OWN: usize = 4;
+/// Trials of a radius: 2⁻⁴⁰ of a step is below what G can show.
+const TRIALS: usize = 40;
 
-/// φ′ = φ + t p, (H + μI) p ≈ −∇G(φ) by conjugate gradients, t by backtracking.
+/// φ′ = φ − Q(|T| + μI)⁻¹Qᵀ∇G, T = QᵀHQ on a Krylov space of H and ∇G.
 ///
 /// ```text
-/// ‖(H + μI) p + ∇G‖ ≤ η ‖∇G‖        η = ½ √(‖∇G‖/‖∇G₀‖): superlinear at the end, few products before
-/// μ ← 4μ, μ/4 as G fell by less than ¼, more than ¾ of what the quadratic model says, from and to 0
+/// Q spans {∇G, H∇G, H²∇G, …} until ‖∇G − HQ|T|⁻¹Qᵀ∇G‖ ≤ η ‖∇G‖        η = ⅒ √(‖∇G‖/‖∇G₀‖), at most 1/20: superlinear
+/// |T| has the eigenvectors of T and the absolute values of its eigenvalues: saddles repel (Dauphin et al. 2014)
+/// μ ≥ 0 is the least for which ‖φ′ − φ‖ ≤ ρ; ρ ← 2ρ or ρ/2 on the same Q while G falls further
+/// then φ″ = φ′ − (Q(|T| + μI)⁻¹Qᵀ + (I − QQᵀ)/(λ + μ)) ∇G(φ′) with the same T, some times (Shamanskii 1967)
 /// ```
 ///
-/// H is what the plan multiplies by: the Hessian, or Gauss-Newton where the plan is made for that. Where a direction
-/// d of the conjugate gradients has dᵀ(H + μI)d ≤ 0, they end with the iterate so far, or with d = −∇G where there is
-/// none yet: a direction in which G falls, either way. It decides as it goes, so that it serves implicit methods only;
-/// the step size of [`Hyper`](super::Hyper) is not used.
+/// On positive definite H with μ = 0 the first of these steps is that of Newton-CG, since conjugate gradients work in
+/// the same space; keeping Q costs as many vectors as there are products, and gives for no product more what that cannot:
+/// a way out of saddles, damping by search, and the corrections φ″. Networks with batch normalisation need them: where
+/// the variance of a channel becomes small, minimisers lie in narrow curved valleys.
 ///
-/// Differs from the papers in: 1. no preconditioner and no minibatches; 2. a decrease below rounding is judged by the
-/// slope (`line_search.rs`); 3. [warming up](HessianFree::warmed_up).
+/// H is what the plan multiplies by: the Hessian, or Gauss-Newton where the plan is made for that. It decides as it goes,
+/// so that it serves implicit methods only; the step size of [`Hyper`](super::Hyper) is not used.
+///
+/// Differs from the papers in: 1. no minibatches; 2. the damping bounds the length of a step, as trust regions do;
+/// 3. a decrease of G below rounding is judged by the slopes at both ends.
 ///
 /// ```
 /// use autodiff::Arg;
@@ -45,16 +52,16 @@ const LEAST_DAMPING: f64 = 0.1;
 pub struct HessianFree {
     stop: InnerStop,
     products: usize,
-    warm_up: Option<Lbfgs>,
+    corrections: usize,
 }
 
 impl HessianFree {
-    /// The stop is for Newton iterations, each of at most 250 products.
+    /// The stop is for Newton iterations, each of at most 100 products and 8 corrections.
     pub fn new(stop: InnerStop) -> Self {
-        HessianFree { stop, products: 250, warm_up: None }
+        HessianFree { stop, products: 100, corrections: 8 }
     }
 
-    /// With at most this many products in an iteration.
+    /// With at most this many products in an iteration; each takes a vector of memory.
     ///
     /// # Panics
     /// Where that is 0.
@@ -64,12 +71,9 @@ impl HessianFree {
         HessianFree { products, ..self }
     }
 
-    /// After at most `steps` of [`Lbfgs`], which end sooner where ‖∇G‖ is at the stop's bound: far from the minimiser a
-    /// quadratic model is good for short steps only, and these cost a gradient each. They are counted as steps.
-    pub fn warmed_up(self, steps: usize) -> Self {
-        let gradient = self.stop.limits().1;
-        let warm_up = (steps > 0).then(|| Lbfgs::new(InnerStop::Gradient { gradient, cap: steps }));
-        HessianFree { warm_up, ..self }
+    /// With at most this many corrections in an iteration, an evaluation each; 0 for none.
+    pub fn with_corrections(self, corrections: usize) -> Self {
+        HessianFree { corrections, ..self }
     }
 }
 
@@ -79,104 +83,163 @@ impl<T: Element> InnerSolver<T> for HessianFree {
     }
 
     fn room(&self) -> Room {
-        Room { vectors: 4, scalars: 0 }
-    }
-
-    fn pairs(&self) -> usize {
-        self.warm_up.map_or(0, |warm_up| InnerSolver::<T>::pairs(&warm_up))
+        Room { vectors: OWN, scalars: 0 }.and(Krylov::<T>::room(self.products))
     }
 
     fn solve(&self, task: &mut InnerTask<'_, T>, space: &mut SolverSpace<T>) -> Solved {
-        let mut solved = match self.warm_up {
-            Some(warm_up) => warm_up.solve(task, space),
-            None => Solved::started(task.look()),
-        };
-        if matches!(solved.status, InnerStatus::Converged | InnerStatus::NotFinite) {
-            return solved;
-        }
         let isa = task.plan.plan().isa();
         let parts = space.parts();
-        let [base, g, d, hd] = parts.vectors else { unreachable!("the room asked for") };
-        let (p, r) = (parts.x, parts.r);
-        let warm = std::mem::take(&mut solved.steps);
-        let (mut damping, mut idle) = (0.0, Idle::at(solved.last));
+        let (own, basis) = parts.vectors.split_at_mut(OWN);
+        let [phi, g, best_phi, best_g] = own else { unreachable!("the room asked for") };
+        let mut krylov = Krylov::new(isa, basis, parts.scalars);
+        let (p, outside) = (parts.x, parts.r);
+        let mut solved = Solved::started(task.look());
+        let mut idle = Idle::at(solved.last);
+        let mut radius = f64::INFINITY;
         while !solved.ended(self.stop) {
-            base.copy_from_slice(&task.run.state);
-            g.copy_from_slice(&task.run.next);
-            let left = (solved.last.gradient_norm / solved.first.gradient_norm).min(1.0);
-            let cg = Truncated { isa, damping, relative: 0.5 * left.sqrt(), cap: self.products };
-            cg.solve(task, g, [p, r, d, hd], &mut solved);
-            let slope = isa.dot(g, p);
-            // r = −∇G − (H + μI)p
-            let curvature = -slope - isa.dot(r, p) - damping * isa.dot(p, p);
-            let ray = Ray { isa, base, along: p, from: solved.last, slope };
-            let Some(taken) = ray.search(task, 1.0, false, &mut solved) else {
-                // Nearer to the gradient there may be a way down; where μ outweighs H there is none.
-                if damping > 1e6 * LEAST_DAMPING {
-                    solved.status = InnerStatus::Stalled;
-                    break;
-                }
-                damping = (100.0 * damping).max(LEAST_DAMPING);
-                continue;
-            };
-            let t = taken.t;
-            let fell = ray.fell(taken, &solved) / -(t * slope + 0.5 * t * t * curvature);
-            if fell < 0.25 || t < 0.3 {
-                damping = (4.0 * damping).max(LEAST_DAMPING);
-            } else if fell > 0.75 {
-                damping = if damping < LEAST_DAMPING { 0.0 } else { damping / 4.0 };
+            let mut at = Point { isa, phi, g, measured: solved.last };
+            at.take(task);
+            let left = (solved.last.gradient_norm / solved.first.gradient_norm).min(0.25);
+            if !krylov.build(task, at.g, 0.1 * left.sqrt(), &mut solved) {
+                solved.status = InnerStatus::NotFinite;
+                break;
             }
+            krylov.project(at.g, outside);
+            let mut best = Point { isa, phi: best_phi, g: best_g, measured: solved.last };
+            let Some(found) = search(&mut krylov, radius, task, &at, &mut best, p, &mut solved) else {
+                at.look(task, &mut solved);
+                solved.status = InnerStatus::Stalled;
+                break;
+            };
+            radius = found;
+            at.swap(&mut best);
+            self.correct(&mut krylov, radius, task, &mut at, [p, outside], &mut solved);
+            at.look(task, &mut solved);
             solved.steps += 1;
             if idle.after::<T>(&solved) {
                 solved.status = InnerStatus::Stalled;
                 break;
             }
         }
-        solved.steps += warm;
         solved
     }
 }
 
-/// Conjugate gradients that end at negative curvature with a direction of descent (Steihaug 1983, without a radius).
-struct Truncated {
-    isa: Isa,
-    damping: f64,
-    relative: f64,
-    cap: usize,
+impl HessianFree {
+    /// More steps with the same T, from where its first has led.
+    fn correct<T: Element>(
+        &self,
+        krylov: &mut Krylov<'_, T>,
+        mut radius: f64,
+        task: &mut InnerTask<'_, T>,
+        at: &mut Point<'_, T>,
+        [p, outside]: [&mut [T]; 2],
+        solved: &mut Solved,
+    ) {
+        let shift = task.shift();
+        let (_, tolerance) = self.stop.limits();
+        for _ in 0..self.corrections {
+            if at.measured.gradient_norm <= tolerance {
+                break;
+            }
+            let beyond = krylov.project(at.g, outside);
+            let mu = krylov.damping(radius, beyond, shift);
+            krylov.step(mu, p);
+            if beyond > 0.0 {
+                at.isa.add_scaled(T::from_f64(-1.0 / (shift + mu)), outside, p);
+            }
+            let slope = at.isa.dot(at.g, p);
+            // A quadratic that is what it was falls by half of what its slope says.
+            if at.try_step(p, task, solved) >= -0.1 * slope {
+                at.measured = solved.last;
+                at.take(task);
+            } else {
+                radius = 0.25 * at.isa.dot(p, p).sqrt();
+            }
+        }
+    }
 }
 
-impl Truncated {
-    /// p ≈ −(H + μI)⁻¹ g, r ← −g − (H + μI)p.
-    fn solve<T: Element>(&self, task: &mut InnerTask<'_, T>, g: &[T], work: [&mut [T]; 4], solved: &mut Solved) {
-        let (isa, [p, r, d, hd]) = (self.isa, work);
-        p.fill(T::zero());
-        r.copy_from_slice(g);
-        isa.scale(T::lit(-1.0), r);
-        d.copy_from_slice(r);
-        let mut rr = isa.dot(r, r);
-        let target = self.relative * rr.sqrt();
-        for iteration in 0..self.cap {
-            if rr.sqrt() <= target {
-                break;
-            }
-            task.product(d, hd);
-            solved.products += 1;
-            isa.add_scaled(T::from_f64(self.damping), d, hd);
-            let (curvature, dd) = (isa.dot(d, hd), isa.dot(d, d));
-            // At rounding, too.
-            if curvature <= T::EPSILON * (dd * isa.dot(hd, hd)).sqrt() || curvature.is_nan() {
-                if iteration == 0 {
-                    p.copy_from_slice(d);
-                    isa.add_scaled(T::lit(-1.0), hd, r);
-                }
-                break;
-            }
-            let alpha = rr / curvature;
-            isa.add_scaled(T::from_f64(alpha), d, p);
-            isa.add_scaled(T::from_f64(-alpha), hd, r);
-            let next = isa.dot(r, r);
-            isa.combine(T::one(), r, T::from_f64(next / rr), d);
-            rr = next;
+/// The best of some steps on one space, to `best`; the radius that led there, or `None` where no step lowers G.
+fn search<T: Element>(
+    krylov: &mut Krylov<'_, T>,
+    radius: f64,
+    task: &mut InnerTask<'_, T>,
+    at: &Point<'_, T>,
+    best: &mut Point<'_, T>,
+    p: &mut [T],
+    solved: &mut Solved,
+) -> Option<f64> {
+    let (mut fallen, mut found) = (0.0, None);
+    let (mut trial, mut grew, mut shrank) = (radius, false, false);
+    for _ in 0..TRIALS {
+        let mu = krylov.damping(trial, 0.0, 0.0);
+        let says = krylov.step(mu, p);
+        let fell = at.try_step(p, task, solved);
+        let (length, ratio) = (at.isa.dot(p, p).sqrt(), fell / says);
+        let better = fell > fallen;
+        if better {
+            // A step that nothing bounded says nothing against longer ones.
+            let known = if radius.is_finite() { radius } else { 0.0 };
+            (fallen, found) = (fell, Some(if mu > 0.0 { trial } else { length.max(known) }));
+            best.measured = solved.last;
+            best.take(task);
+        }
+        if better && mu > 0.0 && !shrank && ratio > 0.3 {
+            (grew, trial) = (true, 2.0 * trial);
+        } else if !grew && (better || found.is_none()) && ratio < 0.5 {
+            (shrank, trial) = (true, 0.5 * length.min(trial));
+        } else {
+            break;
+        }
+    }
+    found
+}
+
+/// A point, and what was seen there.
+struct Point<'s, T> {
+    isa: Isa,
+    phi: &'s mut Vec<T>,
+    g: &'s mut Vec<T>,
+    measured: Measured,
+}
+
+impl<T: Element> Point<'_, T> {
+    /// The point and the gradient looked at last.
+    fn take(&mut self, task: &InnerTask<'_, T>) {
+        self.phi.copy_from_slice(&task.run.state);
+        self.g.copy_from_slice(&task.run.next);
+    }
+
+    fn swap(&mut self, other: &mut Self) {
+        self.phi.swap_with_slice(other.phi);
+        self.g.swap_with_slice(other.g);
+        std::mem::swap(&mut self.measured, &mut other.measured);
+    }
+
+    /// Looks at this point again, unless it was the last one looked at.
+    fn look(&self, task: &mut InnerTask<'_, T>, solved: &mut Solved) {
+        if task.run.state != *self.phi {
+            task.run.state.copy_from_slice(self.phi);
+            solved.last = task.look();
+            solved.evaluations += 1;
+        }
+    }
+
+    /// Looks at φ + p; by how much G falls, −∞ where anything is not finite. Where the difference is mostly rounding it is
+    /// the integral of the slope, by the trapezoidal rule, which is right to second order.
+    fn try_step(&self, p: &[T], task: &mut InnerTask<'_, T>, solved: &mut Solved) -> f64 {
+        task.run.state.copy_from_slice(self.phi);
+        self.isa.add_scaled(T::one(), p, &mut task.run.state);
+        solved.last = task.look();
+        solved.evaluations += 1;
+        let (difference, noise) = (self.measured.value - solved.last.value, solved.noise::<T>());
+        if !(difference.is_finite() && solved.last.gradient_norm.is_finite()) {
+            f64::NEG_INFINITY
+        } else if difference < -noise || difference > 1e3 * noise {
+            difference
+        } else {
+            -0.5 * (self.isa.dot(self.g, p) + self.isa.dot(&task.run.next, p))
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use autodiff::Element;
 
-use super::line_search::{Ray, Taken};
+use super::line_search::Ray;
 use super::solver::Idle;
 use super::{GradientOnly, InnerSolver, InnerStatus, InnerStop, InnerTask, Solved, Step};
 use crate::linear::{Room, SolverSpace};
@@ -89,7 +89,7 @@ impl<T: Element> InnerSolver<T> for Lbfgs {
                 slope = isa.dot(g, p);
             }
             let ray = Ray { isa, base, along: p, from: solved.last, slope };
-            let Some(Taken { t, .. }) = ray.search(task, 1.0, true, &mut solved) else {
+            let Some(t) = ray.search(task, &mut solved) else {
                 if pairs.is_empty() {
                     solved.status = InnerStatus::Stalled;
                     break;

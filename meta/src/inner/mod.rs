@@ -17,6 +17,7 @@ mod curvature;
 mod differences;
 mod gradient_descent;
 mod hessian_free;
+mod krylov;
 mod lbfgs;
 mod line_search;
 mod momentum;

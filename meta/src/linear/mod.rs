@@ -33,6 +33,7 @@ mod operator;
 mod precondition;
 mod secant;
 mod space;
+mod tridiagonal;
 
 use std::fmt;
 
@@ -48,6 +49,7 @@ pub use operator::{LinearOperator, Shifted};
 pub use precondition::{Held, Preconditioner, Secant};
 pub use secant::SecantPairs;
 pub use space::{Parts, Room, SolverSpace};
+pub(crate) use tridiagonal::tridiagonal_eigen;
 
 /// What a solver would have its operator know, beside products.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
