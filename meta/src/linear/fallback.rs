@@ -25,6 +25,10 @@ const FLOOR: f64 = 0.1;
 const ATTEMPTS: usize = 8;
 
 /// What to do where an operator is indefinite.
+///
+/// λ is what the operator [says](LinearOperator::shift). Of an inner task that is [`Hyper::lambda`](crate::inner::Hyper::lambda),
+/// also where λ is [learned](crate::problem::Learned): there `Damp` measures its floor by that number, and `RaiseLambda` adds what
+/// would raise that number to 2h, whatever the learned λ have become.
 pub enum Policy<T> {
     /// Solve the system as it is by another solver.
     Another(Box<dyn LinearSolver<T>>),

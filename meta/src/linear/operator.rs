@@ -12,7 +12,9 @@ pub trait LinearOperator<T> {
     /// y ← A x
     fn apply(&mut self, x: &[T], y: &mut [T]);
 
-    /// A μ ≥ 0 for which A − μI is what A is without regularisation, such as λ of a prox term; 0 where none is known.
+    /// A μ ≥ 0 for which A − μI is what A is without regularisation, such as λ of a prox term; 0 where none is known. Where λ is
+    /// [learned](crate::problem::Learned) an inner task says [`Hyper::lambda`](crate::inner::Hyper::lambda) all the same:
+    /// it knows no other number.
     fn shift(&self) -> f64 {
         0.0
     }

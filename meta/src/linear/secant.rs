@@ -78,7 +78,8 @@ impl<T: Element> SecantPairs<T> {
     }
 
     /// Adds what is left of a pair after its s is made conjugate to those held, s ← s − Σ (sᵀyᵢ/sᵢᵀyᵢ) sᵢ and y alike, unless
-    /// its curvature is not positive or next to nothing is left; whether it was added.
+    /// its curvature is not positive or next to nothing is left; whether it was added. Where all room is taken, a pair of which
+    /// next to nothing is left still costs the oldest one, in whose place it was built.
     ///
     /// The pairs of one matrix A, y = A s, then all satisfy B s = y, and not only the newest (block BFGS, Schnabel 1983):
     /// for a preconditioner, where the pairs come from steps that are not conjugate, as those of gradient descent.
@@ -178,6 +179,13 @@ mod tests {
         assert!(pairs.push_conjugate(&steps[2], &of(steps[2])) && !pairs.push_conjugate(&twice, &of(twice)));
         assert_eq!(pairs.len(), 1);
         check(&mut pairs, steps[2]);
+        // Where all room is taken, such a pair costs the oldest all the same.
+        let mut pairs = SecantPairs::<f64>::new(2, 3, isa());
+        let axes = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]];
+        axes.iter().for_each(|&s| assert!(pairs.push_conjugate(&s, &of(s))));
+        assert!(!pairs.push_conjugate(&[0.0, 2.0, 0.0], &of([0.0, 2.0, 0.0])));
+        assert_eq!(pairs.len(), 1);
+        check(&mut pairs, axes[1]);
         let mut all = SecantPairs::<f64>::new(3, 3, isa());
         steps.iter().for_each(|&s| assert!(all.push_conjugate(&s, &of(s))));
         steps.iter().for_each(|&s| check(&mut all, s));
