@@ -136,7 +136,8 @@ fn training_stops_or_skips_as_it_is_told() {
     let before = trainer.theta.clone();
     let error = trainer.step().unwrap_err();
     assert_eq!((error.task, error.iteration, error.all), (5, 1, false));
-    assert!(error.to_string().contains("task 5 (iteration 1)") && error.to_string().contains("--on-not-finite skip"));
+    // How to go on without it is for the program to say: a library has no options.
+    assert!(error.to_string().contains("task 5 (iteration 1)") && !error.to_string().contains("--"));
     assert_eq!((trainer.theta, trainer.iteration), (before, 1), "θ is left as it was");
 
     let mut trainer = train(&streams[0], OnNotFinite::Skip);

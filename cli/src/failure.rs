@@ -17,6 +17,11 @@ impl Failure {
     pub fn io(verb: &str, path: &Path, error: &std::io::Error) -> Self {
         Failure::new(format_args!("cannot {verb} {}: {error}", path.display()))
     }
+
+    /// A training that left the finite numbers, with `advice` on how not to.
+    pub fn not_finite(error: meta::train::NotFinite, advice: &str) -> Self {
+        Failure::new(format_args!("{error}: {advice}"))
+    }
 }
 
 impl fmt::Display for Failure {
@@ -41,12 +46,6 @@ impl From<&str> for Failure {
 
 impl From<meta::tasks::DataError> for Failure {
     fn from(error: meta::tasks::DataError) -> Self {
-        Failure::new(error)
-    }
-}
-
-impl From<meta::train::NotFinite> for Failure {
-    fn from(error: meta::train::NotFinite) -> Self {
         Failure::new(error)
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use meta::error::Tolerance;
 use meta::method::Method;
 use meta::tasks::Split;
-use meta::train::{Auto, BatchReport, Evaluation, Evaluator, Trainer};
+use meta::train::{Auto, BatchReport, Evaluation, Evaluator, NotFinite, Trainer};
 use serde_json::{Value, json};
 
 use crate::config::Config;
@@ -117,7 +117,10 @@ pub fn train(
         let rate = config.outer_lr * config.outer_lr_decay.factor(config.done(trainer.iteration, seconds));
         trainer.optimiser.set_rate(rate);
         let start = Instant::now();
-        let report = trainer.step().inspect_err(|_| progress.end())?;
+        let report = trainer.step().map_err(|error| {
+            progress.end();
+            Failure::not_finite(error, advice(error))
+        })?;
         seconds += start.elapsed().as_secs_f64();
         iteration = trainer.iteration;
         for task in trainer.skipped(&report) {
@@ -160,6 +163,15 @@ pub fn train(
     progress.end();
     let standing = standing(config, &trainer, seconds, skipped);
     Ok(Outcome { ending, standing, theta: trainer.theta, validation })
+}
+
+/// What to do about a task whose meta-gradient is not finite: it can be left out, where there are others.
+fn advice(error: NotFinite) -> &'static str {
+    if error.all {
+        "lower --inner-lr or --outer-lr"
+    } else {
+        "lower --inner-lr or --outer-lr, or go on without such tasks with --on-not-finite skip"
+    }
 }
 
 fn standing(config: &Config, trainer: &Trainer<'_>, seconds: f64, skipped: u64) -> Standing {
@@ -234,4 +246,15 @@ pub fn result_json(result: &Evaluation, (steps, value): (usize, meta::train::Int
         "mean": value.mean,
         "half_width": value.half_width,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_where_other_tasks_are_left_can_some_be_skipped() {
+        let error = |all| NotFinite { task: 3, iteration: 0, all };
+        assert!(advice(error(false)).contains("--on-not-finite skip") && !advice(error(true)).contains("skip"));
+    }
 }

@@ -143,11 +143,7 @@ impl std::fmt::Display for NotFinite {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let NotFinite { task, iteration, all } = self;
         let which = if *all { "every training task from" } else { "training task" };
-        write!(
-            f,
-            "the meta-gradient of {which} {task} (iteration {iteration}) is not finite: lower --inner-lr or --outer-lr"
-        )?;
-        if *all { Ok(()) } else { f.write_str(", or go on without such tasks with --on-not-finite skip") }
+        write!(f, "the meta-gradient of {which} {task} (iteration {iteration}) is not finite")
     }
 }
 

@@ -126,7 +126,8 @@ fn one(args: &DamlArgs, world: World, learner: Learner, pool: &ThreadPool) -> Re
         });
     });
     progress.end();
-    let rates = experiment.measure(pool, Split::Test, args.tasks as usize, &theta?);
+    let theta = theta.map_err(|error| Failure::not_finite(error, "lower --inner-lr or --outer-lr"))?;
+    let rates = experiment.measure(pool, Split::Test, args.tasks as usize, &theta);
     let row = Row { learner, gap: args.gap, training, rates };
     say(format_args!("  {}", row.success()));
     Ok(row)
