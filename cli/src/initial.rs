@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use autodiff::Element;
-use meta::problem::FewShot;
+use meta::problem::{FewShot, Learned};
 use nn::{Init, Model};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -40,7 +40,8 @@ pub fn of_run(config: &Config, problem: &FewShot) -> Result<Vec<f32>, Failure> {
 }
 
 /// θ₀ from a `state_dict` saved as safetensors (a run's model.safetensors, or one saved by PyTorch), or from the
-/// `param.*` of an episode file.
+/// `param.*` of an episode file. Of a run with `--learn` the parameters are read; what it learned beside them is named on
+/// standard error and left, as buffers are.
 ///
 /// # Errors
 /// Where the file cannot be read, or its parameters are not those of the model.
@@ -54,6 +55,8 @@ pub fn from_file<T: Element>(path: &Path, model: &Model) -> Result<Vec<T>, Failu
     for name in names.iter().filter_map(|name| name.strip_prefix(prefix)) {
         if is_buffer(name) {
             eprintln!("imaml: {}: ignoring the buffer {name}", path.display());
+        } else if Learned::names(name) {
+            eprintln!("imaml: {}: ignoring {name}, which was learned beside the parameters", path.display());
         } else if !model.layout().entries().iter().any(|e| e.name() == name) {
             return Err(located(format!("{name} is no parameter of {}", model.spec())));
         }

@@ -201,7 +201,8 @@ pub struct Settings {
     /// The network, such as mlp:1-40-40-1 or conv4:channels=64,stride=2,ways=5,image=1x28x28.
     #[arg(long, value_name = "SPEC")]
     pub model: Option<String>,
-    /// Start from the parameters in this file: a run's model.safetensors, or a state_dict saved by PyTorch.
+    /// Start from the parameters in this file: a run's model.safetensors (without what it learned beside them), or a
+    /// state_dict saved by PyTorch.
     #[arg(long, value_name = "FILE")]
     pub init: Option<PathBuf>,
     /// Classes in a task.

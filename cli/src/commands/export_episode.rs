@@ -54,7 +54,8 @@ pub struct ExportArgs {
     /// The network [default: as in imaml train].
     #[arg(long, value_name = "SPEC")]
     model: Option<String>,
-    /// Take the parameters from this file, such as a run's model.safetensors [default: drawn from the seed].
+    /// Take the parameters from this file, such as a run's model.safetensors, without what it learned beside them [default:
+    /// drawn from the seed].
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
     /// Precision of the file.

@@ -137,6 +137,33 @@ fn parameters_go_from_file_to_file() {
 }
 
 #[test]
+fn what_a_run_learned_beside_its_parameters_stays_in_its_file() {
+    let folder = folder();
+    let path = folder.path();
+    let train = ["train", "sinusoid", MLP, "--eval-every=0", "--iterations=2"];
+    for (method, learn) in [("--method=maml", "--learn=rate:parameter"), ("--method=imaml", "--learn=lambda")] {
+        succeed(path, &[&train[..], &[method, learn, "--out=first", "--force"]].concat());
+        let part = if learn.contains("rate") { "ignoring rate.fc1.weight" } else { "ignoring log_lambda" };
+        for arguments in [
+            &["train", "sinusoid", MLP, "--iterations=1", "--init=first/model.safetensors", "--out=second", "--force"]
+                [..],
+            &["export-episode", "sinusoid", MLP, "--init=first/model.safetensors", "--out=e.safetensors"],
+        ] {
+            let output = run(path, arguments);
+            let error = String::from_utf8(output.stderr).unwrap();
+            assert!(output.status.success() && error.contains(part), "{arguments:?}: {error}");
+        }
+        let (model, episodes) = (bytes(path, "first/model.safetensors"), bytes(path, "e.safetensors"));
+        let (model, episodes) =
+            (SafeTensors::deserialize(&model).unwrap(), SafeTensors::deserialize(&episodes).unwrap());
+        for name in ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"] {
+            let param = episodes.tensor(&format!("param.{name}")).unwrap();
+            assert_eq!(model.tensor(name).unwrap().data(), param.data(), "{name}");
+        }
+    }
+}
+
+#[test]
 fn a_wrong_start_is_refused() {
     let folder = folder();
     let path = folder.path();

@@ -38,6 +38,14 @@ pub struct Learned {
     pub rate: Option<Share>,
 }
 
+impl Learned {
+    /// Whether a part of θ of this name is one that is learned beside an initialisation: `rate.conv1`, but no parameter.
+    pub fn names(part: &str) -> bool {
+        let kind = part.split_once('.').map_or(part, |(kind, _)| kind);
+        [LOG_LAMBDA, RATE].contains(&kind)
+    }
+}
+
 /// Which layers adapt. The head is the last layer that has parameters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Adapts {
