@@ -6,8 +6,10 @@ use meta::method::{Choice, Keep};
 use serde::Serialize;
 
 use crate::byte_size::ByteSize;
+use crate::checks::{self, Owner};
 use crate::defaults;
 use crate::failure::Failure;
+use crate::format::count;
 use crate::learning::{AdaptName, Learn};
 use crate::linear::{Linear, PolicyName, PreconditionerName, SolverName, Stop};
 use crate::settings::{Dataset, Decay, MethodName, NotFinitePolicy, OuterOptimizer, Settings, Tol};
@@ -125,33 +127,22 @@ impl Config {
         let (default, tasks) = (defaults::defaults(dataset, method), defaults::tasks(dataset));
 
         let imaml = method == MethodName::Imaml;
-        let implicit = [
-            ("lambda", asked.lambda.is_some() && !method.has_prox()),
-            ("cg-steps", asked.cg_steps.is_some()),
-            ("solver", asked.solver.is_some()),
-            ("preconditioner", asked.preconditioner.is_some()),
-            ("on-negative-curvature", asked.on_negative_curvature.is_some()),
-            ("warm-start", asked.warm_start.is_some()),
-            ("tol", asked.tol.is_some()),
-        ];
-        if let Some((name, _)) = implicit.into_iter().find(|(_, given)| *given && !imaml) {
-            let lacks =
-                if method.has_prox() { "chooses its linear solve" } else { "has no prox term and no linear solve" };
-            return Err(Failure::new(format_args!(
-                "{name} belongs to the method imaml: {} {lacks}; leave {name} out",
-                method.name()
-            )));
-        }
-        for (name, given, owner) in [
-            ("truncate", asked.truncate.is_some(), MethodName::Maml),
-            ("es-pairs", asked.es_pairs.is_some(), MethodName::Es),
-            ("es-sigma", asked.es_sigma.is_some(), MethodName::Es),
-            ("choice", asked.choice.is_some(), MethodName::Auto),
-        ] {
-            if given && method != owner {
-                return Err(format!("{name} belongs to the method {}: leave {name} out", owner.name()).into());
-            }
-        }
+        checks::belong(
+            method,
+            &[
+                ("lambda", asked.lambda.is_some(), Owner::Prox),
+                ("cg-steps", asked.cg_steps.is_some(), Owner::Solve),
+                ("solver", asked.solver.is_some(), Owner::Solve),
+                ("preconditioner", asked.preconditioner.is_some(), Owner::Solve),
+                ("on-negative-curvature", asked.on_negative_curvature.is_some(), Owner::Solve),
+                ("warm-start", asked.warm_start.is_some(), Owner::Solve),
+                ("tol", asked.tol.is_some(), Owner::Solve),
+                ("truncate", asked.truncate.is_some(), Owner::Only(MethodName::Maml)),
+                ("es-pairs", asked.es_pairs.is_some(), Owner::Only(MethodName::Es)),
+                ("es-sigma", asked.es_sigma.is_some(), Owner::Only(MethodName::Es)),
+                ("choice", asked.choice.is_some(), Owner::Only(MethodName::Auto)),
+            ],
+        )?;
         if let Some(choice) = &asked.choice {
             choice.parse::<Choice>().map_err(|e| format!("choice: {e}"))?;
         }
@@ -159,8 +150,7 @@ impl Config {
             if learned.lambda.is_some() && !method.has_prox() {
                 return Err(format!("lambda is learned by imaml or auto: {} has no prox term", method.name()).into());
             }
-            let through_steps = matches!(method, MethodName::Maml | MethodName::Darts | MethodName::Es);
-            if learned.rate.is_some() && !through_steps {
+            if learned.rate.is_some() && !method.learns_rates() {
                 let why =
                     if method.has_prox() { "a solution does not depend on the path to it" } else { "no gradient" };
                 let name = method.name();
@@ -198,10 +188,10 @@ impl Config {
             one => one,
         };
         let dense = asked.solver == Some(SolverName::Dense);
-        if dense && (asked.cg_steps.is_some() || asked.warm_start == Some(true)) {
-            let name = if asked.cg_steps.is_some() { "cg-steps" } else { "warm-start" };
-            return Err(format!("{name} belongs to the iterations: the solver dense has none; leave {name} out").into());
-        }
+        SolverName::check_iterations(
+            asked.solver,
+            &[("cg-steps", asked.cg_steps.is_some()), ("warm-start", asked.warm_start == Some(true))],
+        )?;
         let cg_steps = imaml.then(|| asked.cg_steps.unwrap_or(default.cg_steps));
         let stop = Stop::Iterations(cg_steps.unwrap_or(0));
         let by_cg = asked.solver.unwrap_or_default() == SolverName::Cg;
@@ -264,43 +254,29 @@ impl Config {
     }
 
     fn check_ranges(&self) -> Result<(), Failure> {
-        let positive = [
+        checks::positive::<f32>(&[
             ("inner-lr", Some(self.inner_lr)),
             ("lambda", self.lambda),
             ("es-sigma", self.es_sigma),
             ("outer-lr", Some(self.outer_lr)),
             ("adam-eps", self.adam_eps),
             ("minutes", self.minutes),
-        ];
-        for (name, value) in positive {
-            // What is not a number above 0 in f32 is none to the network either.
-            if let Some(v) = value.filter(|v| !(v.is_finite() && *v as f32 > 0.0 && (*v as f32).is_finite())) {
-                return Err(format!("{name} is {v}: expected a number above 0").into());
-            }
-        }
-        let whole = [
-            ("inner-steps", Some(self.inner_steps as u64), 0, 10_000),
-            ("cg-steps", self.cg_steps.map(|n| n as u64), 1, 10_000),
-            ("es-pairs", self.es_pairs.map(|n| n as u64), 1, 1_000_000),
-            ("truncate", self.truncate.map(|m| m as u64), 0, self.inner_steps as u64),
-            ("meta-batch", Some(self.meta_batch as u64), 1, 4_096),
-            ("iterations", self.iterations, 1, 1_000_000_000),
-            ("eval-tasks", Some(self.eval_tasks), 2, 1_000_000),
-            ("log-every", Some(self.log_every), 1, 1_000_000_000),
-        ];
-        for (name, value, least, most) in whole {
-            if let Some(v) = value.filter(|v| !(least..=most).contains(v)) {
-                return Err(format!("{name} is {v}: expected {least} to {most}").into());
-            }
-        }
+        ])?;
+        checks::within(&[
+            ("inner-steps", Some(self.inner_steps as u64), (0, 10_000)),
+            ("cg-steps", self.cg_steps.map(|n| n as u64), checks::CG_STEPS),
+            ("es-pairs", self.es_pairs.map(|n| n as u64), checks::ES_PAIRS),
+            ("truncate", self.truncate.map(|m| m as u64), (0, self.inner_steps as u64)),
+            ("meta-batch", Some(self.meta_batch as u64), (1, 4_096)),
+            ("iterations", self.iterations, (1, 1_000_000_000)),
+            ("eval-tasks", Some(self.eval_tasks), (2, 1_000_000)),
+            ("log-every", Some(self.log_every), (1, 1_000_000_000)),
+        ])?;
         // TOML's whole numbers have a sign.
         if i64::try_from(self.seed).is_err() {
             return Err(format!("seed is {}: expected at most {}", self.seed, i64::MAX).into());
         }
-        if self.inner_steps == 0 && self.method == MethodName::Reptile {
-            return Err("inner-steps is 0: reptile moves towards adapted parameters and needs at least 1".into());
-        }
-        Ok(())
+        checks::enough_steps(self.method, "inner-steps", self.inner_steps)
     }
 
     /// What an unrolled gradient keeps, where memory does not matter.
@@ -347,6 +323,24 @@ impl Config {
             Some(ways) => format!("{dataset}, {ways}-way {shots}-shot, {queries} queries a class"),
             None => format!("{dataset}, {shots} support and {queries} query points"),
         }
+    }
+
+    /// `the initial parameters and lambda:layer`
+    pub fn learned(&self) -> String {
+        let beside = self.learn.map_or(String::new(), |learn| format!(" and {learn}"));
+        format!("the initial parameters{beside}")
+    }
+
+    /// `5 CG iterations`, `at most 5 CG iterations`, `a dense solve`: the linear solver's part of a task.
+    pub fn solve(&self) -> Option<String> {
+        let solver = self.solver?;
+        let n = self.cg_steps.map(|n| format!("{}{}", self.at_most(), count(n as u64, solver.iteration())));
+        Some(n.unwrap_or_else(|| format!("a {}", solver.iteration())))
+    }
+
+    /// `at most `, where solves may end sooner than after so many steps and iterations.
+    pub fn at_most(&self) -> &'static str {
+        if self.tol.is_some() { "at most " } else { "" }
     }
 
     /// What adaptation descends: `L_support + ½·0.5·‖φ − θ‖²`.

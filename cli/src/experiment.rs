@@ -59,7 +59,7 @@ impl Experiment {
     /// Where the memory that training will take is not there, or not allowed.
     pub fn method(&self, config: &Config) -> Result<Box<dyn Method<f32>>, Failure> {
         if let Some(linear) = config.linear() {
-            linear.check_memory(self.problem.dim())?;
+            linear.check_size(self.problem.dim())?;
         }
         let keep = keep_within::<f32>(config.method, &self.problem, config.inner_steps, config.keep(), config.memory)?;
         let method = keeping(config, &self.problem, keep);

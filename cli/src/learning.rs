@@ -20,6 +20,17 @@ pub enum AdaptName {
     Body,
 }
 
+impl AdaptName {
+    /// As in sentences.
+    pub fn title(self) -> &'static str {
+        match self {
+            AdaptName::All => "all layers",
+            AdaptName::Head => "the last layer alone (ANIL)",
+            AdaptName::Body => "all layers but the last (BOIL)",
+        }
+    }
+}
+
 impl From<AdaptName> for Adapts {
     fn from(name: AdaptName) -> Adapts {
         match name {

@@ -57,6 +57,19 @@ impl SolverName {
         }
     }
 
+    /// Refuses what belongs to iterations for a solver that has none.
+    ///
+    /// # Errors
+    /// The first option that is given and does.
+    pub fn check_iterations(solver: Option<SolverName>, options: &[(&str, bool)]) -> Result<(), Failure> {
+        match options.iter().find(|(_, given)| *given && solver == Some(SolverName::Dense)) {
+            Some((name, _)) => Err(Failure::new(format_args!(
+                "{name} belongs to the iterations: the solver dense has none; leave {name} out"
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// What is done about negative curvature where nothing is asked; training has a
     /// [default of its own](crate::defaults::ON_NEGATIVE_CURVATURE).
     pub fn default_policy(self) -> Option<PolicyName> {
@@ -152,17 +165,21 @@ impl Linear {
         Ok(Linear { solver, stop, preconditioner, policy: policy.or(solver.default_policy()) })
     }
 
-    /// Whether there is memory for it.
+    /// Whether there is memory for it; says how long it may take, where that is long.
     ///
     /// # Errors
     /// Where a dense solver would not fit.
-    pub fn check_memory(&self, dim: usize) -> Result<(), Failure> {
+    pub fn check_size(&self, dim: usize) -> Result<(), Failure> {
         if self.solver != SolverName::Dense {
             return Ok(());
         }
         // The matrix, and its eigenvectors.
         let bytes = 16 * (dim as u64).saturating_mul(dim as u64);
-        memory::check("the solver dense", bytes, "choose another --solver, or a smaller network")
+        memory::check("the solver dense", bytes, "choose another --solver, or a smaller network")?;
+        if let Some(warning) = slow(dim) {
+            eprintln!("imaml: {warning}");
+        }
+        Ok(())
     }
 
     /// The solver.
@@ -226,5 +243,42 @@ impl Linear {
             PolicyName::RaiseLambda => Some(Policy::RaiseLambda),
             PolicyName::GaussNewton => Some(Policy::GaussNewton),
         }
+    }
+}
+
+/// Multiply-adds a second that [`slow`] reckons with: one core's, about, outside of fast products.
+const SPEED: f64 = 1e9;
+
+/// What to say of a dense solve of n parameters that may take more than ten seconds: n³/3 multiply-adds where the matrix is
+/// positive definite, some 9n³ where it is not, and n products to form it, which are not in the estimate.
+fn slow(dim: usize) -> Option<String> {
+    let cube = (dim as f64).powi(3);
+    let [least, most] = [cube / 3.0, 9.0 * cube].map(|work| work / SPEED);
+    (most > 10.0).then(|| {
+        format!(
+            "the solver dense factorises a matrix of {dim} × {dim} for every task, which takes an estimated {} to {} minutes; \
+             the solver minres does not, and solves indefinite systems too",
+            minutes(least),
+            minutes(most)
+        )
+    })
+}
+
+/// `0.2`, `35`
+fn minutes(seconds: f64) -> String {
+    let minutes = seconds / 60.0;
+    if minutes < 10.0 { format!("{minutes:.1}") } else { format!("{minutes:.0}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dense_solve_that_takes_minutes_is_announced() {
+        assert_eq!(slow(1000), None);
+        // 3000³ = 2.7e10: 9 and 243 seconds.
+        let warning = slow(3000).unwrap();
+        assert!(warning.contains("3000 × 3000") && warning.contains("an estimated 0.1 to 4.0 minutes"), "{warning}");
     }
 }

@@ -24,6 +24,7 @@ use failure::Failure;
 
 mod byte_size;
 mod chart;
+mod checks;
 mod commands;
 mod config;
 mod console;

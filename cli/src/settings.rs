@@ -94,7 +94,18 @@ impl MethodName {
 
     /// Whether adaptation descends G with its prox term.
     pub fn has_prox(self) -> bool {
-        matches!(self, MethodName::Imaml | MethodName::Auto)
+        match self {
+            MethodName::Imaml | MethodName::Auto => true,
+            MethodName::Maml | MethodName::Fomaml | MethodName::Reptile | MethodName::Darts | MethodName::Es => false,
+        }
+    }
+
+    /// Whether it has a gradient in the inner step sizes, to learn them by.
+    pub fn learns_rates(self) -> bool {
+        match self {
+            MethodName::Maml | MethodName::Darts | MethodName::Es => true,
+            MethodName::Imaml | MethodName::Fomaml | MethodName::Reptile | MethodName::Auto => false,
+        }
     }
 }
 

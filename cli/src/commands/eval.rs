@@ -59,6 +59,8 @@ pub fn eval(args: &EvalArgs) -> Result<ExitCode, Failure> {
     say(format_args!("{} · {}", config.method.title(), config.tasks()));
     say(format_args!("network      {}", config.model));
     say(format_args!("adaptation   gradient descent on {}, step size {}", config.objective(), config.inner_lr));
+    say(format_args!("learned      {}", config.learned()));
+    say(format_args!("adapts       {}", config.adapt.title()));
     say(format_args!("measured on  {tasks} tasks of the {split} split, seed {}", config.seed));
     for line in table(&experiment, &results) {
         say(line);
@@ -130,6 +132,8 @@ fn to_json(config: &Config, experiment: &Experiment, split: Split, tasks: u64, r
         "queries": config.queries,
         "inner_lr": config.inner_lr,
         "lambda": config.lambda,
+        "learn": config.learn,
+        "adapt": config.adapt,
         "split": split.name(),
         "tasks": tasks,
         "seed": config.seed,

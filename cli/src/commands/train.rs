@@ -61,7 +61,11 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode, Failure> {
 }
 
 fn begin(args: &TrainArgs) -> Result<ExitCode, Failure> {
-    let file = args.config.as_deref().map_or(Ok(Settings::default()), Settings::read)?;
+    let mut file = args.config.as_deref().map_or(Ok(Settings::default()), Settings::read)?;
+    if args.settings != Settings::default() {
+        // The file's choice was made for the run that it is of; this is another, and auto chooses again.
+        (file.choice, file.chosen_because) = (None, None);
+    }
     let mut config = Config::new(args.settings.clone().or(file))?;
     let default = || Path::new("runs").join(format!("{}-{}", config.dataset, config.method.name()));
     let folder = RunFolder::new(&args.out.clone().unwrap_or_else(default), args.force)?;
@@ -115,11 +119,9 @@ pub fn announce(config: &Config, experiment: &Experiment) {
     let (parameters, threads) = (experiment.problem.layout().parameter_count(), experiment.pool.current_num_threads());
     say(format_args!("{} on {}", method.title(), config.tasks()));
     say(format_args!("  network  {model}, {parameters} parameters"));
-    let solve = config.solver.map_or(String::new(), |solver| {
-        format!(", then {}", count(config.cg_steps.unwrap_or(1) as u64, solver.iteration()))
-    });
-    let steps = count(*inner_steps as u64, "step");
-    say(format_args!("  inner    {steps} of {inner_lr} on {}{solve}", config.objective()));
+    let solve = config.solve().map_or(String::new(), |solve| format!(", then {solve}"));
+    let (most, steps) = (config.at_most(), count(*inner_steps as u64, "step"));
+    say(format_args!("  inner    {most}{steps} of {inner_lr} on {}{solve}", config.objective()));
     if let (Some(choice), Some(reason)) = (&config.choice, &config.chosen_because) {
         say(format_args!("  chosen   {choice}: {reason}"));
     }

@@ -3,7 +3,7 @@
 //! | method | beside | the difference is |
 //! |---|---|---|
 //! | all | the same in double precision | rounding |
-//! | imaml | the linear system solved to 1e-5 by MINRES, in double precision | what its CG iterations leave |
+//! | imaml | the linear system solved to 1e-5 by MINRES, in double precision | what its linear solve leaves |
 //! | auto | MAML on the same G through all steps, in double precision | what the choice leaves out |
 //! | fomaml, reptile, darts, es, truncated maml | MAML through all steps, in double precision | what the approximation leaves out |
 
@@ -17,6 +17,7 @@ use meta::verify::relative_difference;
 
 use crate::config::Config;
 use crate::experiment::{self, Experiment};
+use crate::linear::PolicyName;
 use crate::report::page;
 use crate::settings::MethodName;
 
@@ -70,10 +71,7 @@ pub fn section(config: &Config, experiment: &Experiment, theta: &[f32], split: S
             "Rounding: relative to the same in double precision. MAML: what the steps left out would add."
         }
         MethodName::Maml => "Relative to the same derivative in double precision; MAML has no other error.",
-        MethodName::Imaml => {
-            "Rounding: relative to the same in double precision. Exact solve: what the run's CG iterations leave, \
-             relative to the linear system solved by MINRES to 1e-5 at the same adapted parameters."
-        }
+        MethodName::Imaml => &of_solve(config),
         MethodName::Fomaml => {
             "Rounding: relative to the same in double precision. MAML: what leaving out second derivatives costs."
         }
@@ -95,6 +93,26 @@ pub fn section(config: &Config, experiment: &Experiment, theta: &[f32], split: S
         }
     };
     page::table(&rows, true) + &page::paragraph(says)
+}
+
+/// What the table says of an implicit gradient: of which solve, and how that differs from the run's own.
+fn of_solve(config: &Config) -> String {
+    let mut says = String::from("Rounding: relative to the same in double precision. Exact solve: the error of ");
+    let untol = Config { tol: None, ..config.clone() };
+    says += &untol.solve().unwrap_or_default();
+    if config.on_negative_curvature.is_some_and(|policy| policy != PolicyName::GoOn) {
+        says += " (where the operator is indefinite, what on-negative-curvature says)";
+    }
+    says += ", relative to the linear system solved by MINRES to 1e-5 at the same adapted parameters.";
+    if config.tol.is_some() {
+        says += " These are all the steps and iterations allowed: in training, solves stop sooner (tol auto), by what the \
+                 tasks' spread makes of it.";
+    }
+    if config.warm_start == Some(true) {
+        says +=
+            " Solved from 0 here: in training, a solve starts from the last iteration's meta-gradient (warm-start).";
+    }
+    says
 }
 
 fn gradient<T: autodiff::Element>(

@@ -234,9 +234,39 @@ fn wrong_episode_files_are_refused() {
     refuses(path, &[&maml[..], &["--inner-steps=1000000000"]].concat(), &["memory", "--inner-steps"]);
     refuses(path, &[&maml[..], &["--inner-steps=1", "--lambda=1"]].concat(), &["--lambda", "imaml"]);
     refuses(path, &[&maml[..], &["--inner-steps=1", "--checkpoints=0"]].concat(), &["--checkpoints is 0"]);
-    let imaml = ["metagrad", "s.safetensors", MLP, "--method=imaml", "--inner-lr=0.1", "--inner-steps=1"];
-    refuses(path, &[&imaml[..], &["--checkpoints=1"]].concat(), &["--checkpoints", "maml"]);
+    refuses(path, &["metagrad", "s.safetensors", MLP, "--method=maml", "--inner-lr=0.1"], &["--inner-steps"]);
     refuses(path, &["grad", "s.safetensors", MLP, "--out=none/g.safetensors"], &["cannot write", "none"]);
+}
+
+#[test]
+fn options_that_a_meta_gradient_has_no_use_for_are_refused() {
+    let folder = folder();
+    let path = folder.path();
+    sinusoid(path);
+    let cases: &[(&str, &[&str], &[&str])] = &[
+        ("imaml", &["--checkpoints=1"], &["--checkpoints", "maml"]),
+        ("darts", &["--checkpoints=1"], &["--checkpoints belongs to the method maml"]),
+        ("darts", &["--truncate=1"], &["--truncate", "maml"]),
+        ("maml", &["--truncate=4"], &["--truncate is 4: expected 0 to 3"]),
+        ("darts", &["--lambda=1"], &["--lambda belongs to the methods imaml and auto", "no prox term"]),
+        ("auto", &["--cg-steps=3"], &["--cg-steps belongs to the method imaml", "chooses its linear solve"]),
+        ("maml", &["--error-estimate"], &["--error-estimate", "imaml"]),
+        ("es", &["--es-pairs=1000001"], &["--es-pairs is 1000001: expected 1 to 1000000"]),
+        ("es", &["--es-pairs=0"], &["--es-pairs is 0"]),
+        ("maml", &["--es-seed=0"], &["--es-seed", "es"]),
+        ("imaml", &["--cg-max=5"], &["--cg-max", "--cg-tol"]),
+        ("imaml", &["--cg-tol=0.1", "--cg-max=0"], &["--cg-max is 0: expected at least 1"]),
+        ("imaml", &["--cg-steps=0"], &["--cg-steps is 0: expected 1 to 10000"]),
+        ("imaml", &["--cg-tol=0"], &["--cg-tol is 0: expected a number above 0"]),
+        ("imaml", &["--solver=dense", "--cg-tol=0.1"], &["--cg-tol belongs to the iterations"]),
+        ("reptile", &["--inner-steps=0"], &["--inner-steps is 0: reptile"]),
+    ];
+    for (method, more, says) in cases {
+        let method = format!("--method={method}");
+        let steps: &[&str] = if more[0].starts_with("--inner-steps") { &[] } else { &["--inner-steps=3"] };
+        let metagrad = ["metagrad", "s.safetensors", MLP, &method, "--inner-lr=0.1"];
+        refuses(path, &[&metagrad[..], steps, more].concat(), says);
+    }
 }
 
 #[test]

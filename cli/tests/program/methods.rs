@@ -26,6 +26,25 @@ fn auto_says_what_it_chose_and_keeps_to_it() {
 }
 
 #[test]
+fn another_run_from_a_config_file_chooses_again() {
+    let folder = folder();
+    let path = folder.path();
+    let auto = ["--method=auto", "--iterations=1", "--out=first"];
+    succeed(path, &[&["train"], TINY, &auto].concat());
+    let config = String::from_utf8(bytes(path, "first/config.toml")).unwrap();
+    // What was chosen, and what no program would choose.
+    let choice = |text: &str| text.parse::<toml::Table>().unwrap()["choice"].as_str().unwrap().to_owned();
+    let own = choice(&config);
+    std::fs::write(path.join("a.toml"), config.replace(&format!("choice = \"{own}\""), "choice = \"last 1\"")).unwrap();
+    let again = |more: &[&str]| {
+        succeed(path, &[&["train", "--config=a.toml", "--out=run", "--force"], more].concat());
+        choice(&String::from_utf8(bytes(path, "run/config.toml")).unwrap())
+    };
+    assert_eq!(again(&[]), "last 1", "the same run");
+    assert_eq!(again(&["--eval-every=0"]), own, "another run");
+}
+
+#[test]
 fn a_budget_changes_memory_and_no_bit() {
     let folder = folder();
     let path = folder.path();

@@ -103,8 +103,16 @@ fn an_evaluation_states_its_protocol() {
     let path = folder.path();
     succeed(path, &[&["train"], TINY, &["--iterations=2", "--out=run"]].concat());
     let text = succeed(path, &["eval", "run", "--tasks=6", "--inner-steps=3,0", "--split=validation"]);
-    for part in ["3-way 1-shot", "2 queries a class", "0.5·‖φ − θ‖²", "6 tasks", "validation", "seed 7", "inductive"]
-    {
+    for part in [
+        "3-way 1-shot",
+        "2 queries a class",
+        "0.5·‖φ − θ‖²",
+        "6 tasks",
+        "validation",
+        "seed 7",
+        "inductive",
+        "all layers",
+    ] {
         assert!(text.contains(part), "{part} in {text}");
     }
     let json = succeed(path, &["eval", "run", "--tasks=6", "--inner-steps=3,0", "--split=validation", "--json"]);
@@ -115,6 +123,26 @@ fn an_evaluation_states_its_protocol() {
         results.iter().map(|r| (r["statistics"].as_str().unwrap(), r["steps"].as_u64().unwrap())).collect();
     assert_eq!(keys, [("transductive", 0), ("transductive", 3), ("inductive", 0), ("inductive", 3)]);
     assert!(results.iter().all(|r| (0.0..=1.0).contains(&r["mean"].as_f64().unwrap())));
+}
+
+#[test]
+fn what_is_learned_and_what_adapts_is_said() {
+    let folder = folder();
+    let path = folder.path();
+    let learning = ["--method=imaml", "--learn=lambda:layer", "--adapt=head", "--cg-steps=8", "--tol=auto"];
+    let said = succeed(path, &[&["train"], TINY, &learning, &["--iterations=1", "--out=run"]].concat());
+    assert!(said.contains("at most 2 steps of 0.1") && said.contains("at most 8 CG iterations"), "{said}");
+    let text = succeed(path, &["eval", "run", "--tasks=2"]);
+    assert!(
+        text.contains("the initial parameters and lambda:layer") && text.contains("the last layer alone"),
+        "{text}"
+    );
+    let json: serde_json::Value =
+        serde_json::from_str(&succeed(path, &["eval", "run", "--tasks=2", "--json"])).unwrap();
+    assert_eq!((json["learn"].as_str(), json["adapt"].as_str()), (Some("lambda:layer"), Some("head")));
+    // The page measures the solve at its caps, and says so.
+    let html = String::from_utf8(bytes(path, "run/report.html")).unwrap();
+    assert!(html.contains("the error of 8 CG iterations") && html.contains("solves stop sooner"), "{html}");
 }
 
 #[test]

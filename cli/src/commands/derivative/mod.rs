@@ -18,6 +18,7 @@ use meta::train::MetaBatch;
 use serde_json::{Value, json};
 
 use crate::byte_size::ByteSize;
+use crate::checks::{self, Owner};
 use crate::commands::source::{Opened, Precision, Source};
 use crate::console::say;
 use crate::defaults::{ES_PAIRS, ES_SIGMA};
@@ -91,9 +92,9 @@ pub struct MetagradArgs {
     /// Standard deviation of a perturbation (es only) [default: 0.01].
     #[arg(long, value_name = "SIGMA")]
     es_sigma: Option<f64>,
-    /// Seed of the perturbations (es only).
-    #[arg(long, default_value_t = 0)]
-    es_seed: u64,
+    /// Seed of the perturbations (es only) [default: 0].
+    #[arg(long, value_name = "SEED")]
+    es_seed: Option<u64>,
     /// Also the derivatives of the query loss with respect to the inner step size and, with a prox term, λ: through the
     /// steps, in forward mode.
     #[arg(long)]
@@ -110,9 +111,9 @@ pub struct MetagradArgs {
     /// Estimate every task's error: the distance to the gradient one Newton step on (imaml only).
     #[arg(long)]
     error_estimate: bool,
-    /// The most iterations that --cg-tol may take.
-    #[arg(long, default_value_t = 1000)]
-    cg_max: usize,
+    /// The most iterations that --cg-tol may take [default: 1000].
+    #[arg(long, value_name = "N")]
+    cg_max: Option<usize>,
     /// What solves the linear system (imaml only) [default: cg].
     #[arg(long)]
     solver: Option<SolverName>,
@@ -125,15 +126,55 @@ pub struct MetagradArgs {
 }
 
 impl MetagradArgs {
+    /// Refuses what does not go together, in the words of `imaml train`.
+    fn check(&self) -> Result<(), Failure> {
+        let solve = Owner::Solve;
+        checks::belong(
+            self.method,
+            &[
+                ("--lambda", self.lambda.is_some(), Owner::Prox),
+                ("--cg-steps", self.cg_steps.is_some(), solve),
+                ("--cg-tol", self.cg_tol.is_some(), solve),
+                ("--cg-max", self.cg_max.is_some(), solve),
+                ("--solver", self.solver.is_some(), solve),
+                ("--preconditioner", self.preconditioner.is_some(), solve),
+                ("--on-negative-curvature", self.on_negative_curvature.is_some(), solve),
+                ("--error-estimate", self.error_estimate, solve),
+                ("--checkpoints", self.checkpoints.is_some(), Owner::Only(MethodName::Maml)),
+                ("--truncate", self.truncate.is_some(), Owner::Only(MethodName::Maml)),
+                ("--es-pairs", self.es_pairs.is_some(), Owner::Only(MethodName::Es)),
+                ("--es-sigma", self.es_sigma.is_some(), Owner::Only(MethodName::Es)),
+                ("--es-seed", self.es_seed.is_some(), Owner::Only(MethodName::Es)),
+            ],
+        )?;
+        SolverName::check_iterations(
+            self.solver,
+            &[("--cg-steps", self.cg_steps.is_some()), ("--cg-tol", self.cg_tol.is_some())],
+        )?;
+        if self.cg_max.is_some() && self.cg_tol.is_none() {
+            return Err("--cg-max is the most that --cg-tol may take: give --cg-tol, or leave --cg-max out".into());
+        }
+        checks::positive::<f64>(&[
+            ("--inner-lr", Some(self.inner_lr)),
+            ("--lambda", self.lambda),
+            ("--cg-tol", self.cg_tol),
+            ("--es-sigma", self.es_sigma),
+        ])?;
+        checks::within(&[
+            ("--cg-steps", self.cg_steps.map(|n| n as u64), checks::CG_STEPS),
+            ("--cg-max", self.cg_max.map(|n| n as u64), (1, u64::MAX)),
+            ("--es-pairs", self.es_pairs.map(|n| n as u64), checks::ES_PAIRS),
+            ("--checkpoints", self.checkpoints.map(|n| n as u64), (1, u64::MAX)),
+            ("--truncate", self.truncate.map(|m| m as u64), (0, self.inner_steps as u64)),
+        ])?;
+        checks::enough_steps(self.method, "--inner-steps", self.inner_steps)
+    }
+
     fn linear(&self) -> Result<Linear, Failure> {
         let stop = match self.cg_tol {
-            Some(tolerance) => Stop::Tolerance(tolerance, self.cg_max),
+            Some(tolerance) => Stop::Tolerance(tolerance, self.cg_max.unwrap_or(1000)),
             None => Stop::Iterations(self.cg_steps.unwrap_or(5)),
         };
-        if self.solver == Some(SolverName::Dense) && (self.cg_tol.is_some() || self.cg_steps.is_some()) {
-            let flag = if self.cg_tol.is_some() { "--cg-tol" } else { "--cg-steps" };
-            return Err(format!("{flag} belongs to the iterations: the solver dense has none; leave it out").into());
-        }
         // A command that says how many iterations does them: what to do about negative curvature is asked for.
         Linear::new(self.solver, stop, self.preconditioner, self.on_negative_curvature)
     }
@@ -160,46 +201,7 @@ pub fn hvp(args: &HvpArgs) -> Result<(), Failure> {
 /// # Errors
 /// As [`grad`].
 pub fn metagrad(args: &MetagradArgs) -> Result<(), Failure> {
-    let imaml = args.method == MethodName::Imaml;
-    for (given, flag) in [
-        (args.lambda.is_some() && !args.method.has_prox(), "--lambda"),
-        (args.cg_steps.is_some(), "--cg-steps"),
-        (args.cg_tol.is_some(), "--cg-tol"),
-        (args.solver.is_some(), "--solver"),
-        (args.preconditioner.is_some(), "--preconditioner"),
-        (args.on_negative_curvature.is_some(), "--on-negative-curvature"),
-        (args.error_estimate, "--error-estimate"),
-    ] {
-        if given && !imaml {
-            return Err(format!("{flag} belongs to --method imaml: the others descend the support loss alone").into());
-        }
-    }
-    if args.checkpoints.is_some() && args.method != MethodName::Maml {
-        return Err("--checkpoints belongs to --method maml: the others do not go back through steps".into());
-    }
-    for (given, flag, owner) in [
-        (args.truncate.is_some(), "--truncate", MethodName::Maml),
-        (args.es_pairs.is_some(), "--es-pairs", MethodName::Es),
-        (args.es_sigma.is_some(), "--es-sigma", MethodName::Es),
-    ] {
-        if given && args.method != owner {
-            return Err(format!("{flag} belongs to --method {}: leave it out", owner.name()).into());
-        }
-    }
-    if args.es_pairs == Some(0) {
-        return Err("--es-pairs is 0: expected at least 1".into());
-    }
-    if args.checkpoints == Some(0) {
-        return Err("--checkpoints is 0: expected at least 1".into());
-    }
-    let positive = |value: Option<f64>, flag: &str| match value {
-        Some(v) if !(v.is_finite() && v > 0.0) => Err(format!("{flag} {v}: expected a number above 0")),
-        _ => Ok(()),
-    };
-    positive(Some(args.inner_lr), "--inner-lr")?;
-    positive(args.lambda, "--lambda")?;
-    positive(args.cg_tol, "--cg-tol")?;
-    positive(args.es_sigma, "--es-sigma")?;
+    args.check()?;
     run(&args.common, &Task::Metagrad(args))
 }
 
@@ -375,7 +377,7 @@ fn meta_method<T: Element>(
     tasks: &Tasks<T>,
 ) -> Result<Settlement<T>, Failure> {
     let linear = args.linear()?;
-    linear.check_memory(problem.dim())?;
+    linear.check_size(problem.dim())?;
     let keep = match (args.checkpoints, args.truncate) {
         (Some(count), _) => Keep::Checkpoints(count),
         (None, Some(m)) => Keep::Last(m),
@@ -393,7 +395,7 @@ fn meta_method<T: Element>(
         choice: chosen.as_ref().map(|c| c.choice),
         pairs: args.es_pairs.unwrap_or(ES_PAIRS),
         sigma: args.es_sigma.unwrap_or(ES_SIGMA),
-        seed: args.es_seed,
+        seed: args.es_seed.unwrap_or(0),
     };
     let method: Box<dyn Method<T>> = if args.error_estimate {
         let estimator = Estimator::new(problem, Box::new(Cg::tolerance(0.03, 100)));
