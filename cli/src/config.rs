@@ -10,6 +10,7 @@ use crate::checks::{self, Owner};
 use crate::defaults;
 use crate::failure::Failure;
 use crate::format::count;
+use crate::inner::{Inner, InnerArgs, InnerName, InnerRate};
 use crate::learning::{AdaptName, Learn};
 use crate::linear::{Linear, PolicyName, PreconditionerName, SolverName, Stop};
 use crate::settings::{Dataset, Decay, MethodName, NotFinitePolicy, OuterOptimizer, Settings, Tol};
@@ -39,8 +40,14 @@ pub struct Config {
     pub queries: usize,
     /// Steps of adaptation.
     pub inner_steps: usize,
-    /// Their size.
-    pub inner_lr: f64,
+    /// What adapts.
+    pub inner_solver: InnerName,
+    /// The size of its steps, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inner_lr: Option<InnerRate>,
+    /// ‖∇G‖ that ends it sooner (imaml).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inner_tol: Option<f64>,
     /// λ (imaml, auto).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lambda: Option<f64>,
@@ -157,6 +164,8 @@ impl Config {
                 return Err(format!("rate is learned by maml, darts or es: {name} has none to learn by ({why})").into());
             }
         }
+        let own = InnerArgs { inner_solver: asked.inner_solver, inner_lr: asked.inner_lr, inner_tol: asked.inner_tol };
+        let inner = Inner::new(own, (method.name(), method.takes()), Some(default.inner_lr), "")?;
         let es = method == MethodName::Es;
         if !dataset.classifies() && asked.ways.is_some() {
             return Err(
@@ -205,6 +214,11 @@ impl Config {
                 return Err(format!("tol auto stops plain cg: leave {name} out with tol").into());
             }
         }
+        if asked.tol.is_some() && !inner.is_plain() {
+            return Err(
+                "tol auto stops plain gradient descent: leave inner-solver, inner-lr auto and inner-tol out".into()
+            );
+        }
         let usual = if asked.tol.is_some() { PolicyName::GoOn } else { defaults::ON_NEGATIVE_CURVATURE };
         let policy = asked.on_negative_curvature.or(by_cg.then_some(usual));
         let linear = Linear::new(asked.solver, stop, asked.preconditioner, policy)?;
@@ -219,7 +233,9 @@ impl Config {
             shots: asked.shots.unwrap_or(tasks.shots),
             queries: asked.queries.unwrap_or(tasks.queries),
             inner_steps: asked.inner_steps.unwrap_or(default.inner_steps),
-            inner_lr: asked.inner_lr.unwrap_or(default.inner_lr),
+            inner_solver: inner.solver,
+            inner_lr: inner.rate,
+            inner_tol: inner.tol,
             lambda: method.has_prox().then(|| asked.lambda.unwrap_or(default.lambda)),
             truncate: asked.truncate,
             memory: asked.memory,
@@ -255,7 +271,8 @@ impl Config {
 
     fn check_ranges(&self) -> Result<(), Failure> {
         checks::positive::<f32>(&[
-            ("inner-lr", Some(self.inner_lr)),
+            ("inner-lr", self.inner().given_rate()),
+            ("inner-tol", self.inner_tol),
             ("lambda", self.lambda),
             ("es-sigma", self.es_sigma),
             ("outer-lr", Some(self.outer_lr)),
@@ -287,6 +304,11 @@ impl Config {
     /// What was chosen, where that is for the program to choose.
     pub fn choice(&self) -> Option<Choice> {
         self.choice.as_ref().and_then(|choice| choice.parse().ok())
+    }
+
+    /// What adapts.
+    pub fn inner(&self) -> Inner {
+        Inner { solver: self.inner_solver, rate: self.inner_lr, tol: self.inner_tol }
     }
 
     /// The linear solver, where the method has one.
@@ -334,13 +356,29 @@ impl Config {
     /// `5 CG iterations`, `at most 5 CG iterations`, `a dense solve`: the linear solver's part of a task.
     pub fn solve(&self) -> Option<String> {
         let solver = self.solver?;
-        let n = self.cg_steps.map(|n| format!("{}{}", self.at_most(), count(n as u64, solver.iteration())));
+        let most = if self.tol.is_some() { "at most " } else { "" };
+        let n = self.cg_steps.map(|n| format!("{most}{}", count(n as u64, solver.iteration())));
         Some(n.unwrap_or_else(|| format!("a {}", solver.iteration())))
     }
 
-    /// `at most `, where solves may end sooner than after so many steps and iterations.
-    pub fn at_most(&self) -> &'static str {
-        if self.tol.is_some() { "at most " } else { "" }
+    /// `16 steps of 0.1 on L_support`, `at most 16 steps of L-BFGS on …`: how a task is adapted to.
+    pub fn descent(&self) -> String {
+        let inner = self.inner();
+        let most = if self.tol.is_some() { "at most " } else { inner.at_most() };
+        let steps = count(self.inner_steps as u64, "step");
+        format!("{most}{steps} of {} on {}{}", inner.of(), self.objective(), inner.until())
+    }
+
+    /// `gradient descent on L_support, step size 0.1`: the same for any number of steps.
+    pub fn adaptation(&self) -> String {
+        format!("{} on {}{}", self.inner_solver.title(), self.objective(), self.inner().details())
+    }
+
+    /// `iMAML`, `iMAML by L-BFGS`
+    pub fn title(&self) -> String {
+        let by = if self.inner_solver == InnerName::Gd { "" } else { " by " };
+        let solver = if by.is_empty() { "" } else { self.inner_solver.title() };
+        format!("{}{by}{solver}", self.method.title())
     }
 
     /// What adaptation descends: `L_support + ½·0.5·‖φ − θ‖²`.

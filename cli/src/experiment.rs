@@ -7,8 +7,8 @@ use meta::error::{Estimator, Tolerance, TolerantCg, TolerantDescent};
 use meta::inner::{GradientDescent, Hyper};
 use meta::linear::{Cg, LinearSolver};
 use meta::method::{
-    Choice, Decision, EvolutionStrategies, FiniteDifference, FirstOrder, Implicit, InnerStop, Keep, Method, OverBudget,
-    Reptile, Survey, Unrolled, decide,
+    Choice, Decision, EvolutionStrategies, FiniteDifference, FirstOrder, Implicit, Keep, Method, OverBudget, Reptile,
+    Survey, Unrolled, decide,
 };
 use meta::problem::{FewShot, Learned, Problem};
 use meta::tasks::{
@@ -22,6 +22,7 @@ use crate::byte_size::ByteSize;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::initial;
+use crate::inner::Inner;
 use crate::learning::{AdaptName, Learn};
 use crate::memory;
 use crate::model;
@@ -35,6 +36,8 @@ pub struct Experiment {
     pub problem: FewShot,
     /// λ and the inner step size.
     pub hyper: Hyper,
+    /// What adapts: in training as in what is measured of it.
+    pub inner: Inner,
     /// All threads.
     pub pool: ThreadPool,
 }
@@ -49,8 +52,7 @@ impl Experiment {
         let (model, stream) = pool.install(|| tasks(config))?;
         let shape = stream.shape();
         let problem = problem(config, model, shape.support, shape.query)?;
-        let hyper = Hyper { lambda: config.lambda.unwrap_or(0.0), rate: config.inner_lr };
-        Ok(Experiment { stream, problem, hyper, pool })
+        Ok(Experiment { stream, problem, hyper: hyper(config), inner: config.inner(), pool })
     }
 
     /// The meta-gradient, compiled.
@@ -61,7 +63,8 @@ impl Experiment {
         if let Some(linear) = config.linear() {
             linear.check_size(self.problem.dim())?;
         }
-        let keep = keep_within::<f32>(config.method, &self.problem, config.inner_steps, config.keep(), config.memory)?;
+        let (steps, keep) = (config.inner_steps, config.keep());
+        let keep = keep_within::<f32>(config.method, &self.problem, (&self.inner, steps), keep, config.memory)?;
         let method = keeping(config, &self.problem, keep);
         self.check_memory(config, method.as_ref(), 0)?;
         Ok(method)
@@ -119,6 +122,11 @@ impl Experiment {
     }
 }
 
+/// λ and the inner step size of a run.
+pub fn hyper(config: &Config) -> Hyper {
+    Hyper { lambda: config.lambda.unwrap_or(0.0), rate: config.inner().hyper_rate() }
+}
+
 /// Few-shot learning as a run does it, with so many rows.
 ///
 /// # Errors
@@ -140,9 +148,9 @@ pub fn compile<T: Element>(config: &Config, problem: &FewShot) -> Box<dyn Method
 
 fn keeping<T: Element>(config: &Config, problem: &FewShot, keep: Keep) -> Box<dyn Method<T>> {
     let linear = config.linear().map_or_else(|| Box::new(Cg::iterations(1)) as _, |linear| linear.build());
+    let (inner, steps) = (config.inner(), config.inner_steps);
     if config.warm_start == Some(true) {
-        let stop = InnerStop::Steps(config.inner_steps);
-        return Box::new(Implicit::new(problem, stop, linear).warm_started());
+        return Box::new(Implicit::with_solver(problem, inner.build(steps), linear).warm_started());
     }
     let settled = Settled {
         choice: config.choice(),
@@ -150,7 +158,7 @@ fn keeping<T: Element>(config: &Config, problem: &FewShot, keep: Keep) -> Box<dy
         sigma: config.es_sigma.unwrap_or(1.0),
         seed: config.seed,
     };
-    method(config.method, problem, config.inner_steps, keep, linear, settled)
+    method(config.method, problem, (&inner, steps), keep, linear, settled)
 }
 
 /// What single methods need beside what all share.
@@ -166,24 +174,25 @@ pub struct Settled {
     pub seed: u64,
 }
 
-/// A method by name, through so many steps; what MAML keeps of them; the linear solver of iMAML.
+/// A method by name, through so many steps of what adapts; what MAML keeps of them; the linear solver of iMAML.
 pub fn method<T: Element>(
     name: MethodName,
     problem: &FewShot,
-    steps: usize,
+    (inner, steps): (&Inner, usize),
     keep: Keep,
     linear: Box<dyn LinearSolver<T>>,
     settled: Settled,
 ) -> Box<dyn Method<T>> {
     match name {
-        MethodName::Imaml => Box::new(Implicit::new(problem, InnerStop::Steps(steps), linear)),
-        MethodName::Maml => Box::new(Unrolled::new(problem, steps, keep)),
-        MethodName::Fomaml => Box::new(FirstOrder::new(problem, steps)),
-        MethodName::Reptile => Box::new(Reptile::new(problem, steps)),
-        MethodName::Darts => Box::new(FiniteDifference::new(problem, steps)),
+        MethodName::Imaml => Box::new(Implicit::with_solver(problem, inner.build(steps), linear)),
+        MethodName::Maml => Box::new(Unrolled::with_step(problem, inner.step().as_ref(), steps, keep)),
+        MethodName::Fomaml => Box::new(FirstOrder::with_step(problem, inner.step().as_ref(), steps)),
+        MethodName::Reptile => Box::new(Reptile::with_step(problem, inner.step().as_ref(), steps)),
+        MethodName::Darts => Box::new(FiniteDifference::with_step(problem, inner.step().as_ref(), steps)),
         MethodName::Es => {
             let Settled { pairs, sigma, seed, .. } = settled;
-            let method = EvolutionStrategies::new(problem, steps).with_pairs(pairs).with_sigma(sigma).with_seed(seed);
+            let method = EvolutionStrategies::with_step(problem, inner.step().as_ref(), steps);
+            let method = method.with_pairs(pairs).with_sigma(sigma).with_seed(seed);
             Box::new(method.moving(&parameters(problem)))
         }
         MethodName::Auto => {
@@ -208,13 +217,13 @@ fn parameters(problem: &FewShot) -> Vec<bool> {
 pub fn keep_within<T: Element>(
     name: MethodName,
     problem: &FewShot,
-    steps: usize,
+    (inner, steps): (&Inner, usize),
     keep: Keep,
     memory: Option<ByteSize>,
 ) -> Result<Keep, Failure> {
     match (name, keep, memory) {
         (MethodName::Maml, Keep::Everything, Some(memory)) => {
-            Ok(Unrolled::<T>::within(problem, &GradientDescent, steps, memory.bytes())?.keep())
+            Ok(Unrolled::<T>::within(problem, inner.step().as_ref(), steps, memory.bytes())?.keep())
         }
         _ => Ok(keep),
     }

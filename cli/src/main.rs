@@ -36,6 +36,7 @@ mod files;
 mod format;
 mod images;
 mod initial;
+mod inner;
 mod learning;
 mod linear;
 mod memory;

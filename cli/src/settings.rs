@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::byte_size::ByteSize;
 use crate::failure::Failure;
+use crate::inner::{InnerName, InnerRate, Takes};
 use crate::learning::{AdaptName, Learn};
 use crate::linear::{PolicyName, PreconditionerName, SolverName};
 
@@ -97,6 +98,17 @@ impl MethodName {
         match self {
             MethodName::Imaml | MethodName::Auto => true,
             MethodName::Maml | MethodName::Fomaml | MethodName::Reptile | MethodName::Darts | MethodName::Es => false,
+        }
+    }
+
+    /// Which inner solvers it takes.
+    pub fn takes(self) -> Takes {
+        match self {
+            MethodName::Imaml => Takes::Any,
+            MethodName::Maml | MethodName::Fomaml | MethodName::Reptile | MethodName::Darts | MethodName::Es => {
+                Takes::Steps
+            }
+            MethodName::Auto => Takes::Descent,
         }
     }
 
@@ -225,12 +237,18 @@ pub struct Settings {
     /// Query examples: of each class, or in all for regression.
     #[arg(long, value_name = "N")]
     pub queries: Option<usize>,
-    /// Gradient steps of adaptation.
+    /// Steps of adaptation; the most, where something ends it sooner.
     #[arg(long, value_name = "K")]
     pub inner_steps: Option<usize>,
-    /// Step size of adaptation.
+    /// What adapts: lbfgs and hessian-free for imaml only, others than gd not for auto [default: gd].
+    #[arg(long)]
+    pub inner_solver: Option<InnerName>,
+    /// Step size of adaptation, or auto: for every task one that is safe (gd with imaml only).
     #[arg(long, value_name = "RATE")]
-    pub inner_lr: Option<f64>,
+    pub inner_lr: Option<InnerRate>,
+    /// Adapt until ‖∇G‖ ≤ E, in --inner-steps at most (imaml only).
+    #[arg(long, value_name = "E")]
+    pub inner_tol: Option<f64>,
     /// λ of the prox term ½λ‖φ − θ‖² (imaml and auto only).
     #[arg(long)]
     pub lambda: Option<f64>,
@@ -350,7 +368,9 @@ impl Settings {
             shots: self.shots.or(other.shots),
             queries: self.queries.or(other.queries),
             inner_steps: self.inner_steps.or(other.inner_steps),
+            inner_solver: self.inner_solver.or(other.inner_solver),
             inner_lr: self.inner_lr.or(other.inner_lr),
+            inner_tol: self.inner_tol.or(other.inner_tol),
             lambda: self.lambda.or(other.lambda),
             truncate: self.truncate.or(other.truncate),
             memory: self.memory.or(other.memory),

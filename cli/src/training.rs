@@ -72,13 +72,13 @@ pub fn train(
     from: Option<(Checkpoint, String)>,
 ) -> Result<Outcome, Failure> {
     let stop = stop_signal()?;
-    let Experiment { stream, problem, hyper, pool } = experiment;
+    let Experiment { stream, problem, hyper, inner, pool } = experiment;
     let tolerance = Arc::new(Tolerance::default());
     let (method, probe) = match config.tol {
         None => (experiment.method(config)?, None),
         Some(Tol::Auto) => experiment.tolerant(config, &tolerance).map(|[method, probe]| (method, Some(probe)))?,
     };
-    let evaluator = (config.eval_every > 0).then(|| Evaluator::new(problem));
+    let evaluator = (config.eval_every > 0).then(|| Evaluator::adapting(problem, inner.adaptation()));
     let mut optimiser = experiment.optimiser(config);
     let (mut seconds, mut iteration, mut skipped) = (0.0, 0, 0);
     let (mut metrics, mut start, mut tolerances) = (String::new(), None, None);
@@ -119,7 +119,7 @@ pub fn train(
         let start = Instant::now();
         let report = trainer.step().map_err(|error| {
             progress.end();
-            Failure::not_finite(error, advice(error))
+            Failure::not_finite(error, &advice(error, config))
         })?;
         seconds += start.elapsed().as_secs_f64();
         iteration = trainer.iteration;
@@ -166,12 +166,10 @@ pub fn train(
 }
 
 /// What to do about a task whose meta-gradient is not finite: it can be left out, where there are others.
-fn advice(error: NotFinite) -> &'static str {
-    if error.all {
-        "lower --inner-lr or --outer-lr"
-    } else {
-        "lower --inner-lr or --outer-lr, or go on without such tasks with --on-not-finite skip"
-    }
+fn advice(error: NotFinite, config: &Config) -> String {
+    let inner = config.inner().given_rate().map_or("", |_| "--inner-lr or ");
+    let skip = if error.all { "" } else { ", or go on without such tasks with --on-not-finite skip" };
+    format!("lower {inner}--outer-lr{skip}")
 }
 
 fn standing(config: &Config, trainer: &Trainer<'_>, seconds: f64, skipped: u64) -> Standing {
@@ -251,10 +249,13 @@ pub fn result_json(result: &Evaluation, (steps, value): (usize, meta::train::Int
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Settings;
 
     #[test]
     fn only_where_other_tasks_are_left_can_some_be_skipped() {
-        let error = |all| NotFinite { task: 3, iteration: 0, all };
-        assert!(advice(error(false)).contains("--on-not-finite skip") && !advice(error(true)).contains("skip"));
+        let config = Config::new(Settings::default()).unwrap();
+        let advice = |all| advice(NotFinite { task: 3, iteration: 0, all }, &config);
+        assert!(advice(false).contains("--inner-lr") && advice(false).contains("--on-not-finite skip"));
+        assert!(!advice(true).contains("skip"));
     }
 }

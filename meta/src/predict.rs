@@ -2,7 +2,8 @@
 
 use autodiff::{Arg, Element, Options, Plan, Stage, Tape, Workspace};
 
-use crate::inner::{Derivative, GradientDescent, Hyper, InnerPlan, Inputs};
+use crate::inner::{Adaptation, Derivative, Hyper, InnerPlan, InnerTask, Run};
+use crate::linear::{SecantPairs, SolverSpace};
 use crate::problem::{At, FewShot, Problem, QueryStatistics};
 
 /// What is measured on the query set.
@@ -38,7 +39,8 @@ impl Measure {
     }
 }
 
-/// Adapts by gradient descent on a problem's G, with the λ and step sizes learned, then predicts. Compiled once; each thread has a [`PredictorSpace`].
+/// Adapts to a task by descending a problem's G, with the λ and step sizes learned, then predicts. Compiled once; each
+/// thread has a [`PredictorSpace`].
 ///
 /// ```
 /// use autodiff::Arg;
@@ -56,14 +58,20 @@ impl Measure {
 /// ```
 pub struct Predictor<T> {
     inner: InnerPlan<T>,
+    adaptation: Adaptation<T>,
     /// φ, task ↦ outputs on the query set, one for each way to normalise it.
     outputs: Vec<Plan<T>>,
     measure: Measure,
 }
 
 impl<T: Element> Predictor<T> {
-    /// Predicts once for each of `statistics`.
+    /// Adapts by gradient descent, and predicts once for each of `statistics`.
     pub fn new(problem: &FewShot, statistics: &[QueryStatistics]) -> Self {
+        Self::adapting(problem, Adaptation::default(), statistics)
+    }
+
+    /// Adapts in another way: as a method was trained with, so that what is measured is what was trained.
+    pub fn adapting(problem: &FewShot, adaptation: Adaptation<T>, statistics: &[QueryStatistics]) -> Self {
         let compile = |statistics| {
             let problem = problem.clone().with_statistics(statistics);
             let tape = Tape::new();
@@ -73,8 +81,17 @@ impl<T: Element> Predictor<T> {
             let output = problem.predict(&At::new(phi, phi, autodiff::Real::zero(), data));
             Plan::staged(&tape, &[(Stage::POINT, output)], Options::default())
         };
+        let inner = match &adaptation {
+            Adaptation::Steps(step) => InnerPlan::new(problem, step.as_ref(), Derivative::None),
+            Adaptation::Solver(solver) => {
+                let solver = solver(0);
+                let derivative = if solver.multiplies() { Derivative::Hessian } else { Derivative::None };
+                InnerPlan::new(problem, solver.step(), derivative)
+            }
+        };
         Predictor {
-            inner: InnerPlan::new(problem, &GradientDescent, Derivative::None),
+            inner,
+            adaptation,
             outputs: statistics.iter().map(|&s| compile(s)).collect(),
             measure: if problem.model().classifies() { Measure::Accuracy } else { Measure::SquaredError },
         }
@@ -85,21 +102,34 @@ impl<T: Element> Predictor<T> {
         self.measure
     }
 
-    /// Bytes of what plans need to run in a [`PredictorSpace`], which holds it and a few vectors as long as θ.
+    /// Bytes of what plans and a solver need to run in a [`PredictorSpace`], which holds it and a few vectors as long as
+    /// the optimiser's state.
     pub fn bytes(&self) -> usize {
-        self.inner.plan().bytes() + self.outputs.iter().map(Plan::bytes).sum::<usize>()
+        let solving = match &self.adaptation {
+            Adaptation::Steps(_) => 0,
+            Adaptation::Solver(solver) => {
+                let (solver, dim) = (solver(0), self.inner.dim());
+                SolverSpace::<T>::bytes(solver.room(), dim) + SecantPairs::<T>::bytes(solver.pairs(), dim)
+            }
+        };
+        self.inner.plan().bytes() + self.outputs.iter().map(Plan::bytes).sum::<usize>() + solving
     }
 
     /// Memory for one thread.
     pub fn space(&self) -> PredictorSpace<'_, T> {
-        let zeros = |n| vec![T::zero(); n];
         PredictorSpace {
             predictor: self,
-            inner: self.inner.plan().workspace(),
+            run: Run::new(&self.inner, 1),
+            solving: match &self.adaptation {
+                Adaptation::Steps(_) => None,
+                Adaptation::Solver(solver) => {
+                    let (solver, dim, isa) = (solver(0), self.inner.dim(), self.inner.plan().isa());
+                    let pairs = (solver.pairs() > 0).then(|| SecantPairs::new(solver.pairs(), dim, isa));
+                    Some((SolverSpace::new(solver.room(), dim, isa), pairs))
+                }
+            },
             outputs: self.outputs.iter().map(Plan::workspace).collect(),
-            state: zeros(self.inner.state_len()),
-            next: zeros(self.inner.state_len()),
-            output: zeros(self.outputs.first().map_or(0, |plan| plan.output_shape(0).numel())),
+            output: vec![T::zero(); self.outputs.first().map_or(0, |plan| plan.output_shape(0).numel())],
         }
     }
 }
@@ -107,16 +137,17 @@ impl<T: Element> Predictor<T> {
 /// A thread's memory for a [`Predictor`].
 pub struct PredictorSpace<'p, T> {
     predictor: &'p Predictor<T>,
-    inner: Workspace<T>,
+    run: Run<T>,
+    /// A solver's, where one decides.
+    solving: Option<(SolverSpace<T>, Option<SecantPairs<T>>)>,
     outputs: Vec<Workspace<T>>,
-    state: Vec<T>,
-    next: Vec<T>,
     output: Vec<T>,
 }
 
 impl<T: Element> PredictorSpace<'_, T> {
     /// Adapts θ to the task and shows `see(s, p, outputs)` after `steps[s]` steps (ascending), for each `p` of the
-    /// ways to normalise the query set.
+    /// ways to normalise the query set. A solver that decides is run from the beginning for every number of steps, which
+    /// is the most that it takes.
     ///
     /// # Panics
     /// Where lengths differ from what the problem declares.
@@ -128,20 +159,28 @@ impl<T: Element> PredictorSpace<'_, T> {
         steps: &[usize],
         mut see: impl FnMut(usize, usize, &[T]),
     ) {
-        let Predictor { inner, outputs, .. } = self.predictor;
-        let scalars = [T::from_f64(hyper.lambda), T::from_f64(hyper.rate)];
-        let inputs = Inputs::new(theta, &scalars, data);
-        inner.first_state(theta, &mut self.state);
-        inner.start(&mut self.inner, &inputs);
+        let Predictor { inner, adaptation, outputs, .. } = self.predictor;
+        if self.solving.is_none() {
+            self.run.start(inner, theta, hyper, data);
+        }
         let mut taken = 0;
         for (s, &wanted) in steps.iter().enumerate() {
-            for _ in taken..wanted {
-                inner.step(&mut self.inner, &inputs, &self.state, &mut self.next);
-                std::mem::swap(&mut self.state, &mut self.next);
+            match (adaptation, &mut self.solving) {
+                (Adaptation::Solver(solver), Some((space, pairs))) => {
+                    self.run.start(inner, theta, hyper, data);
+                    let pairs = pairs.as_mut();
+                    let mut task = InnerTask { plan: inner, run: &mut self.run, theta, data, pairs };
+                    solver(wanted).solve(&mut task, space);
+                }
+                _ => {
+                    for k in taken..wanted {
+                        self.run.advance(inner, theta, data, k);
+                    }
+                    taken = taken.max(wanted);
+                }
             }
-            taken = taken.max(wanted);
             for (p, plan) in outputs.iter().enumerate() {
-                let mut args = vec![Arg::Floats(&self.state[..inner.dim()])];
+                let mut args = vec![Arg::Floats(&self.run.state[..inner.dim()])];
                 args.extend_from_slice(data);
                 plan.run(Stage::DATA, &mut self.outputs[p], &args, &mut []);
                 plan.run(Stage::POINT, &mut self.outputs[p], &args, &mut [&mut self.output]);

@@ -1,5 +1,6 @@
 //! The inner level: its steps, its curvature, its solvers.
 
+mod adaptation;
 mod curvature;
 mod minibatch;
 mod quadratic;

@@ -56,9 +56,9 @@ pub fn eval(args: &EvalArgs) -> Result<ExitCode, Failure> {
         say(to_json(&config, &experiment, split, tasks, &results));
         return Ok(ExitCode::SUCCESS);
     }
-    say(format_args!("{} · {}", config.method.title(), config.tasks()));
+    say(format_args!("{} · {}", config.title(), config.tasks()));
     say(format_args!("network      {}", config.model));
-    say(format_args!("adaptation   gradient descent on {}, step size {}", config.objective(), config.inner_lr));
+    say(format_args!("adaptation   {}", config.adaptation()));
     say(format_args!("learned      {}", config.learned()));
     say(format_args!("adapts       {}", config.adapt.title()));
     say(format_args!("measured on  {tasks} tasks of the {split} split, seed {}", config.seed));
@@ -70,8 +70,8 @@ pub fn eval(args: &EvalArgs) -> Result<ExitCode, Failure> {
 
 /// Adapts and measures in the G that the run trains with.
 pub fn evaluate(experiment: &Experiment, theta: &[f32], split: Split, tasks: u64, steps: &[usize]) -> Vec<Evaluation> {
-    let Experiment { stream, problem, hyper, pool } = experiment;
-    Evaluator::new(problem).run(pool, stream.as_ref(), split, 0..tasks, theta, *hyper, steps)
+    let Experiment { stream, problem, hyper, inner, pool } = experiment;
+    Evaluator::adapting(problem, inner.adaptation()).run(pool, stream.as_ref(), split, 0..tasks, theta, *hyper, steps)
 }
 
 /// The steps to measure after, ascending.
@@ -103,6 +103,9 @@ fn table(experiment: &Experiment, results: &[Evaluation]) -> Vec<String> {
         let cells = results.iter().map(|r| format::interval(r.measure, r.after[i].1)).collect();
         lines.push(row(steps.to_string(), cells));
     }
+    if !experiment.inner.takes_all_steps() {
+        lines.push(String::from("steps are the most that adaptation takes: it may end sooner"));
+    }
     lines.push(String::from("± is a 95 % interval over tasks"));
     if results.len() > 1 {
         lines.push(String::from(
@@ -130,7 +133,9 @@ fn to_json(config: &Config, experiment: &Experiment, split: Split, tasks: u64, r
         "ways": config.ways,
         "shots": config.shots,
         "queries": config.queries,
+        "inner_solver": config.inner_solver,
         "inner_lr": config.inner_lr,
+        "inner_tol": config.inner_tol,
         "lambda": config.lambda,
         "learn": config.learn,
         "adapt": config.adapt,

@@ -9,23 +9,24 @@ use meta::predict::Predictor;
 use meta::problem::{FewShot, QueryStatistics};
 use meta::train::TaskSource;
 
+use crate::checks;
 use crate::commands::source::{Opened, Precision, Source};
 use crate::console::say;
 use crate::episode::{self, EpisodeFile, Needs, OutputFile};
 use crate::failure::Failure;
 use crate::format::count;
+use crate::inner::{Inner, InnerArgs, Takes};
 
 /// What a model says of the query sets: logits, or predicted values.
 #[derive(Args, Clone, Debug)]
 pub struct PredictArgs {
     #[command(flatten)]
     source: Source,
-    /// Gradient steps of adaptation to each task's support set first.
+    /// Steps of adaptation to each task's support set first; the most, where something ends it sooner.
     #[arg(long, value_name = "K", default_value_t = 0)]
     inner_steps: usize,
-    /// Their size.
-    #[arg(long, value_name = "RATE")]
-    inner_lr: Option<f64>,
+    #[command(flatten)]
+    inner: InnerArgs,
     /// λ of a prox term ½λ‖φ − θ‖² in what adaptation descends [default: none].
     #[arg(long)]
     lambda: Option<f64>,
@@ -37,19 +38,25 @@ pub struct PredictArgs {
     out: Option<PathBuf>,
 }
 
+impl PredictArgs {
+    /// What adapts: any solver does, and no step has no size.
+    fn inner(&self) -> Result<Inner, Failure> {
+        let usual = (self.inner_steps == 0).then_some(1.0);
+        Inner::new(self.inner, ("predict", Takes::Any), usual, "--")
+    }
+}
+
 /// `imaml predict`
 ///
 /// # Errors
 /// One line on what is wrong with the arguments or the file.
 pub fn predict(args: &PredictArgs) -> Result<(), Failure> {
-    for (value, flag) in [(args.inner_lr, "--inner-lr"), (args.lambda, "--lambda")] {
-        if let Some(v) = value.filter(|v| !(v.is_finite() && *v > 0.0)) {
-            return Err(format!("{flag} is {v}: expected a number above 0").into());
-        }
-    }
-    if args.inner_steps > 0 && args.inner_lr.is_none() {
-        return Err("--inner-steps needs --inner-lr, the size of a step".into());
-    }
+    let inner = args.inner()?;
+    checks::positive::<f64>(&[
+        ("--inner-lr", inner.given_rate()),
+        ("--inner-tol", inner.tol),
+        ("--lambda", args.lambda),
+    ])?;
     let opened = args.source.open()?;
     match opened.precision {
         Precision::F32 => predict_in::<f32>(args, &opened),
@@ -63,9 +70,10 @@ fn predict_in<T: Element>(args: &PredictArgs, opened: &Opened) -> Result<(), Fai
     let model = &opened.model;
     let problem = FewShot::new(model.clone(), tasks.support_rows, tasks.query_rows, args.lambda.is_some());
     let statistics = if args.inductive { QueryStatistics::Inductive } else { QueryStatistics::Transductive };
-    let predictor = Predictor::new(&problem, &[statistics]);
+    let inner = args.inner()?;
+    let predictor = Predictor::adapting(&problem, inner.adaptation(), &[statistics]);
     let mut space = predictor.space();
-    let hyper = Hyper { lambda: args.lambda.unwrap_or(0.0), rate: args.inner_lr.unwrap_or(0.0) };
+    let hyper = Hyper { lambda: args.lambda.unwrap_or(0.0), rate: inner.hyper_rate() };
     let mut outputs: Vec<T> = Vec::new();
     let mut measured = 0.0;
     for i in 0..tasks.count {
@@ -86,6 +94,7 @@ fn predict_in<T: Element>(args: &PredictArgs, opened: &Opened) -> Result<(), Fai
         episode::write(out, &file)?;
     }
     let (tasks, steps) = (count(tasks.count as u64, "task"), count(args.inner_steps as u64, "step"));
-    say(format_args!("{} {measured:.6} over {tasks} after {steps} of adaptation", predictor.measure().name()));
+    let (measure, most) = (predictor.measure().name(), inner.at_most());
+    say(format_args!("{measure} {measured:.6} over {tasks} after {most}{steps} of adaptation"));
     Ok(())
 }

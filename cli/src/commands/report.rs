@@ -81,7 +81,7 @@ fn several(args: &ReportArgs, runs: &[PathBuf]) -> Result<ExitCode, Failure> {
         steps.dedup();
         contenders.push(Contender {
             name: run.display().to_string(),
-            title: config.method.title().into(),
+            title: config.title(),
             results: evaluate(experiment, theta, split, tasks, &steps),
             history: History::parse(&folder.metrics(config, u64::MAX)?),
         });

@@ -115,13 +115,12 @@ fn resume(args: &TrainArgs, path: &Path) -> Result<ExitCode, Failure> {
 
 /// Says what is about to happen.
 pub fn announce(config: &Config, experiment: &Experiment) {
-    let Config { method, model, inner_steps, inner_lr, meta_batch, .. } = config;
+    let Config { method, model, meta_batch, .. } = config;
     let (parameters, threads) = (experiment.problem.layout().parameter_count(), experiment.pool.current_num_threads());
     say(format_args!("{} on {}", method.title(), config.tasks()));
     say(format_args!("  network  {model}, {parameters} parameters"));
     let solve = config.solve().map_or(String::new(), |solve| format!(", then {solve}"));
-    let (most, steps) = (config.at_most(), count(*inner_steps as u64, "step"));
-    say(format_args!("  inner    {most}{steps} of {inner_lr} on {}{solve}", config.objective()));
+    say(format_args!("  inner    {}{solve}", config.descent()));
     if let (Some(choice), Some(reason)) = (&config.choice, &config.chosen_because) {
         say(format_args!("  chosen   {choice}: {reason}"));
     }

@@ -10,7 +10,7 @@
 use autodiff::Arg;
 use meta::inner::Hyper;
 use meta::linear::{Minres, Status};
-use meta::method::{Implicit, InnerStop, Keep, Method, Report, Unrolled};
+use meta::method::{Implicit, Keep, Method, Report, Unrolled};
 use meta::tasks::Split;
 use meta::train::{EpisodeTasks, TaskSource};
 use meta::verify::relative_difference;
@@ -29,7 +29,7 @@ const CAP: usize = 500;
 
 /// A table of relative differences ‖g − g′‖/‖g′‖, task by task.
 pub fn section(config: &Config, experiment: &Experiment, theta: &[f32], split: Split) -> String {
-    let Experiment { stream, problem, hyper, .. } = experiment;
+    let Experiment { stream, problem, hyper, inner, .. } = experiment;
     let steps = config.inner_steps;
     let single = experiment::compile::<f32>(config, problem);
     let double = experiment::compile::<f64>(config, problem);
@@ -37,11 +37,12 @@ pub fn section(config: &Config, experiment: &Experiment, theta: &[f32], split: S
         MethodName::Maml if config.truncate.is_none() => None,
         MethodName::Imaml => {
             let solver = Box::new(Minres::tolerance(TOLERANCE, CAP));
-            Some(("exact solve", Box::new(Implicit::new(problem, InnerStop::Steps(steps), solver))))
+            Some(("exact solve", Box::new(Implicit::with_solver(problem, inner.build(steps), solver))))
         }
         MethodName::Auto => Some(("all steps", Box::new(Unrolled::new(problem, steps, Keep::Iterates)))),
         MethodName::Maml | MethodName::Fomaml | MethodName::Reptile | MethodName::Darts | MethodName::Es => {
-            Some(("MAML", Box::new(Unrolled::new(problem, steps, Keep::Iterates))))
+            let step = inner.step();
+            Some(("MAML", Box::new(Unrolled::with_step(problem, step.as_ref(), steps, Keep::Iterates))))
         }
     };
     let theta_double: Vec<f64> = theta.iter().map(|&t| f64::from(t)).collect();

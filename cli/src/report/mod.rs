@@ -64,7 +64,7 @@ pub fn of_run(subject: &Subject<'_>) -> String {
 
 /// `iMAML on omniglot, 5-way 1-shot, 5 queries a class`
 fn title(config: &Config) -> String {
-    format!("{} on {}", config.method.title(), config.tasks())
+    format!("{} on {}", config.title(), config.tasks())
 }
 
 /// Steps of adaptation to measure after: up to twice those of training.
@@ -141,6 +141,9 @@ fn adaptation(subject: &Subject<'_>, results: &[Evaluation]) -> String {
         subject.split.name(),
         format::count(subject.config.inner_steps as u64, "step")
     );
+    if !subject.experiment.inner.takes_all_steps() {
+        caption += " Steps are the most that adaptation takes: it may end sooner.";
+    }
     if results.len() > 1 {
         caption += " Transductive: queries normalised together; inductive: each query alone, with the support set's \
                     statistics.";
@@ -194,10 +197,10 @@ fn protocol(subject: &Subject<'_>, results: &[Evaluation]) -> String {
         vec![
             "adaptation".into(),
             format!(
-                "{} of gradient descent on {}, step size {}",
-                config.inner_steps,
-                config.objective(),
-                config.inner_lr
+                "{}{} of {}",
+                config.inner().at_most(),
+                format::count(config.inner_steps as u64, "step"),
+                config.adaptation()
             ),
         ],
         vec![

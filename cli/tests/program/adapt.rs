@@ -184,3 +184,24 @@ fn what_cannot_be_labelled_is_refused() {
     succeed(path, &["train", "sinusoid", "--iterations=1", "--out=waves"]);
     refuses(path, &[&["adapt", "waves", "--support=support"][..], &good].concat(), &["sinusoid run", "omniglot"]);
 }
+
+#[test]
+fn images_are_adapted_to_with_the_solver_that_the_run_was_trained_with() {
+    let folder = folder();
+    let path = folder.path();
+    let drawings = prepare(path);
+    drawings[0].save(path.join("query/0.png")).unwrap();
+    let lbfgs = ["--method=imaml", "--inner-solver=lbfgs", "--iterations=2", "--out=trained", "--force"];
+    succeed(path, &[&["train"], TINY, &lbfgs].concat());
+    let own = adapt(path, &["--query=query"]);
+    assert_eq!((own["inner_solver"].as_str(), own["inner_lr"].is_null()), (Some("lbfgs"), true));
+    let text = succeed(path, &[&ADAPT[..], &["--query=query"]].concat());
+    assert!(text.contains("at most 30 steps of L-BFGS on"), "{text}");
+    // Thirty steps of L-BFGS nearly solve what thirty of gradient descent begin.
+    let config = String::from_utf8(bytes(path, "trained/config.toml")).unwrap();
+    let other = config.replace("inner-solver = \"lbfgs\"", "inner-solver = \"gd\"\ninner-lr = 0.01");
+    std::fs::write(path.join("trained/config.toml"), other).unwrap();
+    let other = adapt(path, &["--query=query"]);
+    let fit = |report: &Value| report["support_probability"].as_f64().unwrap();
+    assert!(fit(&own) > fit(&other), "{} and {}", fit(&own), fit(&other));
+}

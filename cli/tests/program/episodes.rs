@@ -235,6 +235,7 @@ fn wrong_episode_files_are_refused() {
     refuses(path, &[&maml[..], &["--inner-steps=1", "--lambda=1"]].concat(), &["--lambda", "imaml"]);
     refuses(path, &[&maml[..], &["--inner-steps=1", "--checkpoints=0"]].concat(), &["--checkpoints is 0"]);
     refuses(path, &["metagrad", "s.safetensors", MLP, "--method=maml", "--inner-lr=0.1"], &["--inner-steps"]);
+    refuses(path, &["metagrad", "s.safetensors", MLP, "--method=maml", "--inner-steps=1"], &["gd", "--inner-lr"]);
     refuses(path, &["grad", "s.safetensors", MLP, "--out=none/g.safetensors"], &["cannot write", "none"]);
 }
 
@@ -260,6 +261,9 @@ fn options_that_a_meta_gradient_has_no_use_for_are_refused() {
         ("imaml", &["--cg-tol=0"], &["--cg-tol is 0: expected a number above 0"]),
         ("imaml", &["--solver=dense", "--cg-tol=0.1"], &["--cg-tol belongs to the iterations"]),
         ("reptile", &["--inner-steps=0"], &["--inner-steps is 0: reptile"]),
+        ("imaml", &["--inner-solver=lbfgs"], &["--inner-lr", "lbfgs"]),
+        ("maml", &["--inner-tol=0.1"], &["--inner-tol", "imaml"]),
+        ("imaml", &["--inner-tol=0.1", "--hypergradients"], &["--hypergradients", "--inner-tol"]),
     ];
     for (method, more, says) in cases {
         let method = format!("--method={method}");

@@ -3,7 +3,7 @@
 use super::{TINY, bytes, folder, succeed};
 
 /// The methods, with an outer optimiser each that needs other state.
-const METHODS: [&[&str]; 13] = [
+const METHODS: [&[&str]; 20] = [
     &["--method=imaml", "--cg-steps=2"],
     &["--method=imaml", "--cg-steps=2", "--warm-start"],
     &["--method=imaml", "--preconditioner=lbfgs", "--on-negative-curvature=damp"],
@@ -17,6 +17,13 @@ const METHODS: [&[&str]; 13] = [
     &["--method=reptile"],
     &["--method=darts"],
     &["--method=es", "--es-pairs=2"],
+    &["--method=imaml", "--inner-solver=lbfgs", "--inner-tol=0.05"],
+    &["--method=imaml", "--inner-solver=hessian-free", "--warm-start"],
+    &["--method=imaml", "--inner-lr=auto", "--preconditioner=lbfgs"],
+    &["--method=imaml", "--inner-solver=momentum", "--inner-lr=0.05", "--inner-tol=0.3"],
+    &["--method=maml", "--inner-solver=nesterov", "--inner-lr=0.05", "--learn=rate"],
+    &["--method=darts", "--inner-solver=adam", "--inner-lr=0.01"],
+    &["--method=reptile", "--inner-solver=momentum", "--inner-lr=0.05"],
 ];
 
 /// Lines of metrics without what differs from run to run: time.
@@ -47,7 +54,10 @@ fn a_resumed_run_is_the_uninterrupted_one_bit_for_bit() {
                 "{method:?} {file}"
             );
         }
+        // Validations are in there too.
         assert_eq!(metrics(path, "whole"), metrics(path, "parts"), "{method:?}");
+        let evaluate = |run| succeed(path, &["eval", run, "--tasks=3", "--json"]);
+        assert_eq!(evaluate("whole"), evaluate("parts"), "{method:?}");
     }
 }
 
@@ -123,6 +133,66 @@ fn an_evaluation_states_its_protocol() {
         results.iter().map(|r| (r["statistics"].as_str().unwrap(), r["steps"].as_u64().unwrap())).collect();
     assert_eq!(keys, [("transductive", 0), ("transductive", 3), ("inductive", 0), ("inductive", 3)]);
     assert!(results.iter().all(|r| (0.0..=1.0).contains(&r["mean"].as_f64().unwrap())));
+}
+
+#[test]
+fn a_run_is_measured_with_the_solver_that_it_was_trained_with() {
+    let folder = folder();
+    let path = folder.path();
+    let model = "--model=mlp:1-8-1,act=tanh";
+    let json = |arguments: &[&str]| -> serde_json::Value { serde_json::from_str(&succeed(path, arguments)).unwrap() };
+    let cases: [(&[&str], &str); 5] = [
+        (&["--inner-solver=lbfgs", "--inner-tol=0.01"], "L-BFGS"),
+        (&["--inner-solver=hessian-free"], "Hessian-free Newton"),
+        (&["--inner-lr=auto"], "found for each task"),
+        (&["--inner-solver=nesterov", "--inner-lr=0.02"], "Nesterov's momentum 0.9"),
+        (&["--inner-solver=adam", "--inner-lr=0.02", "--inner-tol=0.1"], "until ‖∇G‖ ≤ 0.1"),
+    ];
+    let mut losses = Vec::new();
+    for (inner, says) in cases {
+        let train = ["train", "sinusoid", model, "--method=imaml", "--inner-steps=6", "--eval-every=0", "--shots=10"];
+        let said = succeed(path, &[&train[..], inner, &["--iterations=2", "--out=run", "--force"]].concat());
+        assert!(said.contains("6 steps of "), "{said}");
+        let text = succeed(path, &["eval", "run", "--tasks=2"]);
+        assert!(text.contains(says), "{says} in {text}");
+        let page = String::from_utf8(bytes(path, "run/report.html")).unwrap();
+        assert!(page.contains(&says.replace('\'', "&#39;")) || page.contains(says), "{says} on the page");
+        // The same tasks adapted to by the command that takes their meta-gradient, and by the one that predicts.
+        let evaluated = json(&["eval", "run", "--tasks=2", "--split=train", "--inner-steps=6", "--json"]);
+        succeed(
+            path,
+            &["export-episode", "sinusoid", model, "--tasks=2", "--init=run/model.safetensors", "--out=e.safetensors"],
+        );
+        let adapt = [&["e.safetensors", model, "--inner-steps=6", "--lambda=0.5"], inner].concat();
+        let trained = json(&[&["metagrad"], &adapt[..], &["--method=imaml", "--json"]].concat());
+        let loss = trained["loss"].as_f64().unwrap();
+        assert_eq!(trained["inner_status"].is_array(), !says.contains("Nesterov"));
+        // Means of ten squares in another order and precision.
+        let agrees = |mse: f64| (mse - loss).abs() <= 1e-6 * loss;
+        let mse = evaluated["results"][0]["mean"].as_f64().unwrap();
+        assert!(agrees(mse), "{inner:?}: {mse} and {loss}");
+        let predicted = succeed(path, &[&["predict"], &adapt[..]].concat());
+        let mse = predicted.split(' ').nth(1).unwrap().parse::<f64>().unwrap();
+        assert!((mse - loss).abs() <= 1e-6 * loss + 1e-6, "{inner:?}: {predicted}");
+        losses.push(loss);
+    }
+    losses.sort_by(f64::total_cmp);
+    losses.dedup();
+    assert_eq!(losses.len(), cases.len(), "no two adapt alike");
+}
+
+#[test]
+fn a_config_file_of_before_means_gradient_descent() {
+    let folder = folder();
+    let path = folder.path();
+    succeed(path, &["train", "sinusoid", "--iterations=2", "--inner-steps=2", "--out=run"]);
+    let config = String::from_utf8(bytes(path, "run/config.toml")).unwrap();
+    let before: String = config.lines().filter(|l| !l.starts_with("inner-solver")).flat_map(|l| [l, "\n"]).collect();
+    assert!(before.len() < config.len() && before.contains("inner-lr = 0.01\n"), "{config}");
+    std::fs::write(path.join("before.toml"), before).unwrap();
+    succeed(path, &["train", "--config=before.toml", "--out=again"]);
+    assert_eq!(bytes(path, "run/model.safetensors"), bytes(path, "again/model.safetensors"));
+    assert_eq!(bytes(path, "run/config.toml"), bytes(path, "again/config.toml"));
 }
 
 #[test]

@@ -124,6 +124,10 @@ impl<T: Element> InnerSolver<T> for TolerantDescent {
         &GradientDescent
     }
 
+    fn multiplies(&self) -> bool {
+        false
+    }
+
     fn solve(&self, task: &mut InnerTask<'_, T>, space: &mut SolverSpace<T>) -> Solved {
         let (gradient, _) = self.tolerance.get();
         // A box of nothing: no allocation.

@@ -66,6 +66,10 @@ impl<T: Element> InnerSolver<T> for Lbfgs {
         self.memory
     }
 
+    fn multiplies(&self) -> bool {
+        false
+    }
+
     fn solve(&self, task: &mut InnerTask<'_, T>, space: &mut SolverSpace<T>) -> Solved {
         let isa = task.plan.plan().isa();
         let parts = space.parts();

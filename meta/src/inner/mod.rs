@@ -13,6 +13,7 @@
 //! since ∇²_φφG is symmetric and the mixed block of the full Hessian is the transpose of the other.
 
 mod adam;
+mod adaptation;
 mod curvature;
 mod differences;
 mod gradient_descent;
@@ -34,6 +35,7 @@ mod watch;
 use autodiff::{Arg, Block, Element, Options, Plan, Stage, Tape, Var, Workspace, grad, jvp_structural, vjp_structural};
 
 pub use adam::Adam;
+pub use adaptation::{Adaptation, SolverOfSteps};
 pub use gradient_descent::GradientDescent;
 pub use hessian_free::HessianFree;
 pub use lbfgs::Lbfgs;

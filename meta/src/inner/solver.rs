@@ -223,6 +223,11 @@ pub trait InnerSolver<T>: Send + Sync {
         0
     }
 
+    /// Whether it multiplies by ∇²G: a plan that is made for its solution alone needs no products otherwise.
+    fn multiplies(&self) -> bool {
+        true
+    }
+
     /// Goes from the task's state to the solution. The last point looked at is `run.state`: there the derivatives are.
     fn solve(&self, task: &mut InnerTask<'_, T>, space: &mut SolverSpace<T>) -> Solved;
 }
@@ -267,6 +272,10 @@ impl<T: Element> InnerSolver<T> for Descent {
             Rate::Given => Room::default(),
             Rate::Auto => Room { vectors: 1, scalars: 0 },
         }
+    }
+
+    fn multiplies(&self) -> bool {
+        self.rate == Rate::Auto
     }
 
     fn solve(&self, task: &mut InnerTask<'_, T>, space: &mut SolverSpace<T>) -> Solved {

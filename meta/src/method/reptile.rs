@@ -5,7 +5,7 @@
 use autodiff::{Arg, Element, Stage};
 
 use super::{Method, Report, Worker, take_steps};
-use crate::inner::{Derivative, GradientDescent, Hyper, InnerPlan, OuterPlan, Run};
+use crate::inner::{Derivative, GradientDescent, Hyper, InnerPlan, OuterPlan, Run, Step};
 use crate::problem::Problem;
 
 /// g = θ − φ_K; keeps nothing of the inner trajectory.
@@ -21,8 +21,18 @@ impl<T: Element> Reptile<T> {
     ///
     /// # Panics
     /// Where φ₀ is not a part of θ: there is nothing to move.
+    #[track_caller]
     pub fn new(problem: &dyn Problem, steps: usize) -> Self {
-        let inner = InnerPlan::new(problem, &GradientDescent, Derivative::None);
+        Self::with_step(problem, &GradientDescent, steps)
+    }
+
+    /// With another inner optimiser.
+    ///
+    /// # Panics
+    /// As [`new`](Reptile::new).
+    #[track_caller]
+    pub fn with_step(problem: &dyn Problem, step: &dyn Step, steps: usize) -> Self {
+        let inner = InnerPlan::new(problem, step, Derivative::None);
         assert!(inner.starts_at_theta(), "Reptile moves an initialisation, and this problem learns none");
         Reptile { inner, outer: OuterPlan::value_only(problem), steps }
     }

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{EpisodeTasks, TaskSource};
-use crate::inner::Hyper;
+use crate::inner::{Adaptation, Hyper};
 use crate::predict::{Measure, Predictor};
 use crate::problem::{FewShot, QueryStatistics};
 use crate::tasks::{Split, TaskStream};
@@ -35,7 +35,7 @@ pub struct Evaluation {
     pub statistics: QueryStatistics,
     /// What was measured.
     pub measure: Measure,
-    /// (steps of adaptation, interval over tasks).
+    /// (steps of adaptation, or the most of a solver that decides; interval over tasks).
     pub after: Vec<(usize, Interval)>,
     /// For the last entry of `after`: each task's value, in task order.
     pub per_task: Vec<f64>,
@@ -51,13 +51,18 @@ pub struct Evaluator {
 impl Evaluator {
     /// Adapts by gradient descent on the problem's G. A model that normalises batches is measured both ways.
     pub fn new(problem: &FewShot) -> Self {
+        Self::adapting(problem, Adaptation::default())
+    }
+
+    /// Adapts in another way: as the run was trained with.
+    pub fn adapting(problem: &FewShot, adaptation: Adaptation<f32>) -> Self {
         let both = [QueryStatistics::Transductive, QueryStatistics::Inductive];
         let ways = if problem.model().normalises_batches() { &both[..] } else { &both[..1] };
-        let predictor = Predictor::new(problem, ways);
+        let predictor = Predictor::adapting(problem, adaptation, ways);
         Evaluator { predictor, statistics: ways.into(), outputs: problem.model().outputs() }
     }
 
-    /// Measures after each number of steps in `steps` (ascending) on tasks `first..first + count` of a split.
+    /// Measures after each number of steps in `steps` (ascending; the most, of a solver that decides) on tasks `first..first + count` of a split.
     #[allow(clippy::too_many_arguments)] // Each is one independent thing to choose.
     pub fn run(
         &self,

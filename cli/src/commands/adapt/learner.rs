@@ -60,8 +60,7 @@ pub struct Learner<'a> {
 impl<'a> Learner<'a> {
     /// As the run trained.
     pub fn new(config: &'a Config, model: &'a Model, theta: &'a [f32], support: &'a Support) -> Self {
-        let hyper = Hyper { lambda: config.lambda.unwrap_or(0.0), rate: config.inner_lr };
-        Learner { model, theta, support, config, hyper, steps: config.inner_steps }
+        Learner { model, theta, support, config, hyper: experiment::hyper(config), steps: config.inner_steps }
     }
 
     /// softmax of the adapted network's outputs, for each image of `x` [rows, 28, 28, 1].
@@ -72,7 +71,7 @@ impl<'a> Learner<'a> {
         let Learner { model, theta, support, config, hyper, steps } = *self;
         let rows = x.len() / (SIDE * SIDE);
         let problem = experiment::problem(config, model.clone(), support.y.len(), rows)?;
-        let predictor = Predictor::<f32>::new(&problem, &[statistics]);
+        let predictor = Predictor::<f32>::adapting(&problem, config.inner().adaptation(), &[statistics]);
         memory::check("adapting", predictor.bytes() as u64, "give fewer examples, or fewer images to label at once")?;
         // What the query's labels are does not matter to its outputs.
         let unknown = vec![0; rows];

@@ -58,15 +58,11 @@ impl Report<'_> {
 
     /// For people: how it was adapted and how well the examples fit, then a line for each image.
     pub fn lines(&self) -> Vec<String> {
-        let Config { inner_steps, inner_lr, .. } = self.config;
         let examples = count(self.support.len() as u64, "example");
-        let (classes, steps) = (self.labels.len(), count(*inner_steps as u64, "step"));
+        let classes = self.labels.len();
         let (right, mean) = self.fit();
         let mut lines = vec![
-            format!(
-                "adapted   to {examples} of {classes} classes, {steps} of size {inner_lr} on {}",
-                self.config.objective()
-            ),
+            format!("adapted   to {examples} of {classes} classes, {}", self.config.descent()),
             format!(
                 "examples  {right} of {examples} get their own label, with probability {} on average",
                 percent(mean)
@@ -127,7 +123,9 @@ impl Report<'_> {
             "method": self.config.method,
             "model": self.config.model,
             "inner_steps": self.config.inner_steps,
+            "inner_solver": self.config.inner_solver,
             "inner_lr": self.config.inner_lr,
+            "inner_tol": self.config.inner_tol,
             "lambda": self.config.lambda,
             "statistics": self.statistics.name(),
             "labels": self.labels,

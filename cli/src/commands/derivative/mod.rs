@@ -10,9 +10,9 @@ use std::time::Instant;
 use autodiff::Element;
 use clap::Args;
 use meta::error::Estimator;
-use meta::inner::Hyper;
+use meta::inner::{Hyper, InnerStatus};
 use meta::linear::{Cg, Status};
-use meta::method::{Decision, ForwardMode, Hyperparameter, Implicit, InnerStop, Keep, Method};
+use meta::method::{Decision, ForwardMode, Hyperparameter, Implicit, Keep, Method};
 use meta::problem::{FewShot, Problem};
 use meta::train::MetaBatch;
 use serde_json::{Value, json};
@@ -25,6 +25,7 @@ use crate::defaults::{ES_PAIRS, ES_SIGMA};
 use crate::episode::{self, EpisodeFile, Needs, OutputFile, Tasks};
 use crate::experiment::{self, Settled};
 use crate::failure::Failure;
+use crate::inner::{Inner, InnerArgs};
 use crate::linear::{Linear, PolicyName, PreconditionerName, SolverName, Stop};
 use crate::memory;
 use crate::settings::{MethodName, NotFinitePolicy};
@@ -71,12 +72,11 @@ pub struct MetagradArgs {
     /// How to take it.
     #[arg(long)]
     method: MethodName,
-    /// Inner gradient steps.
+    /// Steps of adaptation; the most, where something ends it sooner.
     #[arg(long)]
     inner_steps: usize,
-    /// Inner step size.
-    #[arg(long)]
-    inner_lr: f64,
+    #[command(flatten)]
+    inner: InnerArgs,
     /// Keep this many states and run steps again, in place of keeping everything (maml only).
     #[arg(long, value_name = "N")]
     checkpoints: Option<usize>,
@@ -154,8 +154,17 @@ impl MetagradArgs {
         if self.cg_max.is_some() && self.cg_tol.is_none() {
             return Err("--cg-max is the most that --cg-tol may take: give --cg-tol, or leave --cg-max out".into());
         }
+        let inner = self.inner()?;
+        if self.hypergradients && !inner.takes_all_steps() {
+            return Err(
+                "--hypergradients goes through steps of a given size, as many as are asked for: leave --inner-tol, \
+                        --inner-lr auto and solvers that find their own steps out"
+                    .into(),
+            );
+        }
         checks::positive::<f64>(&[
-            ("--inner-lr", Some(self.inner_lr)),
+            ("--inner-lr", inner.given_rate()),
+            ("--inner-tol", inner.tol),
             ("--lambda", self.lambda),
             ("--cg-tol", self.cg_tol),
             ("--es-sigma", self.es_sigma),
@@ -168,6 +177,11 @@ impl MetagradArgs {
             ("--truncate", self.truncate.map(|m| m as u64), (0, self.inner_steps as u64)),
         ])?;
         checks::enough_steps(self.method, "--inner-steps", self.inner_steps)
+    }
+
+    /// What adapts: a step size has no default here.
+    fn inner(&self) -> Result<Inner, Failure> {
+        Inner::new(self.inner, (self.method.name(), self.method.takes()), None, "--")
     }
 
     fn linear(&self) -> Result<Linear, Failure> {
@@ -239,7 +253,7 @@ fn run_in<T: Element>(common: &Common, task: &Task<'_>, opened: &Opened) -> Resu
             Box::new(SupportHessian::new(&problem, vectors))
         }
         Task::Metagrad(a) => {
-            hyper = Hyper { lambda: if prox { a.lambda.unwrap_or(2.0) } else { 0.0 }, rate: a.inner_lr };
+            hyper = Hyper { lambda: if prox { a.lambda.unwrap_or(2.0) } else { 0.0 }, rate: a.inner()?.hyper_rate() };
             let (method, chosen) = meta_method(a, &problem, &parameters, hyper, &tasks)?;
             decision = chosen;
             method
@@ -288,7 +302,7 @@ fn run_in<T: Element>(common: &Common, task: &Task<'_>, opened: &Opened) -> Resu
         Task::Metagrad(a) if a.hypergradients => {
             let along = [Hyperparameter::Rate, Hyperparameter::Lambda];
             let along = if prox { &along[..] } else { &along[..1] };
-            let forward = ForwardMode::new(&problem, a.inner_steps, along);
+            let forward = ForwardMode::with_step(&problem, a.inner()?.step().as_ref(), a.inner_steps, along);
             let mut values = vec![T::zero(); along.len()];
             let mut batch = MetaBatch::new(&forward, &pool, along.len(), tasks.count);
             batch.gradient(&tasks, tasks.count, &parameters, hyper, &mut values);
@@ -320,6 +334,11 @@ fn run_in<T: Element>(common: &Common, task: &Task<'_>, opened: &Opened) -> Resu
         summary["policy_acted"] = Value::from(mean.policy_acted);
         summary["largest_shift"] = Value::from(mean.largest_shift);
     }
+    // Where a solver decides when it is done, it says how it ended.
+    let decides = matches!(task, Task::Metagrad(a) if !a.inner()?.takes_all_steps());
+    if decides {
+        summary["inner_status"] = reports.iter().map(|r| r.inner_status.map(|s| s.name())).collect();
+    }
     if !mean.not_finite.is_empty() {
         summary["not_finite"] = mean.not_finite.iter().copied().collect();
     }
@@ -349,6 +368,12 @@ fn run_in<T: Element>(common: &Common, task: &Task<'_>, opened: &Opened) -> Resu
     if let Some(Decision { choice, reason }) = &decision {
         say(format_args!("chosen: {choice}. {reason}"));
     }
+    let unsolved = |s: &InnerStatus| !matches!(s, InnerStatus::Converged | InnerStatus::Finished);
+    for (i, report) in reports.iter().enumerate().filter(|_| decides) {
+        if let Some(status) = report.inner_status.filter(unsolved) {
+            say(format_args!("task {i}: adaptation {status}"));
+        }
+    }
     let troubled = |s: &Status| !matches!(s, Status::Converged | Status::Finished);
     for (i, report) in reports.iter().enumerate() {
         if let Some(status) = report.status.filter(troubled) {
@@ -376,14 +401,13 @@ fn meta_method<T: Element>(
     hyper: Hyper,
     tasks: &Tasks<T>,
 ) -> Result<Settlement<T>, Failure> {
-    let linear = args.linear()?;
+    let (linear, inner) = (args.linear()?, args.inner()?);
+    let steps = (&inner, args.inner_steps);
     linear.check_size(problem.dim())?;
     let keep = match (args.checkpoints, args.truncate) {
         (Some(count), _) => Keep::Checkpoints(count),
         (None, Some(m)) => Keep::Last(m),
-        (None, None) => {
-            experiment::keep_within::<T>(args.method, problem, args.inner_steps, Keep::Everything, args.memory)?
-        }
+        (None, None) => experiment::keep_within::<T>(args.method, problem, steps, Keep::Everything, args.memory)?,
     };
     let chosen = match args.method {
         MethodName::Auto => {
@@ -399,10 +423,10 @@ fn meta_method<T: Element>(
     };
     let method: Box<dyn Method<T>> = if args.error_estimate {
         let estimator = Estimator::new(problem, Box::new(Cg::tolerance(0.03, 100)));
-        let stop = InnerStop::Steps(args.inner_steps);
-        Box::new(Implicit::new(problem, stop, linear.build()).estimating(estimator))
+        let solver = inner.build(args.inner_steps);
+        Box::new(Implicit::with_solver(problem, solver, linear.build()).estimating(estimator))
     } else {
-        experiment::method(args.method, problem, args.inner_steps, keep, linear.build(), settled)
+        experiment::method(args.method, problem, steps, keep, linear.build(), settled)
     };
     experiment::check_memory(method.as_ref(), args.memory)?;
     Ok((method, chosen))
