@@ -44,6 +44,7 @@ mod metrics;
 mod model;
 mod parameter_file;
 mod progress;
+mod protocol;
 mod report;
 mod run_folder;
 mod settings;

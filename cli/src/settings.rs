@@ -241,7 +241,7 @@ pub struct Settings {
     #[arg(long, value_name = "K")]
     pub inner_steps: Option<usize>,
     /// What adapts: lbfgs and hessian-free for imaml only, others than gd not for auto [default: gd].
-    #[arg(long)]
+    #[arg(long, value_name = "SOLVER")]
     pub inner_solver: Option<InnerName>,
     /// Step size of adaptation, or auto: for every task one that is safe (gd with imaml only).
     #[arg(long, value_name = "RATE")]

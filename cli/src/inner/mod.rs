@@ -1,4 +1,7 @@
 //! The inner solver, by name: which methods take it, and what it is made of.
+//!
+//! μ, β and ε are the usual ones: 0.9 (Sutskever et al. 2013 and every framework), 0.9, 0.999 and 1e-8 (Kingma & Ba 2015). A
+//! method that goes back through Adam's steps multiplies what is smaller than ε by up to α/ε: see [`Adam`].
 
 mod rate;
 
@@ -29,9 +32,9 @@ pub enum InnerName {
     Nesterov,
     /// Adam with β = (0.9, 0.999), ε = 1e-8.
     Adam,
-    /// L-BFGS with ten pairs and a line search (imaml only).
+    /// L-BFGS with ten pairs and a line search.
     Lbfgs,
-    /// Newton's method by Hessian-vector products (imaml only).
+    /// Newton's method by Hessian-vector products.
     HessianFree,
 }
 
@@ -86,13 +89,13 @@ pub enum Takes {
 /// What may be asked of the inner solver; the step size apart, which has a default of its own in training.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct InnerArgs {
-    /// What adapts: lbfgs and hessian-free for imaml only [default: gd].
-    #[arg(long)]
+    /// What adapts; no method but imaml takes lbfgs or hessian-free [default: gd].
+    #[arg(long, value_name = "SOLVER")]
     pub inner_solver: Option<InnerName>,
-    /// Step size of adaptation, or auto: for every task one that is safe (gd with imaml only).
+    /// Step size of adaptation, or auto: for every task one that is safe (of gd; no method but imaml takes it).
     #[arg(long, value_name = "RATE")]
     pub inner_lr: Option<InnerRate>,
-    /// Adapt until ‖∇G‖ ≤ E, in --inner-steps at most (imaml only).
+    /// Adapt until ‖∇G‖ ≤ E, in --inner-steps at most (no method but imaml takes it).
     #[arg(long, value_name = "E")]
     pub inner_tol: Option<f64>,
 }

@@ -27,6 +27,7 @@ use crate::commands::eval::evaluate;
 use crate::config::Config;
 use crate::experiment::Experiment;
 use crate::format;
+use crate::inner::Inner;
 use crate::memory;
 use history::with_intervals;
 
@@ -50,7 +51,7 @@ pub struct Subject<'a> {
 pub fn of_run(subject: &Subject<'_>) -> String {
     let Subject { config, experiment, theta, split, tasks, .. } = *subject;
     let history = History::parse(subject.metrics);
-    let steps = curve_steps(config.inner_steps);
+    let steps = curve_steps(&experiment.inner, config.inner_steps);
     let results = evaluate(experiment, theta, split, tasks, &steps);
     let mut body = headline(subject, &results);
     body += &page::section("Learning", &learning(&history, &results));
@@ -67,11 +68,15 @@ fn title(config: &Config) -> String {
     format!("{} on {}", config.title(), config.tasks())
 }
 
-/// Steps of adaptation to measure after: up to twice those of training.
-fn curve_steps(trained: usize) -> Vec<usize> {
-    let most = (2 * trained).max(4);
-    let mut steps: Vec<usize> =
-        [0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64].into_iter().filter(|&k| k <= most).collect();
+/// Steps of adaptation to measure after: up to twice those of training. A solver that decides begins again for each number,
+/// which are fewer for it, and none beyond those of training.
+fn curve_steps(inner: &Inner, trained: usize) -> Vec<usize> {
+    let (steps, most) = if inner.takes_all_steps() {
+        (&[0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64][..], (2 * trained).max(4))
+    } else {
+        (&[0, 1, 2, 4, 8, 16, 32, 64][..], trained)
+    };
+    let mut steps: Vec<usize> = steps.iter().copied().filter(|&k| k <= most).collect();
     steps.extend([trained, most]);
     steps.sort_unstable();
     steps.dedup();

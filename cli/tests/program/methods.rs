@@ -74,6 +74,41 @@ fn a_budget_changes_memory_and_no_bit() {
 }
 
 #[test]
+fn every_method_goes_by_the_steps_that_it_is_given() {
+    let folder = folder();
+    let path = folder.path();
+    let export = ["export-episode", "sinusoid", MLP, "--shots=4", "--queries=3", "--tasks=1", "--dtype=f64"];
+    succeed(path, &[&export[..], &["--out=s.safetensors"]].concat());
+    let of = |more: &[&str]| -> Value {
+        let metagrad = ["metagrad", "s.safetensors", MLP, "--inner-steps=5", "--inner-lr=0.02", "--json"];
+        serde_json::from_str(&succeed(path, &[&metagrad[..], more].concat())).unwrap()
+    };
+    for solver in ["gd", "momentum", "nesterov", "adam"] {
+        let solver = format!("--inner-solver={solver}");
+        let maml = of(&["--method=maml", &solver]);
+        for method in ["fomaml", "reptile", "darts", "es"] {
+            let other = of(&[&format!("--method={method}"), &solver]);
+            assert_eq!(other["loss"], maml["loss"], "{method} {solver}: the same adaptation");
+            let ratio = other["norm"].as_f64().unwrap() / maml["norm"].as_f64().unwrap();
+            // Differences of step ε^⅓ are exact to its square; what ε = 1e-8 of Adam hides is flat there.
+            assert!(method != "darts" || (ratio - 1.0).abs() < 1e-6, "{solver}: {ratio}");
+        }
+        // The step size's own derivative is that of the same steps.
+        let slope = |rate: f64| {
+            let rate = format!("--inner-lr={rate}");
+            let metagrad =
+                ["metagrad", "s.safetensors", MLP, "--inner-steps=5", "--method=maml", "--json", &solver, &rate];
+            let said: Value = serde_json::from_str(&succeed(path, &metagrad)).unwrap();
+            said["loss"].as_f64().unwrap()
+        };
+        let (h, own) = (1e-5, of(&["--method=maml", &solver, "--hypergradients"])["hypergradients"]["rate"].as_f64());
+        let (slope, own) = ((slope(0.02 + h) - slope(0.02 - h)) / (2.0 * h), own.unwrap());
+        // h² of a third derivative in the thousands, beside rounding of 1e-16/h.
+        assert!((slope - own).abs() <= 1e-5 * own.abs().max(1e-2), "{solver}: {slope} and {own}");
+    }
+}
+
+#[test]
 fn hypergradients_are_slopes_of_the_loss() {
     let folder = folder();
     let path = folder.path();

@@ -2,6 +2,7 @@
 //!
 //! All three run the same way: a [`Method`] on every task, in parallel, the mean over tasks to a file.
 
+mod options;
 mod support;
 
 use std::path::PathBuf;
@@ -17,18 +18,15 @@ use meta::problem::{FewShot, Problem};
 use meta::train::MetaBatch;
 use serde_json::{Value, json};
 
-use crate::byte_size::ByteSize;
-use crate::checks::{self, Owner};
 use crate::commands::source::{Opened, Precision, Source};
 use crate::console::say;
 use crate::defaults::{ES_PAIRS, ES_SIGMA};
 use crate::episode::{self, EpisodeFile, Needs, OutputFile, Tasks};
 use crate::experiment::{self, Settled};
 use crate::failure::Failure;
-use crate::inner::{Inner, InnerArgs};
-use crate::linear::{Linear, PolicyName, PreconditionerName, SolverName, Stop};
 use crate::memory;
 use crate::settings::{MethodName, NotFinitePolicy};
+pub use options::MetagradArgs;
 use support::{SupportGradient, SupportHessian};
 
 /// What these commands take.
@@ -62,136 +60,6 @@ pub struct GradArgs {
 pub struct HvpArgs {
     #[command(flatten)]
     common: Common,
-}
-
-/// The mean meta-gradient.
-#[derive(Args, Clone, Debug)]
-pub struct MetagradArgs {
-    #[command(flatten)]
-    common: Common,
-    /// How to take it.
-    #[arg(long)]
-    method: MethodName,
-    /// Steps of adaptation; the most, where something ends it sooner.
-    #[arg(long)]
-    inner_steps: usize,
-    #[command(flatten)]
-    inner: InnerArgs,
-    /// Keep this many states and run steps again, in place of keeping everything (maml only).
-    #[arg(long, value_name = "N")]
-    checkpoints: Option<usize>,
-    /// Go back through the last M steps alone (maml only).
-    #[arg(long, value_name = "M", conflicts_with = "checkpoints")]
-    truncate: Option<usize>,
-    /// The most memory that one task may take, such as 64MiB: maml and auto keep less, others are refused.
-    #[arg(long, value_name = "SIZE", conflicts_with = "checkpoints")]
-    memory: Option<ByteSize>,
-    /// Pairs of perturbed adaptations (es only) [default: 16].
-    #[arg(long, value_name = "N")]
-    es_pairs: Option<usize>,
-    /// Standard deviation of a perturbation (es only) [default: 0.01].
-    #[arg(long, value_name = "SIGMA")]
-    es_sigma: Option<f64>,
-    /// Seed of the perturbations (es only) [default: 0].
-    #[arg(long, value_name = "SEED")]
-    es_seed: Option<u64>,
-    /// Also the derivatives of the query loss with respect to the inner step size and, with a prox term, λ: through the
-    /// steps, in forward mode.
-    #[arg(long)]
-    hypergradients: bool,
-    /// λ of the prox term (imaml and auto only) [default: 2].
-    #[arg(long)]
-    lambda: Option<f64>,
-    /// Exactly this many iterations of the linear solver (imaml only) [default: 5].
-    #[arg(long, conflicts_with = "cg_tol")]
-    cg_steps: Option<usize>,
-    /// Iterations until ‖v − (I + H/λ) g‖ ≤ E ‖v‖ (imaml only).
-    #[arg(long)]
-    cg_tol: Option<f64>,
-    /// Estimate every task's error: the distance to the gradient one Newton step on (imaml only).
-    #[arg(long)]
-    error_estimate: bool,
-    /// The most iterations that --cg-tol may take [default: 1000].
-    #[arg(long, value_name = "N")]
-    cg_max: Option<usize>,
-    /// What solves the linear system (imaml only) [default: cg].
-    #[arg(long)]
-    solver: Option<SolverName>,
-    /// What cg is preconditioned by (imaml only) [default: none].
-    #[arg(long)]
-    preconditioner: Option<PreconditionerName>,
-    /// What cg and neumann do where the operator is indefinite (imaml only) [default: go-on; stop for neumann].
-    #[arg(long, value_name = "POLICY")]
-    on_negative_curvature: Option<PolicyName>,
-}
-
-impl MetagradArgs {
-    /// Refuses what does not go together, in the words of `imaml train`.
-    fn check(&self) -> Result<(), Failure> {
-        let solve = Owner::Solve;
-        checks::belong(
-            self.method,
-            &[
-                ("--lambda", self.lambda.is_some(), Owner::Prox),
-                ("--cg-steps", self.cg_steps.is_some(), solve),
-                ("--cg-tol", self.cg_tol.is_some(), solve),
-                ("--cg-max", self.cg_max.is_some(), solve),
-                ("--solver", self.solver.is_some(), solve),
-                ("--preconditioner", self.preconditioner.is_some(), solve),
-                ("--on-negative-curvature", self.on_negative_curvature.is_some(), solve),
-                ("--error-estimate", self.error_estimate, solve),
-                ("--checkpoints", self.checkpoints.is_some(), Owner::Only(MethodName::Maml)),
-                ("--truncate", self.truncate.is_some(), Owner::Only(MethodName::Maml)),
-                ("--es-pairs", self.es_pairs.is_some(), Owner::Only(MethodName::Es)),
-                ("--es-sigma", self.es_sigma.is_some(), Owner::Only(MethodName::Es)),
-                ("--es-seed", self.es_seed.is_some(), Owner::Only(MethodName::Es)),
-            ],
-        )?;
-        SolverName::check_iterations(
-            self.solver,
-            &[("--cg-steps", self.cg_steps.is_some()), ("--cg-tol", self.cg_tol.is_some())],
-        )?;
-        if self.cg_max.is_some() && self.cg_tol.is_none() {
-            return Err("--cg-max is the most that --cg-tol may take: give --cg-tol, or leave --cg-max out".into());
-        }
-        let inner = self.inner()?;
-        if self.hypergradients && !inner.takes_all_steps() {
-            return Err(
-                "--hypergradients goes through steps of a given size, as many as are asked for: leave --inner-tol, \
-                        --inner-lr auto and solvers that find their own steps out"
-                    .into(),
-            );
-        }
-        checks::positive::<f64>(&[
-            ("--inner-lr", inner.given_rate()),
-            ("--inner-tol", inner.tol),
-            ("--lambda", self.lambda),
-            ("--cg-tol", self.cg_tol),
-            ("--es-sigma", self.es_sigma),
-        ])?;
-        checks::within(&[
-            ("--cg-steps", self.cg_steps.map(|n| n as u64), checks::CG_STEPS),
-            ("--cg-max", self.cg_max.map(|n| n as u64), (1, u64::MAX)),
-            ("--es-pairs", self.es_pairs.map(|n| n as u64), checks::ES_PAIRS),
-            ("--checkpoints", self.checkpoints.map(|n| n as u64), (1, u64::MAX)),
-            ("--truncate", self.truncate.map(|m| m as u64), (0, self.inner_steps as u64)),
-        ])?;
-        checks::enough_steps(self.method, "--inner-steps", self.inner_steps)
-    }
-
-    /// What adapts: a step size has no default here.
-    fn inner(&self) -> Result<Inner, Failure> {
-        Inner::new(self.inner, (self.method.name(), self.method.takes()), None, "--")
-    }
-
-    fn linear(&self) -> Result<Linear, Failure> {
-        let stop = match self.cg_tol {
-            Some(tolerance) => Stop::Tolerance(tolerance, self.cg_max.unwrap_or(1000)),
-            None => Stop::Iterations(self.cg_steps.unwrap_or(5)),
-        };
-        // A command that says how many iterations does them: what to do about negative curvature is asked for.
-        Linear::new(self.solver, stop, self.preconditioner, self.on_negative_curvature)
-    }
 }
 
 /// `imaml grad`
