@@ -156,6 +156,11 @@ impl Config {
             if learned.lambda.is_some() && !method.has_prox() {
                 return Err(format!("lambda is learned by imaml or auto: {} has no prox term", method.name()).into());
             }
+            if learned.rate.is_some() && asked.inner_lr == Some(InnerRate::Auto) {
+                return Err(
+                    "rate is learned from a given inner-lr on: give a number, or leave rate out of learn".into()
+                );
+            }
             if learned.rate.is_some() && !method.learns_rates() {
                 let why =
                     if method.has_prox() { "a solution does not depend on the path to it" } else { "no gradient" };
@@ -307,7 +312,8 @@ impl Config {
 
     /// What adapts.
     pub fn inner(&self) -> Inner {
-        Inner { solver: self.inner_solver, rate: self.inner_lr, tol: self.inner_tol }
+        let Config { inner_solver: solver, inner_lr: rate, inner_tol: tol, .. } = *self;
+        Inner { solver, rate, tol, takes: self.method.takes() }
     }
 
     /// The linear solver, where the method has one.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use autodiff::Element;
 use meta::error::{Estimator, Tolerance, TolerantCg, TolerantDescent};
-use meta::inner::{GradientDescent, Hyper};
+use meta::inner::{Adaptation, GradientDescent, Hyper};
 use meta::linear::{Cg, LinearSolver};
 use meta::method::{
     Choice, Decision, EvolutionStrategies, FiniteDifference, FirstOrder, Implicit, Keep, Method, OverBudget, Reptile,
@@ -38,6 +38,8 @@ pub struct Experiment {
     pub hyper: Hyper,
     /// What adapts: in training as in what is measured of it.
     pub inner: Inner,
+    /// In how many steps in training.
+    steps: usize,
     /// All threads.
     pub pool: ThreadPool,
 }
@@ -52,7 +54,12 @@ impl Experiment {
         let (model, stream) = pool.install(|| tasks(config))?;
         let shape = stream.shape();
         let problem = problem(config, model, shape.support, shape.query)?;
-        Ok(Experiment { stream, problem, hyper: hyper(config), inner: config.inner(), pool })
+        Ok(Experiment { stream, problem, hyper: hyper(config), inner: config.inner(), steps: config.inner_steps, pool })
+    }
+
+    /// How tasks are adapted to, in any number of steps.
+    pub fn adaptation(&self) -> Adaptation<f32> {
+        self.inner.adaptation(self.steps)
     }
 
     /// The meta-gradient, compiled.
@@ -185,7 +192,7 @@ pub fn method<T: Element>(
 ) -> Box<dyn Method<T>> {
     match name {
         MethodName::Imaml => Box::new(Implicit::with_solver(problem, inner.build(steps), linear)),
-        MethodName::Maml => Box::new(Unrolled::with_step(problem, inner.step().as_ref(), steps, keep)),
+        MethodName::Maml => Box::new(unrolled(problem, (inner, steps), keep)),
         MethodName::Fomaml => Box::new(FirstOrder::with_step(problem, inner.step().as_ref(), steps)),
         MethodName::Reptile => Box::new(Reptile::with_step(problem, inner.step().as_ref(), steps)),
         MethodName::Darts => Box::new(FiniteDifference::with_step(problem, inner.step().as_ref(), steps)),
@@ -199,6 +206,15 @@ pub fn method<T: Element>(
             let choice = settled.choice.unwrap_or(Choice::Unrolled(Keep::Everything));
             choice.method(problem, GradientDescent, steps)
         }
+    }
+}
+
+/// MAML, through so many steps of what adapts.
+pub fn unrolled<T: Element>(problem: &FewShot, (inner, steps): (&Inner, usize), keep: Keep) -> Unrolled<T> {
+    if inner.is_automatic() {
+        Unrolled::automatic(problem, steps, keep)
+    } else {
+        Unrolled::with_step(problem, inner.step().as_ref(), steps, keep)
     }
 }
 

@@ -105,9 +105,8 @@ impl MethodName {
     pub fn takes(self) -> Takes {
         match self {
             MethodName::Imaml => Takes::Any,
-            MethodName::Maml | MethodName::Fomaml | MethodName::Reptile | MethodName::Darts | MethodName::Es => {
-                Takes::Steps
-            }
+            MethodName::Maml => Takes::Through,
+            MethodName::Fomaml | MethodName::Reptile | MethodName::Darts | MethodName::Es => Takes::Steps,
             MethodName::Auto => Takes::Descent,
         }
     }
@@ -243,7 +242,7 @@ pub struct Settings {
     /// What adapts: lbfgs and hessian-free for imaml only, others than gd not for auto [default: gd].
     #[arg(long, value_name = "SOLVER")]
     pub inner_solver: Option<InnerName>,
-    /// Step size of adaptation, or auto: for every task one that is safe (gd with imaml only).
+    /// Step size of adaptation, or auto: for every task one that is safe (gd with imaml or maml only).
     #[arg(long, value_name = "RATE")]
     pub inner_lr: Option<InnerRate>,
     /// Adapt until ‖∇G‖ ≤ E, in --inner-steps at most (imaml only).

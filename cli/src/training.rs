@@ -72,13 +72,13 @@ pub fn train(
     from: Option<(Checkpoint, String)>,
 ) -> Result<Outcome, Failure> {
     let stop = stop_signal()?;
-    let Experiment { stream, problem, hyper, inner, pool } = experiment;
+    let Experiment { stream, problem, hyper, pool, .. } = experiment;
     let tolerance = Arc::new(Tolerance::default());
     let (method, probe) = match config.tol {
         None => (experiment.method(config)?, None),
         Some(Tol::Auto) => experiment.tolerant(config, &tolerance).map(|[method, probe]| (method, Some(probe)))?,
     };
-    let evaluator = (config.eval_every > 0).then(|| Evaluator::adapting(problem, inner.adaptation()));
+    let evaluator = (config.eval_every > 0).then(|| Evaluator::adapting(problem, experiment.adaptation()));
     let mut optimiser = experiment.optimiser(config);
     let (mut seconds, mut iteration, mut skipped) = (0.0, 0, 0);
     let (mut metrics, mut start, mut tolerances) = (String::new(), None, None);

@@ -2,7 +2,7 @@
 
 use autodiff::{Arg, Element, Options, Plan, Stage, Tape, Workspace};
 
-use crate::inner::{Adaptation, Derivative, Hyper, InnerPlan, InnerTask, Run};
+use crate::inner::{Adaptation, Derivative, Falling, GradientDescent, Hyper, InnerPlan, InnerTask, Run};
 use crate::linear::{SecantPairs, SolverSpace};
 use crate::problem::{At, FewShot, Problem, QueryStatistics};
 
@@ -71,6 +71,10 @@ impl<T: Element> Predictor<T> {
     }
 
     /// Adapts in another way: as a method was trained with, so that what is measured is what was trained.
+    ///
+    /// # Panics
+    /// Where the step size is found for each task, and steps see minibatches.
+    #[track_caller]
     pub fn adapting(problem: &FewShot, adaptation: Adaptation<T>, statistics: &[QueryStatistics]) -> Self {
         let compile = |statistics| {
             let problem = problem.clone().with_statistics(statistics);
@@ -83,6 +87,13 @@ impl<T: Element> Predictor<T> {
         };
         let inner = match &adaptation {
             Adaptation::Steps(step) => InnerPlan::new(problem, step.as_ref(), Derivative::None),
+            Adaptation::Automatic { .. } => {
+                assert!(
+                    problem.minibatch().is_none(),
+                    "adapting: a rise of G cannot be told where each step sees other data"
+                );
+                InnerPlan::new(problem, &GradientDescent, Derivative::Pullback)
+            }
             Adaptation::Solver(solver) => {
                 let solver = solver(0);
                 let derivative = if solver.multiplies() { Derivative::Hessian } else { Derivative::None };
@@ -107,6 +118,7 @@ impl<T: Element> Predictor<T> {
     pub fn bytes(&self) -> usize {
         let solving = match &self.adaptation {
             Adaptation::Steps(_) => 0,
+            Adaptation::Automatic { .. } => (3 * self.inner.dim() + self.inner.theta_dim()) * size_of::<T>(),
             Adaptation::Solver(solver) => {
                 let (solver, dim) = (solver(0), self.inner.dim());
                 SolverSpace::<T>::bytes(solver.room(), dim) + SecantPairs::<T>::bytes(solver.pairs(), dim)
@@ -121,11 +133,16 @@ impl<T: Element> Predictor<T> {
             predictor: self,
             run: Run::new(&self.inner, 1),
             solving: match &self.adaptation {
-                Adaptation::Steps(_) => None,
+                Adaptation::Steps(_) => Solving::Nothing,
+                Adaptation::Automatic { .. } => {
+                    let zeros = |n| vec![T::zero(); n];
+                    let scratch = std::array::from_fn(|_| zeros(self.inner.dim()));
+                    Solving::Rate { scratch, in_theta: zeros(self.inner.theta_dim()) }
+                }
                 Adaptation::Solver(solver) => {
                     let (solver, dim, isa) = (solver(0), self.inner.dim(), self.inner.plan().isa());
                     let pairs = (solver.pairs() > 0).then(|| SecantPairs::new(solver.pairs(), dim, isa));
-                    Some((SolverSpace::new(solver.room(), dim, isa), pairs))
+                    Solving::Solver { space: SolverSpace::new(solver.room(), dim, isa), pairs }
                 }
             },
             outputs: self.outputs.iter().map(Plan::workspace).collect(),
@@ -138,10 +155,16 @@ impl<T: Element> Predictor<T> {
 pub struct PredictorSpace<'p, T> {
     predictor: &'p Predictor<T>,
     run: Run<T>,
-    /// A solver's, where one decides.
-    solving: Option<(SolverSpace<T>, Option<SecantPairs<T>>)>,
+    solving: Solving<T>,
     outputs: Vec<Workspace<T>>,
     output: Vec<T>,
+}
+
+/// What an [`Adaptation`] needs room for, beside its run.
+enum Solving<T> {
+    Nothing,
+    Rate { scratch: [Vec<T>; 3], in_theta: Vec<T> },
+    Solver { space: SolverSpace<T>, pairs: Option<SecantPairs<T>> },
 }
 
 impl<T: Element> PredictorSpace<'_, T> {
@@ -160,24 +183,27 @@ impl<T: Element> PredictorSpace<'_, T> {
         mut see: impl FnMut(usize, usize, &[T]),
     ) {
         let Predictor { inner, adaptation, outputs, .. } = self.predictor;
-        if self.solving.is_none() {
-            self.run.start(inner, theta, hyper, data);
-        }
+        let hyper = match (adaptation, &mut self.solving) {
+            (&Adaptation::Automatic { steps }, Solving::Rate { scratch: [a, b, c], in_theta }) => {
+                let found =
+                    Falling { plan: inner, theta, hyper, data, steps }.rate(&mut self.run, ([a, b, c], in_theta));
+                Hyper { rate: found.rate, ..hyper }
+            }
+            _ => hyper,
+        };
+        self.run.start(inner, theta, hyper, data);
         let mut taken = 0;
         for (s, &wanted) in steps.iter().enumerate() {
-            match (adaptation, &mut self.solving) {
-                (Adaptation::Solver(solver), Some((space, pairs))) => {
-                    self.run.start(inner, theta, hyper, data);
-                    let pairs = pairs.as_mut();
-                    let mut task = InnerTask { plan: inner, run: &mut self.run, theta, data, pairs };
-                    solver(wanted).solve(&mut task, space);
+            if let (Adaptation::Solver(solver), Solving::Solver { space, pairs }) = (adaptation, &mut self.solving) {
+                self.run.start(inner, theta, hyper, data);
+                let pairs = pairs.as_mut();
+                let mut task = InnerTask { plan: inner, run: &mut self.run, theta, data, pairs };
+                solver(wanted).solve(&mut task, space);
+            } else {
+                for k in taken..wanted {
+                    self.run.advance(inner, theta, data, k);
                 }
-                _ => {
-                    for k in taken..wanted {
-                        self.run.advance(inner, theta, data, k);
-                    }
-                    taken = taken.max(wanted);
-                }
+                taken = taken.max(wanted);
             }
             for (p, plan) in outputs.iter().enumerate() {
                 let mut args = vec![Arg::Floats(&self.run.state[..inner.dim()])];

@@ -51,6 +51,26 @@ fn steps_are_those_that_are_differentiated_through() {
 }
 
 #[test]
+fn a_rate_found_for_a_task_is_the_one_that_is_differentiated_with() {
+    let (problem, theta, task) = sinusoid("mlp:1-8-1,act=tanh", true, 24);
+    let report = |k| gradient(&Unrolled::automatic(&problem, k, Keep::Everything), &theta, HYPER, &task.args()).1;
+    let losses = predicted(&problem, Adaptation::Automatic { steps: 7 }, &theta, &task.args(), &[0, 7, 30]);
+    let after = report(7).query_loss;
+    assert!((losses[1] - after).abs() <= 1e-14 * after, "{} and {after}", losses[1]);
+    // After 0 steps nothing has moved; after more than it was found through it goes on.
+    let start = report(0).query_loss;
+    assert!((losses[0] - start).abs() <= 1e-14 * start && losses[2] != losses[1]);
+}
+
+#[test]
+#[should_panic(expected = "other data")]
+fn no_rate_is_found_where_each_step_sees_other_data() {
+    let (problem, ..) = sinusoid("mlp:1-8-1,act=tanh", true, 24);
+    let problem = problem.with_minibatch(4, 5);
+    let _ = Predictor::<f64>::adapting(&problem, Adaptation::Automatic { steps: 7 }, &[QueryStatistics::Transductive]);
+}
+
+#[test]
 fn solvers_end_where_they_do_in_training_for_every_number_of_steps() {
     let (problem, theta, task) = sinusoid("mlp:1-8-1,act=tanh", true, 22);
     type New = fn(InnerStop) -> Box<dyn InnerSolver<f64>>;

@@ -70,8 +70,16 @@ pub fn eval(args: &EvalArgs) -> Result<ExitCode, Failure> {
 
 /// Adapts and measures in the G that the run trains with.
 pub fn evaluate(experiment: &Experiment, theta: &[f32], split: Split, tasks: u64, steps: &[usize]) -> Vec<Evaluation> {
-    let Experiment { stream, problem, hyper, inner, pool } = experiment;
-    Evaluator::adapting(problem, inner.adaptation()).run(pool, stream.as_ref(), split, 0..tasks, theta, *hyper, steps)
+    let Experiment { stream, problem, hyper, pool, .. } = experiment;
+    Evaluator::adapting(problem, experiment.adaptation()).run(
+        pool,
+        stream.as_ref(),
+        split,
+        0..tasks,
+        theta,
+        *hyper,
+        steps,
+    )
 }
 
 /// The steps to measure after, ascending.

@@ -71,7 +71,7 @@ fn predict_in<T: Element>(args: &PredictArgs, opened: &Opened) -> Result<(), Fai
     let problem = FewShot::new(model.clone(), tasks.support_rows, tasks.query_rows, args.lambda.is_some());
     let statistics = if args.inductive { QueryStatistics::Inductive } else { QueryStatistics::Transductive };
     let inner = args.inner()?;
-    let predictor = Predictor::adapting(&problem, inner.adaptation(), &[statistics]);
+    let predictor = Predictor::adapting(&problem, inner.adaptation(args.inner_steps), &[statistics]);
     let mut space = predictor.space();
     let hyper = Hyper { lambda: args.lambda.unwrap_or(0.0), rate: inner.hyper_rate() };
     let mut outputs: Vec<T> = Vec::new();

@@ -80,6 +80,8 @@ impl InnerName {
 pub enum Takes {
     /// All: it looks at the solution, and not at the way there.
     Any,
+    /// Steps, as many as are asked for, of a given size or one found for each task.
+    Through,
     /// Steps of a given size, as many as are asked for.
     Steps,
     /// Steps of gradient descent.
@@ -92,7 +94,7 @@ pub struct InnerArgs {
     /// What adapts; no method but imaml takes lbfgs or hessian-free [default: gd].
     #[arg(long, value_name = "SOLVER")]
     pub inner_solver: Option<InnerName>,
-    /// Step size of adaptation, or auto: for every task one that is safe (of gd; no method but imaml takes it).
+    /// Step size of adaptation, or auto: for every task one that is safe (of gd; no method but imaml and maml takes it).
     #[arg(long, value_name = "RATE")]
     pub inner_lr: Option<InnerRate>,
     /// Adapt until ‖∇G‖ ≤ E, in --inner-steps at most (no method but imaml takes it).
@@ -109,6 +111,8 @@ pub struct Inner {
     pub rate: Option<InnerRate>,
     /// ‖∇G‖ that ends it.
     pub tol: Option<f64>,
+    /// Of which method.
+    pub takes: Takes,
 }
 
 impl Inner {
@@ -139,9 +143,9 @@ impl Inner {
                      or adam; choose one of these"
                 ));
             }
-            if auto {
+            if auto && takes != Takes::Through {
                 return refuse(format!(
-                    "{dashes}inner-lr auto belongs to the method imaml: give a number with {method}"
+                    "{dashes}inner-lr auto belongs to the methods imaml and maml: give a number with {method}"
                 ));
             }
             if tol.is_some() {
@@ -164,17 +168,23 @@ impl Inner {
         if steps && rate.is_none() {
             return refuse(format!("with the inner solver {name}, give its step size with {dashes}inner-lr"));
         }
-        Ok(Inner { solver, rate, tol })
+        Ok(Inner { solver, rate, tol, takes })
     }
 
     /// Of gradient descent, and of nothing else.
     pub fn is_plain(&self) -> bool {
-        self.solver == InnerName::Gd && self.takes_all_steps()
+        self.solver == InnerName::Gd && self.given_rate().is_some() && self.tol.is_none()
     }
 
-    /// Whether it takes as many steps as are asked for, of a given size: what methods can go back through.
+    /// Whether it takes as many steps as are asked for, and does not decide as it goes.
     pub fn takes_all_steps(&self) -> bool {
-        self.given_rate().is_some() && self.tol.is_none()
+        let found_before = self.is_automatic() && self.takes == Takes::Through;
+        self.tol.is_none() && (found_before || self.given_rate().is_some())
+    }
+
+    /// Whether step sizes are found for each task.
+    pub fn is_automatic(&self) -> bool {
+        self.rate == Some(InnerRate::Auto)
     }
 
     /// The step that it repeats.
@@ -206,7 +216,7 @@ impl Inner {
             Some(gradient) => InnerStop::Gradient { gradient, cap: steps },
         };
         match self.solver {
-            InnerName::Gd if self.rate == Some(InnerRate::Auto) => Box::new(Descent::automatic(stop)),
+            InnerName::Gd if self.is_automatic() => Box::new(Descent::automatic(stop)),
             InnerName::Gd | InnerName::Momentum | InnerName::Nesterov | InnerName::Adam => {
                 Box::new(Descent::boxed(self.step(), stop))
             }
@@ -215,13 +225,13 @@ impl Inner {
         }
     }
 
-    /// The same for any number of steps, to evaluate and predict with.
-    pub fn adaptation<T: Element>(&self) -> Adaptation<T> {
+    /// The same for any number of steps, to evaluate and predict with, of what trained with `steps` of them.
+    pub fn adaptation<T: Element>(&self, steps: usize) -> Adaptation<T> {
         let inner = *self;
-        if self.takes_all_steps() {
-            Adaptation::Steps(self.step())
-        } else {
-            Adaptation::Solver(Box::new(move |steps| inner.build(steps)))
+        match (self.takes_all_steps(), self.is_automatic()) {
+            (true, true) => Adaptation::Automatic { steps },
+            (true, false) => Adaptation::Steps(self.step()),
+            (false, _) => Adaptation::Solver(Box::new(move |steps| inner.build(steps))),
         }
     }
 
@@ -273,10 +283,24 @@ mod tests {
             for tol in [None, Some(0.1)] {
                 let inner = new(Takes::Any, tol).unwrap();
                 assert_eq!(inner.takes_all_steps(), rate.is_some() && tol.is_none(), "{solver:?}");
-                assert_eq!(matches!(inner.adaptation::<f32>(), Adaptation::Steps(_)), inner.takes_all_steps());
+                assert_eq!(matches!(inner.adaptation::<f32>(1), Adaptation::Steps(_)), inner.takes_all_steps());
                 assert_eq!(new(Takes::Steps, tol).is_ok(), inner.takes_all_steps());
+                assert_eq!(new(Takes::Through, tol).is_ok(), inner.takes_all_steps());
                 assert_eq!(new(Takes::Descent, tol).is_ok(), inner.is_plain());
             }
         }
+    }
+
+    #[test]
+    fn a_rate_is_found_as_it_goes_or_before_or_not_at_all() {
+        let new = |takes| Inner::new(asked(InnerName::Gd, Some(InnerRate::Auto), None), ("name", takes), None, "");
+        let kind = |takes| match new(takes).unwrap().adaptation::<f64>(7) {
+            Adaptation::Steps(_) => "steps",
+            Adaptation::Automatic { steps: 7 } => "found before",
+            Adaptation::Automatic { .. } => "found for others",
+            Adaptation::Solver(_) => "found on the way",
+        };
+        assert_eq!((kind(Takes::Any), kind(Takes::Through)), ("found on the way", "found before"));
+        assert!(new(Takes::Steps).is_err() && new(Takes::Descent).is_err());
     }
 }

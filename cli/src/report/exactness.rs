@@ -41,8 +41,7 @@ pub fn section(config: &Config, experiment: &Experiment, theta: &[f32], split: S
         }
         MethodName::Auto => Some(("all steps", Box::new(Unrolled::new(problem, steps, Keep::Iterates)))),
         MethodName::Maml | MethodName::Fomaml | MethodName::Reptile | MethodName::Darts | MethodName::Es => {
-            let step = inner.step();
-            Some(("MAML", Box::new(Unrolled::with_step(problem, step.as_ref(), steps, Keep::Iterates))))
+            Some(("MAML", Box::new(experiment::unrolled(problem, (inner, steps), Keep::Iterates))))
         }
     };
     let theta_double: Vec<f64> = theta.iter().map(|&t| f64::from(t)).collect();

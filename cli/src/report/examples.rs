@@ -22,8 +22,8 @@ const QUERIES: usize = 10;
 
 /// The first tasks of a split.
 pub fn section(config: &Config, experiment: &Experiment, theta: &[f32], split: Split) -> String {
-    let Experiment { stream, problem, hyper, inner, .. } = experiment;
-    let predictor = Predictor::<f32>::adapting(problem, inner.adaptation(), &[QueryStatistics::Transductive]);
+    let Experiment { stream, problem, hyper, .. } = experiment;
+    let predictor = Predictor::<f32>::adapting(problem, experiment.adaptation(), &[QueryStatistics::Transductive]);
     let mut space = predictor.space();
     let source = EpisodeTasks::new(stream.as_ref(), split, 0);
     let mut episode = source.local();

@@ -49,6 +49,7 @@ fn wrong_options_are_refused() {
         (&["train", "--method=reptile", "--inner-tol=0.1"], &["inner-tol", "imaml", "reptile"]),
         (&["train", "--method=darts", "--inner-lr=auto"], &["inner-lr auto", "imaml", "darts"]),
         (&["train", "--method=auto", "--inner-solver=adam", "--inner-lr=0.1"], &["auto", "gradient descent"]),
+        (&["train", "--method=maml", "--inner-lr=auto", "--learn=rate"], &["rate", "inner-lr"]),
         (&["train", "--inner-solver=adam", "--inner-lr=auto"], &["inner-lr auto", "adam"]),
         (&["train", "--inner-solver=adam"], &["adam", "inner-lr"]),
         (&["train", "--inner-solver=hessian-free", "--inner-lr=0.1"], &["inner-lr", "hessian-free"]),

@@ -140,16 +140,19 @@ fn a_run_is_measured_with_the_solver_that_it_was_trained_with() {
     let path = folder.path();
     let model = "--model=mlp:1-8-1,act=tanh";
     let json = |arguments: &[&str]| -> serde_json::Value { serde_json::from_str(&succeed(path, arguments)).unwrap() };
-    let cases: [(&[&str], &str); 5] = [
-        (&["--inner-solver=lbfgs", "--inner-tol=0.01"], "L-BFGS"),
-        (&["--inner-solver=hessian-free"], "Hessian-free Newton"),
-        (&["--inner-lr=auto"], "found for each task"),
-        (&["--inner-solver=nesterov", "--inner-lr=0.02"], "Nesterov's momentum 0.9"),
-        (&["--inner-solver=adam", "--inner-lr=0.02", "--inner-tol=0.1"], "until ‖∇G‖ ≤ 0.1"),
+    let cases: [(&[&str], &str, &str); 6] = [
+        (&["--inner-solver=lbfgs", "--inner-tol=0.01"], "imaml", "L-BFGS"),
+        (&["--inner-solver=hessian-free"], "imaml", "Hessian-free Newton"),
+        (&["--inner-lr=auto"], "imaml", "found for each task"),
+        (&["--inner-lr=auto"], "maml", "found for each task"),
+        (&["--inner-solver=nesterov", "--inner-lr=0.02"], "maml", "Nesterov's momentum 0.9"),
+        (&["--inner-solver=adam", "--inner-lr=0.02", "--inner-tol=0.1"], "imaml", "until ‖∇G‖ ≤ 0.1"),
     ];
     let mut losses = Vec::new();
-    for (inner, says) in cases {
-        let train = ["train", "sinusoid", model, "--method=imaml", "--inner-steps=6", "--eval-every=0", "--shots=10"];
+    for (inner, method, says) in cases {
+        let (method, imaml) = (&format!("--method={method}")[..], method == "imaml");
+        let prox: &[&str] = if imaml { &["--lambda=0.5"] } else { &[] };
+        let train = ["train", "sinusoid", model, method, "--inner-steps=6", "--eval-every=0", "--shots=10"];
         let said = succeed(path, &[&train[..], inner, &["--iterations=2", "--out=run", "--force"]].concat());
         assert!(said.contains("6 steps of "), "{said}");
         let text = succeed(path, &["eval", "run", "--tasks=2"]);
@@ -162,17 +165,20 @@ fn a_run_is_measured_with_the_solver_that_it_was_trained_with() {
             path,
             &["export-episode", "sinusoid", model, "--tasks=2", "--init=run/model.safetensors", "--out=e.safetensors"],
         );
-        let adapt = [&["e.safetensors", model, "--inner-steps=6", "--lambda=0.5"], inner].concat();
-        let trained = json(&[&["metagrad"], &adapt[..], &["--method=imaml", "--json"]].concat());
+        let adapt = [&["e.safetensors", model, "--inner-steps=6"], prox, inner].concat();
+        let trained = json(&[&["metagrad"], &adapt[..], &[method, "--json"]].concat());
         let loss = trained["loss"].as_f64().unwrap();
-        assert_eq!(trained["inner_status"].is_array(), !says.contains("Nesterov"));
+        assert_eq!(trained["inner_status"].is_array(), imaml);
         // Means of ten squares in another order and precision.
         let agrees = |mse: f64| (mse - loss).abs() <= 1e-6 * loss;
         let mse = evaluated["results"][0]["mean"].as_f64().unwrap();
         assert!(agrees(mse), "{inner:?}: {mse} and {loss}");
-        let predicted = succeed(path, &[&["predict"], &adapt[..]].concat());
-        let mse = predicted.split(' ').nth(1).unwrap().parse::<f64>().unwrap();
-        assert!((mse - loss).abs() <= 1e-6 * loss + 1e-6, "{inner:?}: {predicted}");
+        // What predicts knows no method, and finds a step size as it goes.
+        if imaml || inner != ["--inner-lr=auto"] {
+            let predicted = succeed(path, &[&["predict"], &adapt[..]].concat());
+            let mse = predicted.split(' ').nth(1).unwrap().parse::<f64>().unwrap();
+            assert!((mse - loss).abs() <= 1e-6 * loss + 1e-6, "{inner:?}: {predicted}");
+        }
         losses.push(loss);
     }
     losses.sort_by(f64::total_cmp);

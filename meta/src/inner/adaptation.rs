@@ -10,6 +10,7 @@ pub type SolverOfSteps<T> = Box<dyn Fn(usize) -> Box<dyn InnerSolver<T>> + Send 
 /// | variant | φ after k steps is | going on from k to k + 1 |
 /// |---|---|---|
 /// | `Steps` | φ_k of φ_{k+1} = S(φ_k) | takes a step |
+/// | `Automatic` | φ_k of gradient descent with the task's own step size | takes a step |
 /// | `Solver` | where the solver for k steps ends, after at most k of its own | begins again |
 ///
 /// ```
@@ -27,6 +28,12 @@ pub type SolverOfSteps<T> = Box<dyn Fn(usize) -> Box<dyn InnerSolver<T>> + Send 
 pub enum Adaptation<T> {
     /// Steps of a first-order optimiser, all of them.
     Steps(Box<dyn Step>),
+    /// Steps of gradient descent, of the size that [`Unrolled::automatic`](crate::method::Unrolled::automatic) finds for the
+    /// task through so many of them. For problems whose steps all see the same data.
+    Automatic {
+        /// The steps that it is found through.
+        steps: usize,
+    },
     /// A solver that decides as it goes: how far, how often, or when it is enough.
     Solver(SolverOfSteps<T>),
 }

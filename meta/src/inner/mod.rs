@@ -16,6 +16,7 @@ mod adam;
 mod adaptation;
 mod curvature;
 mod differences;
+mod falling;
 mod gradient_descent;
 mod hessian_free;
 mod krylov;
@@ -36,6 +37,7 @@ use autodiff::{Arg, Block, Element, Options, Plan, Stage, Tape, Var, Workspace, 
 
 pub use adam::Adam;
 pub use adaptation::{Adaptation, SolverOfSteps};
+pub(crate) use falling::Falling;
 pub use gradient_descent::GradientDescent;
 pub use hessian_free::HessianFree;
 pub use lbfgs::Lbfgs;

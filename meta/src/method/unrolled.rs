@@ -13,7 +13,7 @@ use autodiff::{Arg, Block, Element, Stage, Workspace};
 use super::budget::{OverBudget, UnrollSizes};
 use super::revolve::Action;
 use super::{Method, Report, Schedule, Worker};
-use crate::inner::{Derivative, GradientDescent, Hyper, InnerPlan, OuterPlan, Rate, Run, Step, curvature_bound};
+use crate::inner::{Derivative, Falling, GradientDescent, Hyper, InnerPlan, OuterPlan, Rate, Run, Step};
 use crate::problem::Problem;
 
 /// What is kept of K inner steps.
@@ -164,50 +164,6 @@ impl<T: Element> UnrolledWorker<'_, T> {
         outer.gradient(&mut self.outer, &inputs, &self.phi, &mut self.w[..inner.dim()], gradient)
     }
 
-    /// 1/L for the task, and the products it took, by products ∇²G c = c − (∂S/∂φ)ᵀ c of a step of size 1; what was given where L is none.
-    fn safe_rate(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>]) -> (f64, usize) {
-        let inner = &self.method.inner;
-        self.run.start(inner, theta, Hyper { rate: 1.0, ..hyper }, data);
-        self.run.look(inner, theta, data);
-        let UnrolledWorker { run, phi, w, pulled, in_theta, .. } = self;
-        let (workspace, state, _, inputs) = run.parts(theta, data);
-        let (isa, mut products) = (inner.plan().isa(), 0);
-        let bound = curvature_bound(isa, [phi, w, pulled], |c, product| {
-            products += 1;
-            inner.pullback(workspace, &inputs, state, c, product, in_theta);
-            isa.combine(T::one(), c, T::lit(-1.0), product);
-        });
-        (if bound > 0.0 && bound.is_finite() { 1.0 / bound } else { hyper.rate }, products)
-    }
-
-    /// The same halved until G falls in every step: found by taking them. The report is of what that took.
-    fn falling_rate(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>]) -> (f64, Report) {
-        let Unrolled { inner, steps, .. } = self.method;
-        let (mut rate, inner_products) = self.safe_rate(theta, hyper, data);
-        let mut took = Report { inner_products, evaluations: 1, ..Report::default() };
-        loop {
-            self.run.start(inner, theta, Hyper { rate, ..hyper }, data);
-            let (mut rose, mut before, mut first) = (false, f64::INFINITY, f64::NAN);
-            // One more than are taken: that is a look at the last point.
-            for k in 0..=*steps {
-                let value = self.run.advance(inner, theta, data, k).value;
-                took.evaluations += 1;
-                // A NaN is a rise, and rounding is none.
-                let rise = value - before;
-                rose |= rise > 16.0 * T::EPSILON * before.abs() || rise.is_nan();
-                before = value;
-                if k == 0 {
-                    first = value;
-                }
-            }
-            // Steps too small to change φ cannot make G rise; what is not finite from the start stays so.
-            if !rose || rate < f64::MIN_POSITIVE || !first.is_finite() {
-                return (rate, took);
-            }
-            rate *= 0.5;
-        }
-    }
-
     /// w ← (∂S/∂state)ᵀ w at `run.state`, whose point is in the workspace; θ's part is added to `gradient`.
     fn pull(&mut self, theta: &[T], data: &[Arg<'_, T>], gradient: &mut [T]) {
         let inner = &self.method.inner;
@@ -280,23 +236,21 @@ impl<T: Element> UnrolledWorker<'_, T> {
 
 impl<T: Element> Worker<T> for UnrolledWorker<'_, T> {
     fn gradient(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>], gradient: &mut [T]) -> Report {
-        let inner = &self.method.inner;
-        let (hyper, took) = match self.method.rate {
-            Rate::Given => (hyper, Report::default()),
-            Rate::Auto => {
-                let (rate, took) = self.falling_rate(theta, hyper, data);
-                (Hyper { rate, ..hyper }, took)
-            }
-        };
+        let Unrolled { inner, steps, rate, .. } = self.method;
+        let found = (*rate == Rate::Auto).then(|| {
+            let UnrolledWorker { run, phi, w, pulled, in_theta, .. } = self;
+            Falling { plan: inner, theta, hyper, data, steps: *steps }.rate(run, ([phi, w, pulled], in_theta))
+        });
+        let hyper = found.map_or(hyper, |found| Hyper { rate: found.rate, ..hyper });
         self.run.start(inner, theta, hyper, data);
         let mut report = if self.method.schedule.actions.is_empty() {
             self.through_points(theta, data, gradient)
         } else {
             self.on_schedule(theta, data, gradient)
         };
-        if self.method.rate == Rate::Auto {
-            report.evaluations = report.steps + took.evaluations;
-            report.inner_products = took.inner_products;
+        if let Some(found) = found {
+            report.evaluations = report.steps + found.evaluations;
+            report.inner_products = found.products;
         }
         inner.add_start_cotangent(&self.w, gradient);
         report

@@ -55,6 +55,10 @@ impl Evaluator {
     }
 
     /// Adapts in another way: as the run was trained with.
+    ///
+    /// # Panics
+    /// As [`Predictor::adapting`].
+    #[track_caller]
     pub fn adapting(problem: &FewShot, adaptation: Adaptation<f32>) -> Self {
         let both = [QueryStatistics::Transductive, QueryStatistics::Inductive];
         let ways = if problem.model().normalises_batches() { &both[..] } else { &both[..1] };

@@ -71,7 +71,7 @@ impl<'a> Learner<'a> {
         let Learner { model, theta, support, config, hyper, steps } = *self;
         let rows = x.len() / (SIDE * SIDE);
         let problem = experiment::problem(config, model.clone(), support.y.len(), rows)?;
-        let predictor = Predictor::<f32>::adapting(&problem, config.inner().adaptation(), &[statistics]);
+        let predictor = Predictor::<f32>::adapting(&problem, config.inner().adaptation(steps), &[statistics]);
         memory::check("adapting", predictor.bytes() as u64, "give fewer examples, or fewer images to label at once")?;
         // What the query's labels are does not matter to its outputs.
         let unknown = vec![0; rows];

@@ -101,7 +101,7 @@ impl MetagradArgs {
             return Err("--cg-max is the most that --cg-tol may take: give --cg-tol, or leave --cg-max out".into());
         }
         let inner = self.inner()?;
-        if self.hypergradients && !inner.takes_all_steps() {
+        if self.hypergradients && !(inner.takes_all_steps() && inner.given_rate().is_some()) {
             return Err(
                 "--hypergradients goes through steps of a given size, as many as are asked for: leave --inner-tol, \
                         --inner-lr auto and solvers that find their own steps out"
