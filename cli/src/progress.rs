@@ -11,6 +11,8 @@ use crate::format::clock;
 
 /// Time between plain lines.
 const EVERY: Duration = Duration::from_secs(5);
+/// Time between changes of the bar: what the eye can follow. An iteration may take less than putting it in words.
+const GLANCE: Duration = Duration::from_millis(50);
 
 /// Steps of the bar.
 const FINE: u64 = 1000;
@@ -52,17 +54,23 @@ impl Progress {
         Progress { bar, shown: None, loss: None }
     }
 
-    /// Shows an iteration, now or, without a terminal, if the last line is some seconds old.
+    /// Shows an iteration, if what was shown last is old enough: some seconds, or on a terminal some hundredths.
     pub fn show(&mut self, view: &View<'_>) {
         let loss = view.report.query_loss;
         let loss = self.loss.map_or(loss, |smooth| smooth + 0.1 * (loss - smooth));
         self.loss = Some(loss);
-        if let Some(bar) = &self.bar {
-            bar.set_position((view.done * FINE as f64) as u64);
-            bar.set_message(describe(view, loss));
-        } else if self.shown.is_none_or(|at| at.elapsed() >= EVERY) {
-            self.shown = Some(Instant::now());
-            say(format_args!("{:>3.0} %  {}", (100.0 * view.done).min(100.0), describe(view, loss)));
+        let every = if self.bar.is_some() { GLANCE } else { EVERY };
+        if self.shown.is_some_and(|at| at.elapsed() < every) {
+            return;
+        }
+        self.shown = Some(Instant::now());
+        let line = describe(view, loss);
+        match &self.bar {
+            Some(bar) => {
+                bar.set_position((view.done * FINE as f64) as u64);
+                bar.set_message(line);
+            }
+            None => say(format_args!("{:>3.0} %  {line}", (100.0 * view.done).min(100.0))),
         }
     }
 

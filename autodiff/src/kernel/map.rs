@@ -191,10 +191,10 @@ fn run_shared<T: Element>(
     let own = unsafe { memory.write(map.work) };
     let (slots, others) = spare[..map.spare_len(team)].split_at_mut(count * slot);
     let (mut rest, mut own, mut others, mut first) = (&mut *slots, Some(own), others, 0);
-    let shares = (1..=parts).map(|part| {
-        let range = first..count * part / parts;
+    let shares = (0..parts).map(|part| {
+        let range = first..count * (part + 1) / parts;
         let slots = rest.split_off_mut(..range.len() * slot).expect("a slot for each segment");
-        // This thread has the plan's own work, the others pieces of what is spare.
+        // The first has the plan's own work, the others pieces of what is spare.
         let work = own.take().or_else(|| others.split_off_mut(..map.work_len())).expect("work for each part");
         first = range.end;
         Share { range, work, slots }

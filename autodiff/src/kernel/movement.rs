@@ -91,7 +91,11 @@ pub(super) fn write_strided<T: Element>(x: &[T], y: &mut [T], dims: &[usize], st
 const INDEXED: usize = 60;
 
 /// Cuts a slice into parts that differ by one row at most.
-fn cut<T>(mut slice: &mut [T], row: usize, parts: usize) -> impl Iterator<Item = (usize, &mut [T])> {
+fn cut<T: Send>(
+    mut slice: &mut [T],
+    row: usize,
+    parts: usize,
+) -> impl ExactSizeIterator<Item = (usize, &mut [T])> + Send {
     let rows = slice.len() / row;
     let start = move |part| rows * part / parts;
     (0..parts).map(move |part| {

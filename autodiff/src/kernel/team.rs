@@ -1,5 +1,9 @@
 //! Threads that share one task: parallelism is an argument, and what is cut is cut by shape.
 
+use std::sync::Mutex;
+
+use rayon::prelude::*;
+
 /// How many threads work on a step at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Team {
@@ -31,25 +35,31 @@ impl Team {
         if self.is_alone() { 1 } else { (cost / LEAST).clamp(1, self.threads) }
     }
 
-    /// Does the work of every part, the first on this thread.
+    /// Does the work of every part.
     #[inline]
-    pub(super) fn each<P: Send>(self, parts: impl IntoIterator<Item = P>, work: impl Fn(P) + Sync) {
-        let mut parts = parts.into_iter();
-        let Some(own) = parts.next() else { return };
-        match parts.next() {
-            None => work(own),
-            Some(second) => share(own, std::iter::once(second).chain(parts), &work),
+    pub(super) fn each<P>(self, parts: P, work: impl Fn(P::Item) + Sync)
+    where
+        P: IntoIterator<Item: Send, IntoIter: ExactSizeIterator + Send>,
+    {
+        let parts = parts.into_iter();
+        match parts.len() {
+            0 => {}
+            1 => parts.for_each(work),
+            _ => share(parts, &work),
         }
     }
 }
 
 /// Gives parts to other threads. Apart from the small work that has one part.
+///
+/// Halves that are joined wait on the stacks of the threads that forked them, so that nothing is allocated, where a scope
+/// boxes what it spawns. Parts can be handed out in order only: whoever is next takes the next.
 #[inline(never)]
-fn share<P: Send>(own: P, others: impl Iterator<Item = P>, work: &(impl Fn(P) + Sync)) {
-    rayon::in_place_scope(|scope| {
-        for part in others {
-            scope.spawn(move |_| work(part));
-        }
-        work(own);
+fn share<P: Send>(parts: impl ExactSizeIterator<Item = P> + Send, work: &(impl Fn(P) + Sync)) {
+    let count = parts.len();
+    let parts = Mutex::new(parts);
+    (0..count).into_par_iter().with_max_len(1).for_each(|_| {
+        let part = parts.lock().expect("no thread panics while it takes a part").next();
+        work(part.expect("as many parts as there are"));
     });
 }

@@ -63,7 +63,7 @@ impl<'a> Auto<'a> {
             let measured = self.probe.gradient(source, 1, theta, hyper, &mut self.gradient);
             report.products += measured.products;
             report.evaluations += measured.evaluations;
-            if let Some(estimate) = self.probe.reports(1)[0].estimate.filter(|_| measured.kept == 1) {
+            if let Some(estimate) = self.probe.report(0).estimate.filter(|_| measured.kept == 1) {
                 self.state.saw_estimate(&estimate);
                 self.error = estimate.error;
             }

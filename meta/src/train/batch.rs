@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use autodiff::{Arg, Element};
+use rayon::prelude::*;
 
 use super::TaskSource;
 use crate::inner::Hyper;
@@ -102,13 +103,15 @@ impl<'m, T: Element> MetaBatch<'m, T> {
         S::Local: 'static,
     {
         assert!(0 < count && count <= self.tasks.len(), "a meta-batch has between 1 and {} tasks", self.tasks.len());
-        let (tasks, next) = (&self.tasks[..count], AtomicUsize::new(0));
-        let work = |thread: &mut Thread<'_, T>| {
-            let fresh = !thread.local.as_ref().is_some_and(|l| l.is::<S::Local>());
-            if fresh {
+        // All of them now: which threads will find a task to take is chance, and nothing is allocated by chance.
+        for thread in &mut self.threads {
+            if !thread.local.as_ref().is_some_and(|l| l.is::<S::Local>()) {
                 thread.local = Some(Box::new(source.local()));
             }
-            let local = thread.local.as_mut().and_then(|l| l.downcast_mut::<S::Local>()).expect("just made");
+        }
+        let (tasks, next) = (&self.tasks[..count], AtomicUsize::new(0));
+        let work = |thread: &mut Thread<'_, T>| {
+            let local = thread.local.as_mut().and_then(|l| l.downcast_mut::<S::Local>()).expect("made above");
             loop {
                 let i = next.fetch_add(1, Ordering::Relaxed);
                 let Some(task) = tasks.get(i) else { break };
@@ -121,12 +124,8 @@ impl<'m, T: Element> MetaBatch<'m, T> {
         };
         match &mut self.threads[..] {
             [only] if self.pool.current_num_threads() == 1 => work(only),
-            [only] => self.pool.install(|| work(only)),
-            threads => self.pool.scope(|scope| {
-                for thread in threads {
-                    scope.spawn(|_| work(thread));
-                }
-            }),
+            // Joined, not spawned: a scope boxes what it spawns.
+            threads => self.pool.install(|| threads.par_iter_mut().with_max_len(1).for_each(work)),
         }
         self.reduce(count, gradient)
     }
@@ -163,7 +162,12 @@ impl<'m, T: Element> MetaBatch<'m, T> {
 
     /// The reports of the first `count` tasks.
     pub fn reports(&mut self, count: usize) -> Vec<Report> {
-        self.tasks[..count].iter_mut().map(|t| t.get_mut().expect("no task panics while it is held").report).collect()
+        (0..count).map(|task| self.report(task)).collect()
+    }
+
+    /// The report of one task.
+    pub fn report(&mut self, task: usize) -> Report {
+        self.tasks[task].get_mut().expect("no task panics while it is held").report
     }
 }
 
