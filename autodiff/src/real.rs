@@ -174,16 +174,8 @@ macro_rules! float_is_real {
             }
             #[inline(always)]
             fn powi(self, n: i32) -> Self {
-                // Square and multiply; a negative power is the reciprocal of the positive one.
-                let (mut base, mut k, mut y) = (self, n.unsigned_abs(), 1.0);
-                while k > 0 {
-                    if k & 1 == 1 {
-                        y *= base;
-                    }
-                    base *= base;
-                    k >>= 1;
-                }
-                if n < 0 { 1.0 / y } else { y }
+                let [y] = math::powi([self], n);
+                y
             }
             #[inline(always)]
             fn powf(self, y: Self) -> Self {

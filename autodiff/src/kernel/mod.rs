@@ -5,6 +5,8 @@
 
 mod isa;
 mod machine;
+#[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
+mod machine_code;
 mod map;
 pub(crate) mod math;
 mod memory;

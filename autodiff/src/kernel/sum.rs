@@ -201,4 +201,31 @@ mod tests {
         let exact = f64::from(0.1_f32) * f64::from(1 << 20);
         assert!((f64::from(sum_vector(&x)) / exact - 1.0).abs() < 1e-5);
     }
+
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    #[test]
+    fn sums_are_vectorised() {
+        use crate::kernel::{Task, machine_code::assert_vectorised};
+
+        struct Whole<'a, T>(&'a [T]);
+        impl<T: Element> Task for Whole<'_, T> {
+            type Output = T;
+            #[inline(always)]
+            fn run(self) -> T {
+                sum_vector(self.0)
+            }
+        }
+        struct Columns<'a, T>(&'a mut [T], usize, &'a [T]);
+        impl<T: Element> Task for Columns<'_, T> {
+            type Output = ();
+            #[inline(always)]
+            fn run(self) {
+                accumulate(self.0, self.1, 0, self.2);
+            }
+        }
+        assert_vectorised::<Whole<'_, f32>>("the sum of a vector");
+        assert_vectorised::<Whole<'_, f64>>("the sum of a vector");
+        assert_vectorised::<Columns<'_, f32>>("the sums of columns");
+        assert_vectorised::<Columns<'_, f64>>("the sums of columns");
+    }
 }

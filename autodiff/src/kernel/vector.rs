@@ -102,3 +102,23 @@ impl Isa {
         self.run(Combine(a, x, b, y));
     }
 }
+
+#[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
+mod tests {
+    use super::*;
+    use crate::kernel::machine_code::assert_vectorised;
+
+    fn check<T: Element>() {
+        assert_vectorised::<Combine<'_, T>>("combine");
+        assert_vectorised::<AddScaled<'_, T>>("add_scaled");
+        assert_vectorised::<Scale<'_, T>>("scale");
+    }
+
+    #[test]
+    fn passes_over_vectors_are_vectorised() {
+        // Not for f64, of which the compiler makes vectors of two at its highest level: it looks at the last additions first.
+        assert_vectorised::<Dot<'_, f32>>("dot");
+        check::<f32>();
+        check::<f64>();
+    }
+}

@@ -16,7 +16,10 @@
 //! Unless a function says otherwise, NaN gives NaN, ±∞ the limit, a result too large ±∞, and a result below the normal
 //! numbers the rounded subnormal; odd functions keep the sign of zero.
 //!
-//! Only `f64`'s [`powf`](double::powf) and the sines of any range, which no vector loop calls, branch.
+//! Only `f64`'s [`powf`](double::powf) and the sines of any range, which no vector loop calls, branch; and [`powi`] does, the
+//! same way for every lane.
+
+use crate::real::Real;
 
 /// c₀ + c₁ z + c₂ z² + …, by Horner's rule, as one expression: nothing is left for a loop optimiser to miss.
 macro_rules! horner {
@@ -29,3 +32,22 @@ pub mod single;
 
 #[cfg(test)]
 mod tests;
+
+/// xⁿ of each lane, by squaring and multiplying; a negative power is the reciprocal of the positive one.
+///
+/// The loop over the digits of n is around the lanes, which are vectors that way.
+#[inline(always)]
+pub fn powi<S: Real, const LANES: usize>(mut base: [S; LANES], n: i32) -> [S; LANES] {
+    let (mut k, mut y) = (n.unsigned_abs(), [S::one(); LANES]);
+    while k > 0 {
+        if k & 1 == 1 {
+            y.iter_mut().zip(&base).for_each(|(y, &x)| *y = *y * x);
+        }
+        base.iter_mut().for_each(|x| *x = *x * *x);
+        k >>= 1;
+    }
+    if n < 0 {
+        y.iter_mut().for_each(|y| *y = S::one() / *y);
+    }
+    y
+}

@@ -36,6 +36,8 @@ mod simd;
 mod tests;
 mod tile;
 mod transpose;
+#[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
+mod vectorised;
 mod weight_grad;
 #[cfg(target_arch = "x86_64")]
 mod x86;

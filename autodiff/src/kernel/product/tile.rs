@@ -109,7 +109,7 @@ impl<T> Tile<'_, T> {
 }
 
 /// The tile with MR rows and NV vectors as constants; PARTIAL if the last vector is not full.
-struct MicroKernel<'t, V: Simd, const MR: usize, const NV: usize, const PARTIAL: bool>(
+pub struct MicroKernel<'t, V: Simd, const MR: usize, const NV: usize, const PARTIAL: bool>(
     &'t Tile<'t, V::Scalar>,
     PhantomData<V>,
 );
