@@ -1,6 +1,8 @@
 """Speed and memory of imaml beside PyTorch, JAX and a Rust peer, on the same episode files in one interleaved run.
 
-    python compare.py [--workloads S,C5] [--only "iMAML 16/5"] [--rounds 5] [--threads 2] [--markdown]
+    python compare.py [--workloads S,C5] [--only "iMAML 16/5"] [--rounds 5] [--threads 2] [--markdown | --readme]
+
+What was measured is left in results.json, of which readme.py makes README's table: `--readme` does so at once.
 """
 
 from __future__ import annotations
@@ -9,11 +11,14 @@ import argparse
 import json
 import os
 import platform
+import shlex
 import statistics
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
+import readme
 from contenders import HERE, PYTHON_PEERS, Failed, Imaml, Worker, imaml_binary
 from job import Job, relative_error
 from workloads import WORKLOADS, jobs, write
@@ -88,26 +93,31 @@ def show(row: tuple) -> None:
     print("".join(f"{cell:<{w}}" if i < 2 else f"{cell:>{w}}" for i, (cell, w) in enumerate(zip(row, widths))), flush=True)
 
 
-def markdown(rows: list[tuple]) -> str:
-    """A row for each piece of work: our time, how many times as long each peer takes, our share of the peak, memory."""
-    peers = [*PYTHON_PEERS, "burn", "tch"]
-    lines = [f"| work | imaml ms | {' | '.join(peers)} | imaml % of peak | peak MB: imaml, PyTorch, JAX |"]
-    lines.append("|---" * (len(peers) + 4) + "|")
-    for work in dict.fromkeys(row[0] for row in rows):
-        of = {row[1]: row for row in rows if row[0] == work}
-        ratios = [f"{float(of[name][4]):.1f}×" if name in of else "–" for name in peers]
-        least = lambda kind: min((float(of[n][6]) for n in of if n.startswith(kind)), default=float("nan"))  # noqa: E731
-        memory = f"{of['imaml'][6]}, {least('torch'):.0f}, {least('jax'):.0f}"
-        lines.append(f"| {work} | {of['imaml'][2]} | {' | '.join(ratios)} | {of['imaml'][5]} | {memory} |")
-    return "\n".join(lines)
-
-
 def machine(isa: str) -> str:
-    """One line on where this ran."""
+    """Where this ran."""
     cpu = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), platform.machine())
-    versions = subprocess.run(["rustc", "--version"], capture_output=True, text=True).stdout.split()
-    packages = [f"{name} {version(name)}" for name in ("torch", "jax") if version(name)]
-    return f"{cpu}, {os.cpu_count()} cores, {isa}, {platform.system()}, Rust {versions[1] if versions else '?'}, {', '.join(packages)}"
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{os.cpu_count()} cores of {cpu} ({isa}), {memory:.0f} GiB, {platform.system()}"
+
+
+def versions(rust: dict[str, str]) -> list[str]:
+    """Of Rust and of every peer that took part."""
+    rustc = subprocess.run(["rustc", "--version"], capture_output=True, text=True).stdout.split()
+    packages = [f"{name} {found}" for name, package in (("PyTorch", "torch"), ("JAX", "jax")) if (found := version(package))]
+    crates = [f"{name} {locked(HERE / folder / 'Cargo.lock', name)}" for name, folder in (("burn", "rust"), ("tch", "tch")) if name in rust]
+    return [f"Rust {rustc[1] if rustc else '?'}", *packages, *crates]
+
+
+def locked(lock: Path, crate: str) -> str:
+    """The version of a crate in a lock file."""
+    packages = tomllib.loads(lock.read_text())["package"]
+    return next(package["version"] for package in packages if package["name"] == crate)
+
+
+def commit() -> str:
+    """What is measured; `-dirty` where files differ from it."""
+    describe = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
+    return subprocess.run(describe, cwd=HERE, capture_output=True, text=True).stdout.strip() or "unknown"
 
 
 def version(package: str) -> str | None:
@@ -127,7 +137,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--imaml", help="the program [default: a release build of this repository]")
     parser.add_argument("--cache", type=Path, default=HERE / "cache", help="folder for episode files")
-    parser.add_argument("--markdown", action="store_true", help="print the table again as Markdown")
+    parser.add_argument("--markdown", action="store_true", help="print the table again as Markdown, with how it was made")
+    parser.add_argument("--readme", action="store_true", help="put it into README.md as well")
     args = parser.parse_args()
     unknown = [name for name in args.workloads.split(",") if name not in WORKLOADS]
     if unknown:
@@ -144,11 +155,26 @@ def main() -> None:
             if args.only in (None, work):
                 rows += compare(f"{name} {work}", job, binary, rust, args.rounds, flops_peak)
                 isa = json.loads(subprocess.check_output([binary, *job.arguments(), "--json"], text=True))["isa"]
-    print(f"\n{machine(isa)}, {args.threads} threads")
+    asked = args.workloads.split(",")
+    results = {
+        "command": f"python bench/peers/compare.py {shlex.join(sys.argv[1:])}".strip(),
+        "machine": machine(isa),
+        "versions": versions(rust),
+        "threads": args.threads,
+        "rounds": args.rounds,
+        "peak": flops_peak,
+        "commit": commit(),
+        "workloads": {name: WORKLOADS[name].in_words() for name in asked},
+        "rows": rows,
+    }
+    readme.RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    print(f"\n{results['machine']}, {args.threads} threads, {', '.join(results['versions'])}, commit {results['commit']}")
     if flops_peak:
         print(f"100 % is {flops_peak / 1e9:.0f} GFLOP/s, measured")
     if args.markdown:
-        print("\n" + markdown(rows))
+        print("\n" + readme.block(results))
+    if args.readme:
+        readme.write(results)
 
 
 if __name__ == "__main__":

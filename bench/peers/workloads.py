@@ -23,6 +23,10 @@ class Workload:
     maml_rate: float
     imaml_rate: float
 
+    def in_words(self) -> str:
+        """As README has it."""
+        return f"{self.tasks} task{'s' if self.tasks > 1 else ''} of {self.support} + {self.query} on `{self.spec}`"
+
 
 C5 = "conv4:channels=64,stride=2,ways=5,image=1x28x28"
 WORKLOADS = {
