@@ -26,8 +26,10 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 type Failure = Box<dyn std::error::Error>;
 
-/// λ = 2, and a step size for training that stays below 2/(λ + largest curvature) for most tasks.
-const HYPER: Hyper = Hyper { lambda: 2.0, rate: 0.05 };
+/// For the solves; Newton's method has no step size.
+const HYPER: Hyper = Hyper { lambda: 2.0, rate: 0.0 };
+/// For training.
+const TRAINING: Hyper = Hyper { lambda: 0.5, rate: 0.1 };
 
 fn main() -> Result<(), Failure> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -63,9 +65,9 @@ fn trained(problem: &FewShot, stream: &dyn TaskStream, theta: Vec<f64>, iteratio
     let solver = Box::new(Cg::iterations(5).or(Policy::Another(Box::new(Minres::iterations(5)))));
     let method = Implicit::<f32>::new(problem, InnerStop::Steps(16), solver);
     let pool = rayon::ThreadPoolBuilder::new().build()?;
-    let adam = Box::new(Adam::new(theta.len(), 1e-3, 1e-8));
+    let adam = Box::new(Adam::new(theta.len(), 3e-3, 1e-3));
     let start = theta.iter().map(|&t| t as f32).collect();
-    let mut trainer = Trainer::new(&method, stream, &pool, start, adam, HYPER, 16);
+    let mut trainer = Trainer::new(&method, stream, &pool, start, adam, TRAINING, 16);
     for i in 1..=iterations {
         let report = trainer.step()?;
         if i % 50 == 0 || i == iterations {

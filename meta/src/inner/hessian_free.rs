@@ -7,8 +7,10 @@ use super::solver::Idle;
 use super::{GradientOnly, InnerSolver, InnerStatus, InnerStop, InnerTask, Measured, Solved, Step};
 use crate::linear::{LinearOperator, Room, SolverSpace};
 
-/// What a Newton iteration keeps beside its Krylov space: the point, its gradient, and those of the best trial.
-const OWN: usize = 4;
+/// What is kept beside a Krylov space: the point, its gradient, those of the best trial, and the flattest point.
+const OWN: usize = 5;
+/// Iterations between two questions whether they still lead anywhere.
+const PATIENCE: usize = 5;
 /// Trials of a radius: 2⁻⁴⁰ of a step is below what G can show.
 const TRIALS: usize = 40;
 
@@ -90,156 +92,183 @@ impl<T: Element> InnerSolver<T> for HessianFree {
         let isa = task.plan.plan().isa();
         let parts = space.parts();
         let (own, basis) = parts.vectors.split_at_mut(OWN);
-        let [phi, g, best_phi, best_g] = own else { unreachable!("the room asked for") };
-        let mut krylov = Krylov::new(isa, basis, parts.scalars);
-        let (p, outside) = (parts.x, parts.r);
-        let mut solved = Solved::started(task.look());
-        let mut idle = Idle::at(solved.last);
+        let [phi, g, best_phi, best_g, flattest] = own else { unreachable!("the room asked for") };
+        let solved = Solved::started(task.look());
+        flattest.copy_from_slice(&task.run.state);
+        let mut at = Point { phi, g, measured: solved.last };
+        let mut best = Point { phi: best_phi, g: best_g, measured: solved.last };
+        let mut idle = Idle::at(solved.last, PATIENCE, 1);
+        let mut newton = Newton {
+            isa,
+            krylov: Krylov::new(isa, basis, parts.scalars),
+            p: parts.x,
+            outside: parts.r,
+            flattest: Flattest { phi: flattest, measured: solved.last },
+            task,
+            solved,
+        };
         let mut radius = f64::INFINITY;
-        while !solved.ended(self.stop) {
-            let mut at = Point { isa, phi, g, measured: solved.last };
-            at.take(task);
-            let left = (solved.last.gradient_norm / solved.first.gradient_norm).min(0.25);
-            if !krylov.build(task, at.g, 0.1 * left.sqrt(), &mut solved) {
-                solved.status = InnerStatus::NotFinite;
+        while !newton.solved.ended(self.stop) {
+            newton.take(&mut at);
+            let left = (at.measured.gradient_norm / newton.solved.first.gradient_norm).min(0.25);
+            if !newton.krylov.build(newton.task, at.g, 0.1 * left.sqrt(), &mut newton.solved) {
+                newton.solved.status = InnerStatus::NotFinite;
                 break;
             }
-            krylov.project(at.g, outside);
-            let mut best = Point { isa, phi: best_phi, g: best_g, measured: solved.last };
-            let Some(found) = search(&mut krylov, radius, task, &at, &mut best, p, &mut solved) else {
-                at.look(task, &mut solved);
-                solved.status = InnerStatus::Stalled;
+            let Some(found) = newton.search(radius, &at, &mut best) else {
+                newton.stall(&at);
                 break;
             };
             radius = found;
-            at.swap(&mut best);
-            self.correct(&mut krylov, radius, task, &mut at, [p, outside], &mut solved);
-            at.look(task, &mut solved);
-            solved.steps += 1;
-            if idle.after::<T>(&solved) {
-                solved.status = InnerStatus::Stalled;
+            std::mem::swap(&mut at, &mut best);
+            newton.correct(radius, &mut at, self.corrections, self.stop.limits().1);
+            newton.look(&at);
+            newton.solved.steps += 1;
+            if idle.after::<T>(&newton.solved) {
+                newton.stall(&at);
                 break;
             }
         }
-        solved
+        newton.solved
     }
 }
 
-impl HessianFree {
-    /// More steps with the same T, from where its first has led.
-    fn correct<T: Element>(
-        &self,
-        krylov: &mut Krylov<'_, T>,
-        mut radius: f64,
-        task: &mut InnerTask<'_, T>,
-        at: &mut Point<'_, T>,
-        [p, outside]: [&mut [T]; 2],
-        solved: &mut Solved,
-    ) {
-        let shift = task.shift();
-        let (_, tolerance) = self.stop.limits();
-        for _ in 0..self.corrections {
-            if at.measured.gradient_norm <= tolerance {
-                break;
-            }
-            let beyond = krylov.project(at.g, outside);
-            let mu = krylov.damping(radius, beyond, shift);
-            krylov.step(mu, p);
-            if beyond > 0.0 {
-                at.isa.add_scaled(T::from_f64(-1.0 / (shift + mu)), outside, p);
-            }
-            let slope = at.isa.dot(at.g, p);
-            // A quadratic that is what it was falls by half of what its slope says.
-            if at.try_step(p, task, solved) >= -0.1 * slope {
-                at.measured = solved.last;
-                at.take(task);
-            } else {
-                radius = 0.25 * at.isa.dot(p, p).sqrt();
-            }
-        }
-    }
-}
-
-/// The best of some steps on one space, to `best`; the radius that led there, or `None` where no step lowers G.
-fn search<T: Element>(
-    krylov: &mut Krylov<'_, T>,
-    radius: f64,
-    task: &mut InnerTask<'_, T>,
-    at: &Point<'_, T>,
-    best: &mut Point<'_, T>,
-    p: &mut [T],
-    solved: &mut Solved,
-) -> Option<f64> {
-    let (mut fallen, mut found) = (0.0, None);
-    let (mut trial, mut grew, mut shrank) = (radius, false, false);
-    for _ in 0..TRIALS {
-        let mu = krylov.damping(trial, 0.0, 0.0);
-        let says = krylov.step(mu, p);
-        let fell = at.try_step(p, task, solved);
-        let (length, ratio) = (at.isa.dot(p, p).sqrt(), fell / says);
-        let better = fell > fallen;
-        if better {
-            // A step that nothing bounded says nothing against longer ones.
-            let known = if radius.is_finite() { radius } else { 0.0 };
-            (fallen, found) = (fell, Some(if mu > 0.0 { trial } else { length.max(known) }));
-            best.measured = solved.last;
-            best.take(task);
-        }
-        if better && mu > 0.0 && !shrank && ratio > 0.3 {
-            (grew, trial) = (true, 2.0 * trial);
-        } else if !grew && (better || found.is_none()) && ratio < 0.5 {
-            (shrank, trial) = (true, 0.5 * length.min(trial));
-        } else {
-            break;
-        }
-    }
-    found
+/// A solve, under way.
+struct Newton<'a, 's, 't, T> {
+    isa: Isa,
+    krylov: Krylov<'s, T>,
+    /// The step that is tried.
+    p: &'s mut [T],
+    /// What of a gradient is not in the space.
+    outside: &'s mut [T],
+    flattest: Flattest<'s, T>,
+    task: &'a mut InnerTask<'t, T>,
+    solved: Solved,
 }
 
 /// A point, and what was seen there.
 struct Point<'s, T> {
-    isa: Isa,
     phi: &'s mut Vec<T>,
     g: &'s mut Vec<T>,
     measured: Measured,
 }
 
-impl<T: Element> Point<'_, T> {
-    /// The point and the gradient looked at last.
-    fn take(&mut self, task: &InnerTask<'_, T>) {
-        self.phi.copy_from_slice(&task.run.state);
-        self.g.copy_from_slice(&task.run.next);
+/// The point of the least ‖∇G‖ among those whose G is next to nothing above the least: on a kink ‖∇G‖ is another on
+/// every side of it.
+struct Flattest<'s, T> {
+    phi: &'s mut Vec<T>,
+    measured: Measured,
+}
+
+impl<T: Element> Newton<'_, '_, '_, T> {
+    /// The best of some steps from `at` on one space, to `best`; the radius that led there, or `None` where no step
+    /// lowers G.
+    fn search(&mut self, radius: f64, at: &Point<'_, T>, best: &mut Point<'_, T>) -> Option<f64> {
+        self.krylov.project(at.g, self.outside);
+        let (mut fallen, mut found) = (0.0, None);
+        let (mut trial, mut grew, mut shrank) = (radius, false, false);
+        for _ in 0..TRIALS {
+            let mu = self.krylov.damping(trial, 0.0, 0.0);
+            let says = self.krylov.step(mu, self.p);
+            let fell = self.try_step(at);
+            let (length, ratio) = (self.isa.dot(self.p, self.p).sqrt(), fell / says);
+            let better = fell > fallen;
+            if better {
+                // A step that nothing bounded says nothing against longer ones.
+                let known = if radius.is_finite() { radius } else { 0.0 };
+                (fallen, found) = (fell, Some(if mu > 0.0 { trial } else { length.max(known) }));
+                self.take(best);
+            }
+            if better && mu > 0.0 && !shrank && ratio > 0.3 {
+                (grew, trial) = (true, 2.0 * trial);
+            } else if !grew && (better || found.is_none()) && ratio < 0.5 {
+                (shrank, trial) = (true, 0.5 * length.min(trial));
+            } else {
+                break;
+            }
+        }
+        found
     }
 
-    fn swap(&mut self, other: &mut Self) {
-        self.phi.swap_with_slice(other.phi);
-        self.g.swap_with_slice(other.g);
-        std::mem::swap(&mut self.measured, &mut other.measured);
-    }
-
-    /// Looks at this point again, unless it was the last one looked at.
-    fn look(&self, task: &mut InnerTask<'_, T>, solved: &mut Solved) {
-        if task.run.state != *self.phi {
-            task.run.state.copy_from_slice(self.phi);
-            solved.last = task.look();
-            solved.evaluations += 1;
+    /// More steps with the same T, from where its first has led.
+    fn correct(&mut self, mut radius: f64, at: &mut Point<'_, T>, times: usize, tolerance: f64) {
+        let shift = self.task.shift();
+        for _ in 0..times {
+            if at.measured.gradient_norm <= tolerance {
+                break;
+            }
+            let outside = self.krylov.project(at.g, self.outside);
+            let mu = self.krylov.damping(radius, outside, shift);
+            self.krylov.step(mu, self.p);
+            if outside > 0.0 {
+                self.isa.add_scaled(T::from_f64(-1.0 / (shift + mu)), self.outside, self.p);
+            }
+            let slope = self.isa.dot(at.g, self.p);
+            // A quadratic that is what it was falls by half of what its slope says.
+            if self.try_step(at) >= -0.1 * slope {
+                self.take(at);
+            } else {
+                radius = 0.25 * self.isa.dot(self.p, self.p).sqrt();
+            }
         }
     }
 
     /// Looks at φ + p; by how much G falls, −∞ where anything is not finite. Where the difference is mostly rounding it is
     /// the integral of the slope, by the trapezoidal rule, which is right to second order.
-    fn try_step(&self, p: &[T], task: &mut InnerTask<'_, T>, solved: &mut Solved) -> f64 {
-        task.run.state.copy_from_slice(self.phi);
-        self.isa.add_scaled(T::one(), p, &mut task.run.state);
-        solved.last = task.look();
-        solved.evaluations += 1;
-        let (difference, noise) = (self.measured.value - solved.last.value, solved.noise::<T>());
-        if !(difference.is_finite() && solved.last.gradient_norm.is_finite()) {
-            f64::NEG_INFINITY
-        } else if difference < -noise || difference > 1e3 * noise {
+    fn try_step(&mut self, at: &Point<'_, T>) -> f64 {
+        self.task.run.state.copy_from_slice(at.phi);
+        self.isa.add_scaled(T::one(), self.p, &mut self.task.run.state);
+        self.solved.last = self.task.look();
+        self.solved.evaluations += 1;
+        let (last, noise) = (self.solved.last, self.solved.noise::<T>());
+        let difference = at.measured.value - last.value;
+        if !(difference.is_finite() && last.gradient_norm.is_finite()) {
+            return f64::NEG_INFINITY;
+        }
+        self.flattest.see(at.measured.value, &self.task.run.state, &self.solved);
+        if difference < -noise || difference > 1e3 * noise {
             difference
         } else {
-            -0.5 * (self.isa.dot(self.g, p) + self.isa.dot(&task.run.next, p))
+            -0.5 * (self.isa.dot(at.g, self.p) + self.isa.dot(&self.task.run.next, self.p))
+        }
+    }
+
+    /// The point looked at last, to `point`.
+    fn take(&self, point: &mut Point<'_, T>) {
+        point.phi.copy_from_slice(&self.task.run.state);
+        point.g.copy_from_slice(&self.task.run.next);
+        point.measured = self.solved.last;
+    }
+
+    /// Looks at a point again, unless it was the last one looked at.
+    fn look(&mut self, at: &Point<'_, T>) {
+        if self.task.run.state != *at.phi {
+            self.task.run.state.copy_from_slice(at.phi);
+            self.solved.last = self.task.look();
+            self.solved.evaluations += 1;
+        }
+    }
+
+    /// Ends, at the flattest point if that is flatter than this.
+    fn stall(&mut self, at: &Point<'_, T>) {
+        self.solved.status = InnerStatus::Stalled;
+        self.look(at);
+        if self.flattest.measured.gradient_norm < at.measured.gradient_norm {
+            self.task.run.state.copy_from_slice(self.flattest.phi);
+            self.solved.last = self.task.look();
+            self.solved.evaluations += 1;
+        }
+    }
+}
+
+impl<T: Element> Flattest<'_, T> {
+    /// Sees the point looked at last, a step from one where G is `above`.
+    fn see(&mut self, above: f64, state: &[T], solved: &Solved) {
+        let (last, little) = (solved.last, solved.little::<T>());
+        let left_behind = self.measured.value - last.value.min(above) > little;
+        if last.value - above <= little && (left_behind || last.gradient_norm < self.measured.gradient_norm) {
+            self.phi.copy_from_slice(state);
+            self.measured = last;
         }
     }
 }

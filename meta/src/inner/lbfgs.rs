@@ -77,7 +77,7 @@ impl<T: Element> InnerSolver<T> for Lbfgs {
         let pairs = task.pairs.take().expect("an L-BFGS solve has the pairs it asked for");
         pairs.clear();
         let mut solved = Solved::started(task.look());
-        let mut idle = Idle::at(solved.last);
+        let mut idle = Idle::at(solved.last, 20, 2);
         while !solved.ended(self.stop) {
             base.copy_from_slice(&task.run.state);
             g.copy_from_slice(&task.run.next);

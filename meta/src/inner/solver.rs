@@ -43,8 +43,9 @@ pub enum InnerStatus {
     /// The cap on steps came first.
     Capped,
     /// Steps lower neither G nor ‖∇G‖ further to speak of, although ‖∇G‖ is above its bound: a kink, or the precision.
-    /// Asked after 20, 40, 80, … steps: since it was last asked, did G fall by a millionth of all that it has fallen
-    /// (and by more than rounding), or ‖∇G‖ by a tenth below its least? A line search that finds nothing ends so too.
+    /// Asked after 20, 40, 80, … steps, 5, 10, 15, … of Newton's: since it was last asked, did G fall by a millionth of all
+    /// that it has fallen (and by more than rounding), or ‖∇G‖ by a tenth below its least? A line search that finds
+    /// nothing ends so too.
     Stalled,
     /// G or its gradient is not finite.
     NotFinite,
@@ -107,6 +108,11 @@ impl Solved {
         16.0 * T::EPSILON * self.last.value.abs().max(self.first.value.abs())
     }
 
+    /// A change of G that is none to speak of: a millionth of all that it has fallen, or rounding.
+    pub(super) fn little<T: Element>(&self) -> f64 {
+        (1e-6 * (self.first.value - self.last.value)).max(self.noise::<T>())
+    }
+
     /// Whether to stop at the last point; says why in `status`.
     pub(super) fn ended(&mut self, stop: InnerStop) -> bool {
         let (cap, tolerance) = stop.limits();
@@ -135,11 +141,14 @@ pub(super) struct Idle {
     least: f64,
     /// When to ask next.
     next: usize,
+    gap: usize,
+    growth: usize,
 }
 
 impl Idle {
-    pub fn at(start: Measured) -> Self {
-        Idle { then: start, least: start.gradient_norm, next: 20 }
+    /// Asks after `gap` steps, and again after as many times `growth`, …
+    pub fn at(start: Measured, gap: usize, growth: usize) -> Self {
+        Idle { then: start, least: start.gradient_norm, next: gap, gap, growth }
     }
 
     /// Enters a step; whether the solve has stalled with it.
@@ -149,10 +158,10 @@ impl Idle {
         if solved.steps < self.next {
             return false;
         }
-        let little = (1e-6 * (solved.first.value - value)).max(solved.noise::<T>());
-        let gained = self.then.value - value > little || self.least < 0.9 * self.then.gradient_norm;
+        let gained = self.then.value - value > solved.little::<T>() || self.least < 0.9 * self.then.gradient_norm;
         self.then = Measured { value, gradient_norm: self.least };
-        self.next = 2 * solved.steps;
+        self.next += self.gap;
+        self.gap *= self.growth;
         !gained
     }
 }
@@ -317,7 +326,7 @@ impl Descent {
         task.run.set_rate(task.plan, task.theta, task.data, rate);
         solved.last = task.look();
         solved.evaluations += 1;
-        let mut idle = Idle::at(solved.last);
+        let mut idle = Idle::at(solved.last, 20, 2);
         while !solved.ended(self.stop) {
             let (from, noise) = (solved.last, solved.noise::<T>());
             previous.copy_from_slice(&task.run.state[..dim]);
