@@ -1,5 +1,7 @@
 //! Learned λ, learned step sizes and masks: closed forms, differences, and what must be exactly zero or the same.
 
+mod conv4;
+
 use autodiff::Arg;
 use integration::{Numbers, Owned, dense_solve, initial, relative_error, sinusoid};
 use meta::inner::Hyper;
@@ -273,9 +275,7 @@ fn a_convolutional_network_learns_them_too() {
     let stream = Glyphs::new(1, meta::tasks::FewShot { ways: 3, shots: 1, queries: 2 }).unwrap();
     let task = Owned::of(&stream, 0);
     let hyper = Hyper { lambda: 1.0, rate: 0.1 };
-    for (adapts, share) in
-        [(Adapts::All, Share::Parameter), (Adapts::Head, Share::Parameter), (Adapts::Body, Share::Layer)]
-    {
+    for (adapts, share) in [Adapts::All, Adapts::Head, Adapts::Body].into_iter().flat_map(|a| SHARES.map(|s| (a, s))) {
         let problem = FewShot::new(model.clone(), 3, 6, true).adapting(adapts).learning(BOTH(share));
         let theta = moved(&problem, &initial(&model, 2));
         let method = Unrolled::new(&problem, 3, Keep::Everything);
