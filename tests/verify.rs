@@ -1,12 +1,15 @@
 //! Verification finds what is wrong, whatever the model, and finds nothing where nothing is.
 
-use autodiff::Var;
+use autodiff::{Arg, Var};
 use integration::{Owned, initial};
+use meta::inner::{Descent, Hyper, InnerSolver, InnerStatus, InnerTask, Solved, Step};
 use meta::linear::{Cg, LinearOperator, LinearSolver, Parts, Room, Solution, SolverSpace, Stats, Status};
-use meta::method::{FirstOrder, Implicit, InnerStop, Keep, Method};
+use meta::method::{
+    Choice, EvolutionStrategies, FiniteDifference, FirstOrder, Implicit, InnerStop, Keep, Method, Report, Worker,
+};
 use meta::problem::{At, DataSpec, FewShot, Problem};
 use meta::tasks::{Glyphs, Sinusoid, TaskStream};
-use meta::verify::{Engine, Findings, Own, Reference, Settings, SolverName, SolverStop, verify};
+use meta::verify::{Engine, Findings, InnerName, Own, Reference, Settings, SolverName, SolverStop, verify};
 use nn::Model;
 
 /// A model with parameters and a task, in f64.
@@ -259,6 +262,115 @@ fn every_fault_is_caught_on_every_model() {
     }
 }
 
+/// A method whose gradient comes out some times too large.
+struct Times(Box<dyn Method<f64>>, f64);
+
+struct TimesWorker<'m>(Box<dyn Worker<f64> + 'm>, f64);
+
+impl Method<f64> for Times {
+    fn shared_worker(&self, threads: usize) -> Box<dyn Worker<f64> + '_> {
+        Box::new(TimesWorker(self.0.shared_worker(threads), self.1))
+    }
+    fn bytes(&self) -> usize {
+        self.0.bytes()
+    }
+    fn flops(&self, report: &Report) -> u64 {
+        self.0.flops(report)
+    }
+}
+
+impl Worker<f64> for TimesWorker<'_> {
+    fn gradient(&mut self, theta: &[f64], hyper: Hyper, data: &[Arg<'_, f64>], gradient: &mut [f64]) -> Report {
+        let report = self.0.gradient(theta, hyper, data, gradient);
+        gradient.iter_mut().for_each(|g| *g *= self.1);
+        report
+    }
+    fn phi(&self) -> &[f64] {
+        self.0.phi()
+    }
+}
+
+/// Three steps that are called a solution.
+struct Boasting(Descent);
+
+impl InnerSolver<f64> for Boasting {
+    fn step(&self) -> &dyn Step {
+        InnerSolver::<f64>::step(&self.0)
+    }
+    fn solve(&self, task: &mut InnerTask<'_, f64>, space: &mut SolverSpace<f64>) -> Solved {
+        Solved { status: InnerStatus::Converged, ..self.0.solve(task, space) }
+    }
+}
+
+/// What is wrong in an engine that is wrong in what is no way of its own.
+#[derive(Clone, Copy, PartialEq)]
+enum Wrong {
+    Differences,
+    Noise,
+    Slopes,
+    Bit,
+    Solution,
+    System,
+}
+
+struct WrongMethod<'p>(&'p FewShot, Wrong);
+
+impl Engine for WrongMethod<'_> {
+    fn problem(&self) -> &dyn Problem {
+        self.0
+    }
+    fn differenced(&self, steps: usize) -> Box<dyn Method<f64>> {
+        match self.1 {
+            Wrong::Differences => Box::new(FiniteDifference::new(self.0, steps).with_radius(0.01)),
+            _ => Own(self.0).differenced(steps),
+        }
+    }
+    fn evolution(&self, steps: usize, (pairs, sigma): (usize, f64)) -> Box<dyn Method<f64>> {
+        let right = EvolutionStrategies::new(self.0, steps).with_pairs(pairs).with_sigma(sigma);
+        match self.1 {
+            Wrong::Noise => Box::new(right.with_seed(1)),
+            Wrong::Slopes => Box::new(Times(Box::new(right), -1.0)),
+            _ => Box::new(right),
+        }
+    }
+    fn chosen(&self, choice: Choice, steps: usize) -> Box<dyn Method<f64>> {
+        let right = Own(self.0).chosen(choice, steps);
+        if self.1 == Wrong::Bit { Box::new(Times(right, 1.0 + f64::EPSILON)) } else { right }
+    }
+    fn inner(&self, name: InnerName, stop: InnerStop) -> Box<dyn InnerSolver<f64>> {
+        match self.1 {
+            Wrong::Solution => Box::new(Boasting(Descent::gradient(InnerStop::Steps(3)))),
+            _ => Own(self.0).inner(name, stop),
+        }
+    }
+    fn implicit_by(
+        &self,
+        inner: Box<dyn InnerSolver<f64>>,
+        solver: Box<dyn LinearSolver<f64>>,
+    ) -> Box<dyn Method<f64>> {
+        let right = Own(self.0).implicit_by(inner, solver);
+        if self.1 == Wrong::System { Box::new(Times(right, 1.00001)) } else { right }
+    }
+}
+
+#[test]
+fn approximations_choices_and_inner_solvers_are_held_to_what_they_are() {
+    let case = Case::new("mlp:1-6-6-1,act=tanh", 3, |_| false);
+    for (wrong, seen) in [
+        (Wrong::Differences, "DARTS"),
+        (Wrong::Noise, "evolution strategies by hand"),
+        // Its opposite is further off than six standard errors, below 1, whatever the draws.
+        (Wrong::Slopes, "evolution strategies along ∇F, stochastic"),
+        (Wrong::Bit, "auto and the method it chose, to the bit"),
+        (Wrong::Solution, "solution, L-BFGS"),
+        (Wrong::System, "solution, Hessian-free"),
+    ] {
+        let found = case.verify(&WrongMethod(&case.problem, wrong), &Settings::default());
+        let said: Vec<String> = found.iter().flat_map(Findings::disagreements).collect();
+        assert!(said.iter().any(|line| line.contains(seen)), "{seen} is wrong and went unseen: {said:?}");
+    }
+}
+
 /// For engines of which nothing but the solvers is wanted.
 struct Nothing;
 
@@ -329,5 +441,6 @@ fn reasons_are_given() {
     assert!(reasons(&conv, &Settings { lambda: 0.01, ..Settings::default() }).contains("indefinite"));
     let smooth = Case::new("mlp:1-6-6-1,act=tanh", 1, |_| false);
     assert!(reasons(&smooth, &Settings { rate: Some(10.0), ..Settings::default() }).contains("not contractive"));
+    assert!(reasons(&smooth, &Settings::default()).contains("evolution strategies are stochastic"));
     assert!(reasons(&smooth, &Settings { dense: 0, ..Settings::default() }).contains("no matrix"));
 }

@@ -8,7 +8,7 @@ use autodiff::Arg;
 use clap::Args;
 use meta::problem::{FewShot, QueryStatistics};
 use meta::tasks::Split;
-use meta::verify::{Comparison, Findings, Own, Reference, Settings, Verdict, verify as every_way};
+use meta::verify::{Check, Comparison, Findings, Own, Reference, Settings, Verdict, verify as every_way};
 use nn::Model;
 use serde_json::{Value, json};
 
@@ -235,8 +235,10 @@ fn table(found: &Findings) -> Vec<String> {
             letter(i)
         }
     };
-    for check in &found.checks {
-        lines.push(format!("{:<42} {:>4}  {}", check.name, cell(&check.comparison), check.comparison.verdict.name()));
+    for Check { name, comparison } in &found.checks {
+        let drawn = |error| format!(", {:.2} off at a standard error of {error:.2}", comparison.difference);
+        let drawn = comparison.standard_error.map_or(String::new(), drawn);
+        lines.push(format!("{name:<42} {:>4}  {}{drawn}", cell(comparison), comparison.verdict.name()));
     }
     lines.push(String::new());
     let mut rows: BTreeMap<usize, Vec<String>> = BTreeMap::new();
@@ -273,6 +275,9 @@ fn letter(i: usize) -> String {
 fn to_json(found: &Findings) -> Value {
     let comparison = |c: &Comparison| {
         let mut object = json!({ "verdict": c.verdict.name(), "difference": c.difference, "allowed": c.allowed });
+        if let Some(error) = c.standard_error {
+            object["standard_error"] = Value::from(error);
+        }
         if let Verdict::NotComparable(reason) = &c.verdict {
             object["reason"] = Value::from(reason.as_str());
         }

@@ -323,7 +323,16 @@ fn a_file_is_verified() {
     let path = folder.path();
     sinusoid(path);
     let text = succeed(path, &["verify", "s.safetensors", MLP, "--tasks=2"]);
-    for part in ["dense solve", "implicit, CG", "unrolled, checkpoints", "0 disagree", "Nothing disagrees."] {
+    for part in [
+        "dense solve",
+        "implicit, CG",
+        "unrolled, checkpoints",
+        "DARTS",
+        "auto",
+        "off at a standard error of 0.16",
+        "0 disagree",
+        "Nothing disagrees.",
+    ] {
         assert!(text.contains(part), "{part} in {text}");
     }
     let json = succeed(path, &["verify", "s.safetensors", MLP, "--freeze=fc1", "--json"]);

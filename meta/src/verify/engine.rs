@@ -1,7 +1,10 @@
 //! What is verified: every part that a meta-gradient is made of, so that a test can put a wrong one in its place.
 
+use crate::inner::{Descent, GradientDescent, HessianFree, InnerSolver, Lbfgs};
 use crate::linear::{Cg, Dense, Gmres, LinearSolver, Minres, Neumann};
-use crate::method::{FirstOrder, Implicit, InnerStop, Keep, Method, Reptile, Unrolled};
+use crate::method::{
+    Choice, EvolutionStrategies, FiniteDifference, FirstOrder, Implicit, InnerStop, Keep, Method, Reptile, Unrolled,
+};
 use crate::problem::Problem;
 
 /// GMRES with fewer vectors may stagnate on operators that others solve.
@@ -20,6 +23,17 @@ pub enum SolverName {
     Neumann,
     /// Factorisation of the matrix.
     Dense,
+}
+
+/// An inner solver by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InnerName {
+    /// Gradient descent with a step size of its own.
+    Automatic,
+    /// L-BFGS.
+    Lbfgs,
+    /// Hessian-free Newton.
+    HessianFree,
 }
 
 /// How long a linear solver runs.
@@ -58,9 +72,42 @@ pub trait Engine {
         Box::new(Implicit::new(self.problem(), stop, solver))
     }
 
+    /// An inner solver that decides as it goes.
+    fn inner(&self, name: InnerName, stop: InnerStop) -> Box<dyn InnerSolver<f64>> {
+        match name {
+            InnerName::Automatic => Box::new(Descent::automatic(stop)),
+            InnerName::Lbfgs => Box::new(Lbfgs::new(stop)),
+            InnerName::HessianFree => Box::new(HessianFree::new(stop)),
+        }
+    }
+
+    /// Implicit differentiation where an inner solver leads.
+    fn implicit_by(
+        &self,
+        inner: Box<dyn InnerSolver<f64>>,
+        solver: Box<dyn LinearSolver<f64>>,
+    ) -> Box<dyn Method<f64>> {
+        Box::new(Implicit::with_solver(self.problem(), inner, solver))
+    }
+
     /// Backpropagation through steps.
     fn unrolled(&self, steps: usize, keep: Keep) -> Box<dyn Method<f64>> {
         Box::new(Unrolled::new(self.problem(), steps, keep))
+    }
+
+    /// Backpropagation through steps with Hessian products by differences (DARTS).
+    fn differenced(&self, steps: usize) -> Box<dyn Method<f64>> {
+        Box::new(FiniteDifference::new(self.problem(), steps))
+    }
+
+    /// Evolution strategies with n pairs and σ, seed 0.
+    fn evolution(&self, steps: usize, (pairs, sigma): (usize, f64)) -> Box<dyn Method<f64>> {
+        Box::new(EvolutionStrategies::new(self.problem(), steps).with_pairs(pairs).with_sigma(sigma))
+    }
+
+    /// What `auto` has chosen, as it makes it.
+    fn chosen(&self, choice: Choice, steps: usize) -> Box<dyn Method<f64>> {
+        choice.method(self.problem(), GradientDescent, steps)
     }
 
     /// First-order MAML.

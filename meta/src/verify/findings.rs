@@ -5,6 +5,9 @@ use super::vector::{dot, norm, relative_difference};
 /// Beyond this a comparison says nothing: a wrong gradient could pass.
 pub(super) const MEANINGFUL: f64 = 1e-3;
 
+/// What an average may be off by: chance goes beyond in less than one of a million draws of a χ² with 80 degrees.
+pub(super) const STANDARD_ERRORS: f64 = 6.0;
+
 /// What a comparison comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -36,6 +39,8 @@ pub struct Comparison {
     pub allowed: f64,
     /// What it comes to.
     pub verdict: Verdict,
+    /// Of a difference that is drawn: its standard error.
+    pub standard_error: Option<f64>,
 }
 
 impl Comparison {
@@ -50,11 +55,27 @@ impl Comparison {
         } else {
             Verdict::Disagree
         };
-        Comparison { difference, allowed, verdict }
+        Comparison { difference, allowed, verdict, standard_error: None }
+    }
+
+    /// Of an average of draws: |average − expectation| relative to the latter, allowed six standard errors. It says
+    /// something where nothing and the opposite are further off.
+    pub(super) fn statistical(difference: f64, standard_error: f64, draws: usize) -> Self {
+        let allowed = STANDARD_ERRORS * standard_error;
+        let verdict = if allowed >= 1.0 {
+            let reason = format!("{draws} pairs leave a standard error of {standard_error:.2}: too few to tell");
+            Verdict::NotComparable(reason)
+        } else if difference <= allowed {
+            Verdict::Agree
+        } else {
+            Verdict::Disagree
+        };
+        Comparison { difference, allowed, verdict, standard_error: Some(standard_error) }
     }
 
     pub(super) fn none(reason: impl Into<String>) -> Self {
-        Comparison { difference: f64::NAN, allowed: f64::NAN, verdict: Verdict::NotComparable(reason.into()) }
+        let verdict = Verdict::NotComparable(reason.into());
+        Comparison { difference: f64::NAN, allowed: f64::NAN, verdict, standard_error: None }
     }
 
     /// Of two tasks: the worse verdict, the larger difference.
@@ -95,6 +116,8 @@ pub(super) enum Quantity {
     Moved,
     /// The derivative of f at the minimiser.
     Solution,
+    /// An estimate of the derivative of f after steps, from draws.
+    Estimate,
 }
 
 /// A directional derivative by differences.
@@ -225,11 +248,14 @@ fn slopes(g: &[f64], slopes: &[Slope]) -> (f64, f64) {
 
 /// How far apart two quantities may be by themselves, or why nothing can be said.
 fn between(a: Quantity, b: Quantity, apart: &Apart) -> Result<f64, String> {
-    use Quantity::{FirstOrder, Implicit, Iterations, Moved, Solution, Steps};
+    use Quantity::{Estimate, FirstOrder, Implicit, Iterations, Moved, Solution, Steps};
     match (a, b) {
         _ if a == b => Ok(0.0),
         (FirstOrder | Moved, _) | (_, FirstOrder | Moved) => {
             Err("first-order MAML and Reptile are approximations: they differ by what they leave out".into())
+        }
+        (Estimate, _) | (_, Estimate) => {
+            Err("evolution strategies are stochastic: their standard error is in the check of their average".into())
         }
         (Iterations(_), _) | (_, Iterations(_)) => Err("so few CG iterations do not solve the system".into()),
         (Steps(k), Solution) | (Solution, Steps(k)) => match apart.limit {
@@ -240,5 +266,20 @@ fn between(a: Quantity, b: Quantity, apart: &Apart) -> Result<f64, String> {
         (Steps(_), Steps(_)) => Err("derivatives of different numbers of steps".into()),
         (Implicit, _) | (_, Implicit) => Err(apart.unsolved.clone()),
         (Solution, Solution) => Ok(0.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_average_is_judged_by_its_standard_error() {
+        let verdict = |difference, error| Comparison::statistical(difference, error, 80).verdict;
+        assert_eq!(verdict(0.59, 0.1), Verdict::Agree);
+        assert_eq!(verdict(0.61, 0.1), Verdict::Disagree);
+        assert_eq!(verdict(f64::NAN, 0.1), Verdict::Disagree);
+        // Nothing at all would pass.
+        assert!(matches!(verdict(0.0, 0.2), Verdict::NotComparable(_)));
     }
 }

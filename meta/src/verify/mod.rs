@@ -48,7 +48,7 @@ mod ways;
 use autodiff::Arg;
 
 pub use along::{Along, along};
-pub use engine::{Engine, Own, SolverName, SolverStop};
+pub use engine::{Engine, InnerName, Own, SolverName, SolverStop};
 pub use findings::{Check, Comparison, Findings, Verdict};
 pub use reference::Reference;
 pub use vector::relative_difference;
@@ -122,9 +122,10 @@ fn one(
     let mut task = reference.at(theta, data, lambda, 0.0);
     task.rate = settings.rate.unwrap_or_else(|| 0.5 / largest_eigenvalue(&mut task, &mut rng));
     let rate = task.rate;
-    let checks = checks::checks(&mut task, engine, data, &mut rng);
+    let mut checks = checks::checks(&mut task, engine, data, &mut rng);
     let sizes = (settings.steps, settings.dense, reference.work());
-    let (ways, apart, smallest) = Ways::new(&mut task, engine, data, &mut rng, sizes).collect();
+    let (ways, of_ways, apart, smallest) = Ways::new(&mut task, engine, data, &mut rng, sizes).collect();
+    checks.extend(of_ways);
     (Findings::new(lambda, rate, checks, &ways, &apart), smallest)
 }
 

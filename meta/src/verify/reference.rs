@@ -11,7 +11,7 @@
 
 use autodiff::{Arg, Options, Plan, Stage, Tape, Workspace, grad};
 
-use super::vector::{add, minus, norm};
+use super::vector::{add, minus, norm, scaled};
 use crate::problem::{At, FewShot, Problem};
 
 /// The loss and what is then measured, without prox term and freezing, compiled.
@@ -191,14 +191,38 @@ impl<'r> Task<'r> {
         (0..x.len()).map(part).collect()
     }
 
+    /// H c by a central difference of ∇L over `radius` times the larger of 1 and φ's root mean square on both sides.
+    pub fn differenced(&mut self, phi: &[f64], c: &[f64], radius: f64) -> Vec<f64> {
+        let size = norm(c);
+        if size == 0.0 {
+            return vec![0.0; c.len()];
+        }
+        let h = radius * (norm(phi) / (phi.len() as f64).sqrt()).max(1.0);
+        let [above, below] = [h, -h].map(|h| {
+            let mut moved = phi.to_vec();
+            add(h / size, c, &mut moved);
+            self.support(&moved).1
+        });
+        scaled(size / (2.0 * h), &minus(&above, &below))
+    }
+
     /// d f(φ_K)/dθ by hand.
     pub fn unrolled(&mut self, points: &[Vec<f64>]) -> Vec<f64> {
+        self.pulled_back(points, Self::hessian)
+    }
+
+    /// The same with another H c.
+    pub fn pulled_back(
+        &mut self,
+        points: &[Vec<f64>],
+        mut product: impl FnMut(&mut Self, &[f64], &[f64]) -> Vec<f64>,
+    ) -> Vec<f64> {
         let (last, before) = points.split_last().expect("φ_0 at least");
         let v = self.query(last).1;
         let mut w = self.project(&v);
         let mut g = minus(&v, &w);
         for phi in before.iter().rev() {
-            let hw = self.hessian(phi, &w);
+            let hw = product(self, phi, &w);
             for i in 0..w.len() {
                 if self.adapts()[i] {
                     g[i] += self.rate * self.lambda * w[i];

@@ -1,18 +1,23 @@
 //! Every way to a meta-gradient, taken: by the engine, by the reference, by differences.
 
+mod chosen;
+mod differenced;
+mod evolution;
+mod solution;
+
 use autodiff::Arg;
 
-use super::checks::{DIFFERENCE_ROUNDING, ROUNDING, direction};
-use super::differences::{PAST_KINKS, derivative};
-use super::engine::{Engine, SolverName, SolverStop};
-use super::findings::{Apart, MEANINGFUL, Quantity, Slope, Value, Way};
-use super::point::Point;
-use super::reference::Task;
-use super::vector::{add, minus, norm, relative_difference, scaled};
 use crate::inner::Hyper;
 use crate::linear::Status;
 use crate::method::{InnerStop, Keep, Method, Report};
 use crate::tasks::random::Random;
+use crate::verify::checks::{DIFFERENCE_ROUNDING, ROUNDING, direction};
+use crate::verify::differences::{PAST_KINKS, derivative};
+use crate::verify::engine::{Engine, SolverName, SolverStop};
+use crate::verify::findings::{Apart, Check, MEANINGFUL, Quantity, Slope, Value, Way};
+use crate::verify::point::Point;
+use crate::verify::reference::Task;
+use crate::verify::vector::{add, minus, norm, relative_difference, scaled};
 
 /// Relative residual asked of linear solvers.
 const RESIDUAL: f64 = 1e-11;
@@ -20,19 +25,8 @@ const RESIDUAL: f64 = 1e-11;
 /// Relative size of the change of θ by which conditions are measured: far above rounding, too small to cross kinks.
 const NUDGE: f64 = 1e-9;
 
-/// ‖∇G‖ of a solved inner problem, relative to its size at θ.
-const STATIONARY: f64 = 1e-10;
-
-/// Operations that one descent may take, and steps.
+/// Operations that a way may take that runs again and again.
 const MOST_WORK: u64 = 30_000_000_000;
-const MOST_STEPS: u64 = 20_000;
-
-/// Names of the ways to the solution.
-const PROJECTED: &str = "solution, projection";
-const IMPLICIT: &str = "solution, implicit";
-const DIFFERENCES: &str = "solution, differences";
-/// Of as many steps as it takes, and of parts of that.
-const GROWING: [&str; 3] = ["unrolled, K∞/16 steps", "unrolled, K∞/4 steps", "unrolled, K∞ steps"];
 
 /// What ways are collected with.
 pub(super) struct Ways<'a, 'r> {
@@ -47,6 +41,7 @@ pub(super) struct Ways<'a, 'r> {
     /// Operations of one gradient, for what would take too long.
     pub work: u64,
     list: Vec<Way>,
+    checks: Vec<Check>,
 }
 
 impl<'a, 'r> Ways<'a, 'r> {
@@ -57,11 +52,11 @@ impl<'a, 'r> Ways<'a, 'r> {
         rng: &'a mut Random,
         (steps, dense, work): (usize, usize, u64),
     ) -> Self {
-        Ways { task, engine, data, rng, steps, dense, work, list: Vec::new() }
+        Ways { task, engine, data, rng, steps, dense, work, list: Vec::new(), checks: Vec::new() }
     }
 
-    /// All ways, why quantities differ, and the smallest eigenvalue met.
-    pub fn collect(mut self) -> (Vec<Way>, Apart, f64) {
+    /// All ways, what was checked on the way, why quantities differ, and the smallest eigenvalue met.
+    pub fn collect(mut self) -> (Vec<Way>, Vec<Check>, Apart, f64) {
         let points = self.task.trajectory(self.steps);
         let last = points[self.steps].clone();
         let point = Point::new(self.task, last, self.dense);
@@ -72,9 +67,9 @@ impl<'a, 'r> Ways<'a, 'r> {
         let steps = self.steps;
         let nudged_theta = self.nudged();
         let mut nudged = self.task.from(&nudged_theta);
-        let points = nudged.trajectory(steps);
-        let other = Point::new(&mut nudged, points[steps].clone(), 0);
-        let in_steps = condition(&nudged.unrolled(&points), &by_hand);
+        let nudged_points = nudged.trajectory(steps);
+        let other = Point::new(&mut nudged, nudged_points[steps].clone(), 0);
+        let in_steps = condition(&nudged.unrolled(&nudged_points), &by_hand);
         let in_implicit = condition(&other.projected, &point.projected);
         let in_first_order = condition(&other.v, &point.v);
         let in_moved = condition(&minus(&nudged_theta, &other.phi), &moved);
@@ -82,7 +77,10 @@ impl<'a, 'r> Ways<'a, 'r> {
 
         self.implicit(&point, rounding(in_implicit));
         self.iterations(&point, rounding(in_implicit));
-        self.unrolled(by_hand, rounding(in_steps));
+        self.unrolled(by_hand.clone(), rounding(in_steps));
+        self.differenced(&points, &by_hand, &point, rounding(in_steps));
+        self.chosen(&point, [rounding(in_implicit), rounding(in_steps)]);
+        self.evolution(rounding(in_steps));
         let first_order = self.engine.first_order(steps);
         self.reference("∂f/∂φ at φ_K", Quantity::FirstOrder, point.v.clone(), rounding(in_first_order));
         self.run("first-order MAML", Quantity::FirstOrder, first_order, rounding(in_first_order));
@@ -95,7 +93,7 @@ impl<'a, 'r> Ways<'a, 'r> {
             point.gradient_norm / start
         );
         let limit = self.solution(start);
-        (self.list, Apart { limit, unsolved }, point.spectrum.smallest)
+        (self.list, self.checks, Apart { limit, unsolved }, point.spectrum.smallest)
     }
 
     /// θ, each coordinate changed by a relative ±NUDGE.
@@ -119,11 +117,17 @@ impl<'a, 'r> Ways<'a, 'r> {
         self.push(name, quantity, Ok(Value::Gradient(value)), tolerance);
     }
 
-    fn gradient(&self, method: &dyn Method<f64>) -> (Vec<f64>, Report) {
+    fn hyper(&self) -> Hyper {
+        Hyper { lambda: self.task.lambda, rate: self.task.rate }
+    }
+
+    /// dF/dθ, and φ that it is taken at.
+    fn gradient(&self, method: &dyn Method<f64>) -> (Vec<f64>, Vec<f64>, Report) {
         let mut g = vec![0.0; self.task.theta.len()];
-        let hyper = Hyper { lambda: self.task.lambda, rate: self.task.rate };
-        let report = method.worker().gradient(self.task.theta, hyper, self.data, &mut g);
-        (g, report)
+        let mut worker = method.worker();
+        let report = worker.gradient(self.task.theta, self.hyper(), self.data, &mut g);
+        let phi = worker.phi().to_vec();
+        (g, phi, report)
     }
 
     fn run(
@@ -133,7 +137,7 @@ impl<'a, 'r> Ways<'a, 'r> {
         method: Box<dyn Method<f64>>,
         tolerance: f64,
     ) -> (Report, &mut Way) {
-        let (g, report) = self.gradient(method.as_ref());
+        let (g, _, report) = self.gradient(method.as_ref());
         (report, self.push(name, quantity, Ok(Value::Gradient(g)), tolerance))
     }
 
@@ -243,87 +247,6 @@ impl<'a, 'r> Ways<'a, 'r> {
             self.run(name, quantity, method, rounding);
         }
         self.push("differences through K steps", quantity, slopes, rounding);
-    }
-
-    /// At the minimiser. After how many steps unrolling is there, and how close.
-    fn solution(&mut self, start: f64) -> Option<(usize, f64)> {
-        let quantity = Quantity::Solution;
-        let cap = (MOST_WORK / self.work).clamp(1, MOST_STEPS) as usize;
-        let none = |ways: &mut Self, reason: String| {
-            if ways.has_matrix() {
-                ways.push("solution, dense solve", quantity, Err(reason.clone()), 0.0);
-            }
-            for name in [PROJECTED, IMPLICIT].iter().chain(&GROWING).chain(&[DIFFERENCES]) {
-                ways.push(*name, quantity, Err(reason.clone()), 0.0);
-            }
-            None
-        };
-        if !self.task.is_smooth() {
-            return none(self, "the minimiser lies on kinks of the activation: ∇G does not go to zero there".into());
-        }
-        let (phi, size, steps) = self.task.descend(STATIONARY * start, cap);
-        if size > STATIONARY * start || !size.is_finite() {
-            let reached = size / start;
-            return none(
-                self,
-                format!("not contractive enough: {steps} steps leave ‖∇G‖ at {reached:.0e} of its start"),
-            );
-        }
-        let point = Point::new(self.task, phi, self.dense);
-        if !point.spectrum.is_definite() {
-            return none(self, indefinite(&point, "where the gradient vanishes is no minimum"));
-        }
-        // What ‖∇G‖ still does to the gradient, from what a hundred times as much does.
-        let (coarse, ..) = self.task.descend(100.0 * STATIONARY * start, cap);
-        let coarse = Point::new(self.task, coarse, self.dense);
-        let unsolved = relative_difference(coarse.gradient(), point.gradient());
-        let kappa = point.spectrum.condition();
-        let tolerance = unsolved + kappa * (RESIDUAL + ROUNDING);
-        self.routes(["solution, dense solve", PROJECTED], quantity, &point, tolerance);
-        let solver = self.engine.solver(SolverName::Cg, SolverStop::Tolerance(RESIDUAL, 10 * point.krylov.dim() + 100));
-        let stop = InnerStop::Gradient { gradient: STATIONARY * start, cap };
-        let method = self.engine.implicit(stop, solver);
-        self.run(IMPLICIT, quantity, method, tolerance);
-        let limit = self.limit(&point, tolerance, cap);
-        self.solution_slopes(&point, steps, start, tolerance);
-        limit
-    }
-
-    /// Unrolled through ever more steps, K qᴷ being what is left after K with a contraction of q.
-    fn limit(&mut self, point: &Point, tolerance: f64, cap: usize) -> Option<(usize, f64)> {
-        let q = point.spectrum.contraction(self.task.rate);
-        let enough = (1..=cap).find(|&k| k as f64 * q.powi(k as i32) <= 1e-10);
-        let Some(limit) = enough.filter(|_| q < 1.0) else {
-            let reason =
-                format!("not contractive enough: a step shrinks the slowest mode by {q}, {cap} steps are too few");
-            GROWING.iter().for_each(|name| _ = self.push(*name, Quantity::Solution, Err(reason.clone()), 0.0));
-            return None;
-        };
-        for (name, k) in GROWING.iter().zip([limit / 16, limit / 4, limit]) {
-            let method = self.engine.unrolled(k, Keep::Checkpoints(10));
-            self.run(name, Quantity::Steps(k), method, tolerance);
-        }
-        // The way there contracts less than its end does: a thousandfold for that.
-        Some((limit, 1e-7))
-    }
-
-    fn solution_slopes(&mut self, point: &Point, steps: usize, start: f64, tolerance: f64) {
-        const RUNGS: usize = 9;
-        let evaluations = 4 * (RUNGS as u64 + 1);
-        if evaluations * steps as u64 * self.work > 4 * MOST_WORK {
-            let reason = "too many steps for differences of the solution".into();
-            self.push(DIFFERENCES, Quantity::Solution, Err(reason), 0.0);
-            return;
-        }
-        // The solution is off by ‖∇G‖/μ, the loss by ‖v‖ times that.
-        let fine = 1e-2 * STATIONARY * start;
-        let (f, _) = self.task.query(&point.phi);
-        let noise = norm(&point.v) * fine / point.spectrum.smallest / f.abs().max(f64::MIN_POSITIVE);
-        let slopes = self.slopes(point.gradient(), DIFFERENCE_ROUNDING + noise, RUNGS, |task| {
-            let (phi, ..) = task.descend(fine, 4 * steps);
-            task.query(&phi).0
-        });
-        self.push(DIFFERENCES, Quantity::Solution, slopes, tolerance);
     }
 
     /// Slopes of F along g, where it is steepest, and along a random direction; or why differences do not settle.
