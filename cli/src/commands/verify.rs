@@ -225,7 +225,8 @@ fn table(found: &Findings) -> Vec<String> {
     let mut reasons: Vec<String> = Vec::new();
     let mut cell = |c: &Comparison| match &c.verdict {
         Verdict::Agree if c.difference == 0.0 => String::from("="),
-        Verdict::Agree => format!("{:.0}", c.difference.log10().ceil()),
+        // Adding 0 makes −0 into it.
+        Verdict::Agree => format!("{:.0}", c.difference.log10().ceil() + 0.0),
         Verdict::Disagree => format!("✗{:.0}", c.difference.log10().ceil()),
         Verdict::NotComparable(reason) => {
             let i = reasons.iter().position(|r| r == reason).unwrap_or_else(|| {

@@ -13,6 +13,10 @@
 //! | disagree | further apart |
 //! | not comparable | what is allowed is so much that nothing follows, or the two are different quantities; the reason is given |
 //!
+//! What is an approximation is held to what it is: products by differences to what the same differences by hand are off
+//! by; evolution strategies, which are stochastic, to the reference's values at the same noise, and their average to six
+//! standard errors, in a check of its own that says so; what `auto` chose to the bits of the method that it names.
+//!
 //! Whether something is comparable follows from the model and from the reference alone (its spectrum, its contraction),
 //! never from what the engine did: a wrong engine cannot excuse itself. All of it runs at the λ that is asked for and at
 //! a larger one, at which the operator is positive definite and every solver has to converge.
