@@ -5,8 +5,23 @@
 //! cargo run --release -p meta --example hessian_free -- FOLDER MODEL TASKS ITERATIONS INIT TRAINING
 //! ```
 //!
-//! FOLDER has Omniglot's two archives; INIT is kaiming, xavier or pytorch; TRAINING is iterations of implicit MAML, 16
-//! tasks each, before the first solve, 0 for none.
+//! FOLDER has Omniglot's two archives; INIT is kaiming, xavier or pytorch; TRAINING is iterations of MAML, 16 tasks
+//! each, before the first solve, 0 for none.
+//!
+//! With λ = 2 and at most 20 iterations (30 with ReLU), on test tasks, stride 2, 28 × 28:
+//!
+//! ```text
+//! channels  activation  θ                              tasks   to 1e-6   to 1e-2
+//!       64  softplus    kaiming                           40     100 %     100 %
+//!       64  softplus    the same, trained 1000 times      40     100 %     100 %
+//!       16  softplus    kaiming                           40     100 %     100 %
+//!       16  softplus    pytorch                           20      25 %      90 %
+//!       64  relu        kaiming                           20       0 %      80 %
+//! ```
+//!
+//! PyTorch's weights are 0.4 times the size of He's. Batch normalisation makes G as much more curved, by the square, and
+//! λ holds that much less: the minimisers lie where the variance of channels nearly vanishes. With ReLU they lie on kinks, and
+//! the solves stall, as all of them say, with ‖∇G‖ at 0.8 to 1.1 % of its start.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,8 +31,8 @@ use meta::FewShot;
 use meta::inner::{
     Derivative, GradientOnly, HessianFree, Hyper, InnerPlan, InnerSolver, InnerStatus, InnerStop, InnerTask, Run,
 };
-use meta::linear::{Cg, Minres, Policy, SolverSpace};
-use meta::method::Implicit;
+use meta::linear::SolverSpace;
+use meta::method::{Keep, Unrolled};
 use meta::tasks::{CharacterSplit, Episode, Omniglot, OmniglotTasks, Rotations, Split, Targets, TaskStream};
 use meta::train::{Adam, Trainer};
 use nn::{Init, Model};
@@ -28,8 +43,8 @@ type Failure = Box<dyn std::error::Error>;
 
 /// For the solves; Newton's method has no step size.
 const HYPER: Hyper = Hyper { lambda: 2.0, rate: 0.0 };
-/// For training.
-const TRAINING: Hyper = Hyper { lambda: 0.5, rate: 0.1 };
+/// For training: one step of 0.4, without a prox term.
+const TRAINING: Hyper = Hyper { lambda: 0.0, rate: 0.4 };
 
 fn main() -> Result<(), Failure> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -62,10 +77,10 @@ fn trained(problem: &FewShot, stream: &dyn TaskStream, theta: Vec<f64>, iteratio
     if iterations == 0 {
         return Ok(theta);
     }
-    let solver = Box::new(Cg::iterations(5).or(Policy::Another(Box::new(Minres::iterations(5)))));
-    let method = Implicit::<f32>::new(problem, InnerStop::Steps(16), solver);
+    let problem = FewShot::new(problem.model().clone(), 5, 5, false);
+    let method = Unrolled::<f32>::new(&problem, 1, Keep::Everything);
     let pool = rayon::ThreadPoolBuilder::new().build()?;
-    let adam = Box::new(Adam::new(theta.len(), 3e-3, 1e-3));
+    let adam = Box::new(Adam::new(theta.len(), 1e-3, 1e-8));
     let start = theta.iter().map(|&t| t as f32).collect();
     let mut trainer = Trainer::new(&method, stream, &pool, start, adam, TRAINING, 16);
     for i in 1..=iterations {
