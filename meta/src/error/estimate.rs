@@ -17,7 +17,7 @@
 use autodiff::{Arg, Element, Stage, Workspace};
 
 use crate::inner::{Derivative, GradientOnly, Hyper, InnerPlan, InnerTask, OuterPlan, Run};
-use crate::linear::{LinearSolver, SolverSpace};
+use crate::linear::{LinearOperator, LinearSolver, SolverSpace};
 use crate::problem::Problem;
 
 /// Newton steps at most, as long as ‖∇G‖ is above this share of what it was: one, near a solution.
@@ -119,7 +119,7 @@ fn residual<T: Element>(
     let dim = task.plan.dim();
     let (_, state, _, inputs) = task.run.parts(task.theta, task.data);
     outer.gradient(workspace, &inputs, &state[..dim], r, direct);
-    task.product(x, product);
+    task.apply(x, product);
     task.plan.plan().isa().add_scaled(T::lit(-1.0), product, r);
 }
 

@@ -3,7 +3,7 @@
 use autodiff::{Element, Isa};
 
 use super::krylov::Krylov;
-use super::solver::Idle;
+use super::solved::Idle;
 use super::{GradientOnly, InnerSolver, InnerStatus, InnerStop, InnerTask, Measured, Solved, Step};
 use crate::linear::{LinearOperator, Room, SolverSpace};
 

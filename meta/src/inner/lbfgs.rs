@@ -3,7 +3,7 @@
 use autodiff::Element;
 
 use super::line_search::Ray;
-use super::solver::Idle;
+use super::solved::Idle;
 use super::{GradientOnly, InnerSolver, InnerStatus, InnerStop, InnerTask, Solved, Step};
 use crate::linear::{Room, SolverSpace};
 

@@ -15,6 +15,7 @@
 mod adam;
 mod adaptation;
 mod curvature;
+mod descent;
 mod differences;
 mod falling;
 mod gradient_descent;
@@ -29,6 +30,7 @@ mod pushforward;
 mod rate;
 mod run;
 mod scheduled;
+mod solved;
 mod solver;
 mod step;
 mod watch;
@@ -37,6 +39,7 @@ use autodiff::{Arg, Block, Element, Options, Plan, Stage, Tape, Var, Workspace, 
 
 pub use adam::Adam;
 pub use adaptation::{Adaptation, SolverOfSteps};
+pub use descent::Descent;
 pub(crate) use falling::Falling;
 pub use gradient_descent::GradientDescent;
 pub use hessian_free::HessianFree;
@@ -48,7 +51,8 @@ pub use rate::Rate;
 pub(crate) use rate::curvature_bound;
 pub use run::Run;
 pub use scheduled::Scheduled;
-pub use solver::{Descent, InnerSolver, InnerStatus, InnerStop, InnerTask, Solved};
+pub use solved::{InnerStatus, InnerStop, Solved};
+pub use solver::{InnerSolver, InnerTask};
 pub use step::{GradientOnly, Numbers, Step, StepAt, StepInputs};
 pub use watch::Watch;
 pub(crate) use watch::WithGradient;

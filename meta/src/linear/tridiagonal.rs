@@ -1,4 +1,5 @@
-//! Eigenvalues of a symmetric tridiagonal matrix in place: implicit QL (Golub & Van Loan, section 8.3).
+//! Eigenvalues of a symmetric tridiagonal matrix in place: implicit QL (Golub & Van Loan, section 8.3). Every Newton
+//! iteration of a task asks for some, so nothing is allocated, as `nalgebra`'s would.
 
 /// Iterations for one eigenvalue: two or three are usual.
 const ITERATIONS: usize = 60;
