@@ -18,7 +18,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use failure::Failure;
 
@@ -78,7 +78,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::try_parse() {
+    // What looks like a number is one: options say themselves what they may be.
+    let numbers = |command: clap::Command| command.allow_negative_numbers(true);
+    let parser = Cli::command().mut_subcommands(|command| numbers(command).mut_subcommands(numbers));
+    let done = match parser.try_get_matches().and_then(|found| Cli::from_arg_matches(&found)) {
         Ok(cli) => run(cli.command.unwrap_or_else(|| Command::Demo(Default::default()))),
         // Help and version are answers, not errors.
         Err(e) if !e.use_stderr() => {

@@ -67,6 +67,8 @@ fn wrong_options_are_refused() {
         (&["train", "--ways=1"], &["1 ways", "at least 2"]),
         (&["train", "--ways=1999"], &["1999 ways", "classes"]),
         (&["train", "--resume=none"], &["none"]),
+        (&["train", "--inner-lr", "-1"], &["inner-lr is -1", "above 0"]),
+        (&["train", "daml", "--gap", "-1"], &["--gap is -1", "0 to 1"]),
         (&["train", "daml", "--gap=2"], &["--gap is 2", "0 to 1"]),
         (&["train", "daml", "--iterations=0"], &["--iterations is 0", "1 to"]),
         (&["train", "daml", "--inner-lr=-1"], &["--inner-lr is -1", "above 0"]),
