@@ -5,6 +5,7 @@
 //! and instruction, never per element. Values that only the group needs live in registers, which are
 //! blocks of the plan's arena.
 
+mod pair;
 #[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
 mod vectorised;
 
@@ -17,6 +18,7 @@ use super::{Isa, Task, Team, math, sum};
 use crate::element::Element;
 use crate::rules::{Binary, BinaryOp, BinaryVisitor, CompareOp, Unary, UnaryOp, UnaryVisitor};
 use crate::shape::Axes;
+pub(crate) use pair::Ring;
 
 /// Elements of a block, where the shape does not ask for another number.
 pub(crate) const BLOCK: usize = 512;
@@ -69,7 +71,7 @@ pub(crate) enum Slot {
 pub(crate) struct Instruction {
     pub op: MapOp,
     pub target: Slot,
-    pub sources: [Slot; 3],
+    pub sources: [Slot; 4],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -79,6 +81,14 @@ pub(crate) enum MapOp {
     Compare(CompareOp),
     /// (mask, yes, no); a mask is 1 or 0
     Select,
+    /// (a, b, c): second(first(a, b), c), or second(c, first(a, b)) where it comes last
+    Pair {
+        first: Ring,
+        second: Ring,
+        last: bool,
+    },
+    /// (a, b, yes, no): yes where the comparison of a with b holds, else no
+    Choose(CompareOp),
     Copy,
     /// Adds its source to these running totals; has no target.
     Sum(u16),
@@ -144,8 +154,9 @@ impl<T: Element> Map<T> {
     }
 
     fn block_len(&self) -> usize {
-        // Whole cache lines, so that every register starts on one.
-        self.block.min(self.numel).next_multiple_of(16)
+        // Whole cache lines, so that every register starts on one; and one more, so that registers are not multiples of
+        // half a page apart, where loads wait for stores to addresses that end alike.
+        self.block.min(self.numel).next_multiple_of(16) + 16
     }
 }
 
@@ -378,6 +389,11 @@ impl<T: Element> Task for Run<'_, '_, T> {
                                 *y = if m != T::zero() { a } else { b };
                             }
                         }
+                        MapOp::Pair { first, second, last } => {
+                            pair::apply(first, second, last, [source(0), source(1), source(2)], y);
+                        }
+                        MapOp::Choose(CompareOp::Less) => choose([0, 1, 2, 3].map(source), y, |a, b| a < b),
+                        MapOp::Choose(CompareOp::LessEqual) => choose([0, 1, 2, 3].map(source), y, |a, b| a <= b),
                         MapOp::Copy => y.copy_from_slice(source(0)),
                         MapOp::Sum(_) => {}
                     }
@@ -490,6 +506,14 @@ impl<T: Element> BinaryVisitor for Apply2<'_, T> {
 fn compare<T: Element>(a: &[T], b: &[T], y: &mut [T], holds: impl Fn(T, T) -> bool) {
     for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
         *y = if holds(a, b) { T::one() } else { T::zero() };
+    }
+}
+
+/// y = yes where `holds(a, b)`, else no
+#[inline(always)]
+fn choose<T: Element>([a, b, yes, no]: [&[T]; 4], y: &mut [T], holds: impl Fn(T, T) -> bool) {
+    for ((((y, &a), &b), &yes), &no) in y.iter_mut().zip(a).zip(b).zip(yes).zip(no) {
+        *y = if holds(a, b) { yes } else { no };
     }
 }
 

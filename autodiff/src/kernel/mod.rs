@@ -20,7 +20,7 @@ mod vector;
 
 pub use isa::Isa;
 pub(crate) use isa::Task;
-pub(crate) use map::{BLOCK, Instruction, Leaf, LeafValue, MOST_SLOTS, Map, MapOp, Reading, Slot, Sum, SumKind};
+pub(crate) use map::{BLOCK, Instruction, Leaf, LeafValue, MOST_SLOTS, Map, MapOp, Reading, Ring, Slot, Sum, SumKind};
 pub use memory::Block;
 pub(crate) use memory::{Place, Plain, Region, Size};
 pub(crate) use movement::permuted_strides;

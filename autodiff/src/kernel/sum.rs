@@ -40,27 +40,31 @@ fn move_up<T: Element>(from: &mut [T], to: &mut [T]) {
 
 /// Adds `x`, the elements from position `at` on, to the totals in `work`.
 #[inline(always)]
-pub(super) fn accumulate<T: Element>(work: &mut [T], period: usize, mut at: usize, mut x: &[T]) {
+pub(super) fn accumulate<T: Element>(work: &mut [T], period: usize, at: usize, mut x: &[T]) {
     let [chunk, segment, total] = levels(work, period);
+    // A division takes as long as many additions, and most sums come whole.
+    let (mut row, mut phase) = if at == 0 { (0, 0) } else { (at / period, at % period) };
     while !x.is_empty() {
-        let (row, phase) = (at / period, at % period);
-        let until_flush = CHUNK - row % CHUNK;
         let taken = if phase == 0 && x.len() >= period {
-            let rows = (x.len() / period).min(until_flush);
+            let rows = (x.len() / period).min(CHUNK - row % CHUNK);
             add_rows(chunk, &x[..rows * period]);
+            row += rows;
             rows * period
         } else {
             let len = (period - phase).min(x.len());
             for (a, &b) in chunk[phase..phase + len].iter_mut().zip(&x[..len]) {
                 *a = *a + b;
             }
+            phase += len;
+            if phase == period {
+                (row, phase) = (row + 1, 0);
+            }
             len
         };
-        at += taken;
         x = &x[taken..];
-        if at.is_multiple_of(period * CHUNK) {
+        if phase == 0 && row.is_multiple_of(CHUNK) {
             move_up(chunk, segment);
-            if at.is_multiple_of(period * SEGMENT) {
+            if row.is_multiple_of(SEGMENT) {
                 move_up(segment, total);
             }
         }
@@ -70,28 +74,40 @@ pub(super) fn accumulate<T: Element>(work: &mut [T], period: usize, mut at: usiz
 /// totals += each row in order, a strip of columns at a time, so that the totals stay in registers.
 #[inline(always)]
 fn add_rows<T: Element>(totals: &mut [T], x: &[T]) {
-    const STRIP: usize = 32;
     let period = totals.len();
-    let mut strips = totals.chunks_exact_mut(STRIP);
-    let mut column = 0;
-    for strip in &mut strips {
-        let mut sums = [T::zero(); STRIP];
-        sums.copy_from_slice(strip);
+    let Some(last) = period.checked_sub(STRIP) else {
         for row in x.chunks_exact(period) {
-            let row: &[T; STRIP] = row[column..column + STRIP].try_into().expect("a strip");
-            for (s, &v) in sums.iter_mut().zip(row) {
+            for (s, &v) in totals.iter_mut().zip(row) {
                 *s = *s + v;
             }
         }
-        strip.copy_from_slice(&sums);
-        column += STRIP;
+        return;
+    };
+    // What is less than a strip at the end is the end of a whole one, of which the rest is computed twice.
+    let rest = period % STRIP;
+    let end = if rest > 0 { strip(totals, x, last) } else { [T::zero(); STRIP] };
+    for column in (0..=last).step_by(STRIP) {
+        let sums = strip(totals, x, column);
+        totals[column..column + STRIP].copy_from_slice(&sums);
     }
-    let rest = strips.into_remainder();
-    for row in x.chunks_exact(period) {
-        for (s, &v) in rest.iter_mut().zip(&row[column..]) {
+    totals[period - rest..].copy_from_slice(&end[STRIP - rest..]);
+}
+
+/// Columns that are summed together. Of fewer the compiler makes no vectors.
+const STRIP: usize = 32;
+
+/// The totals of the columns from one on, with all rows added.
+#[inline(always)]
+fn strip<T: Element>(totals: &[T], x: &[T], column: usize) -> [T; STRIP] {
+    let mut sums = [T::zero(); STRIP];
+    sums.copy_from_slice(&totals[column..column + STRIP]);
+    for row in x.chunks_exact(totals.len()) {
+        let row: &[T; STRIP] = row[column..column + STRIP].try_into().expect("a strip");
+        for (s, &v) in sums.iter_mut().zip(row) {
             *s = *s + v;
         }
     }
+    sums
 }
 
 /// Writes the sum of each column.
@@ -177,7 +193,7 @@ mod tests {
     #[test]
     fn blocks_of_any_length_give_the_same_bits() {
         let x: Vec<f32> = (0..10_007).map(|i| ((i * 7919) % 1000) as f32 * 1.37e-3 - 0.3).collect();
-        for period in [1, 5, 31, 32, 64, 100] {
+        for period in [1, 5, 8, 13, 31, 32, 40, 64, 100] {
             let whole = |block: usize| {
                 let mut work = vec![0.0; work(period)];
                 for (i, part) in x.chunks(block).enumerate() {
@@ -190,6 +206,22 @@ mod tests {
             let reference = whole(x.len());
             for block in [1, 7, 64, 500, 4096] {
                 assert_eq!(whole(block), reference, "period {period}, block {block}");
+            }
+        }
+    }
+
+    #[test]
+    fn columns_are_summed_in_order() {
+        let x: Vec<f32> = (0..63 * 45).map(|i| ((i * 7919) % 1000) as f32 * 1.37e-3 - 0.3).collect();
+        // Fewer rows than a chunk: one addition after the other.
+        for period in [1, 5, 7, 8, 9, 31, 32, 33, 40, 45] {
+            let mut work = vec![0.0; work(period)];
+            accumulate(&mut work, period, 0, &x[..63 * period]);
+            let mut y = vec![0.0; period];
+            finish_rows(&mut work, period, &mut y);
+            for (column, y) in y.iter().enumerate() {
+                let sum = x[..63 * period].iter().skip(column).step_by(period).fold(0.0, |sum: f32, &v| sum + v);
+                assert_eq!(y.to_bits(), sum.to_bits(), "period {period}, column {column}");
             }
         }
     }

@@ -106,12 +106,18 @@ fn write_map<T: Element>(f: &mut fmt::Formatter<'_>, map: &Map<T>) -> fmt::Resul
         }
     };
     for instruction in &map.code {
-        let (target, [a, b, c]) = (instruction.target, instruction.sources.map(name));
+        let (target, [a, b, c, d]) = (instruction.target, instruction.sources.map(name));
         match instruction.op {
             MapOp::Unary(op) => writeln!(f, "    {} = {} {a}", name(target), op.name())?,
             MapOp::Binary(op) => writeln!(f, "    {} = {} {a}, {b}", name(target), op.name())?,
             MapOp::Compare(op) => writeln!(f, "    {} = {a} {op:?} {b}", name(target))?,
             MapOp::Select => writeln!(f, "    {} = {a} ? {b} : {c}", name(target))?,
+            MapOp::Pair { first, second, last } => {
+                let inner = format!("({} {a}, {b})", first.name());
+                let (x, y) = if last { (&c, &inner) } else { (&inner, &c) };
+                writeln!(f, "    {} = {} {x}, {y}", name(target), second.name())?;
+            }
+            MapOp::Choose(op) => writeln!(f, "    {} = {a} {op:?} {b} ? {c} : {d}", name(target))?,
             MapOp::Copy => writeln!(f, "    {} = {a}", name(target))?,
             MapOp::Sum(s) => {
                 let sum = &map.sums[usize::from(s)];

@@ -5,13 +5,14 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
+use smallvec::SmallVec;
 
 use super::arena::Layout;
 use super::fuse::{Fusion, Group, LONGEST_ROW};
 use super::graph::{Graph, View, contiguous};
 use crate::element::Element;
 use crate::kernel::{
-    self, BLOCK, Conv, Instruction, Leaf, LeafValue, Map, MapOp, MatMul, Piece, Place, Reading, Slot, Step, Sum,
+    self, BLOCK, Conv, Instruction, Leaf, LeafValue, Map, MapOp, MatMul, Piece, Place, Reading, Ring, Slot, Step, Sum,
     SumKind,
 };
 use crate::shape::{Axes, Shape, collapse};
@@ -339,6 +340,8 @@ struct Pass<'a, T> {
     pending: FxHashMap<NodeId, usize>,
     free: Vec<u16>,
     sinks: FxHashSet<NodeId>,
+    /// By reader: the node that is computed in the reader's own instruction.
+    within: FxHashMap<NodeId, NodeId>,
 }
 
 impl<'a, T: Element> Pass<'a, T> {
@@ -349,7 +352,8 @@ impl<'a, T: Element> Pass<'a, T> {
             _ => graph.shape(first),
         };
         let (numel, row) = (space.numel(), space.dims().last().copied().unwrap_or(1));
-        let block = if row <= LONGEST_ROW { row * (BLOCK / row).max(1) } else { BLOCK };
+        // Where there is one row, nothing asks for whole rows.
+        let block = if row <= LONGEST_ROW && row < numel { row * (BLOCK / row).max(1) } else { BLOCK };
         let none = Place { region: kernel::Region::Scratch, offset: 0, len: 0 };
         let map = Map {
             numel,
@@ -371,6 +375,7 @@ impl<'a, T: Element> Pass<'a, T> {
             pending: FxHashMap::default(),
             free: Vec::new(),
             sinks,
+            within: FxHashMap::default(),
         };
         let order = pass.order(group);
         for &id in &order {
@@ -378,8 +383,11 @@ impl<'a, T: Element> Pass<'a, T> {
                 *pass.pending.entry(operand).or_default() += 1;
             }
         }
+        let joined = pass.join(&order);
         for id in order {
-            pass.emit(id);
+            if !joined.contains(&id) {
+                pass.emit(id);
+            }
         }
         pass
     }
@@ -407,6 +415,33 @@ impl<'a, T: Element> Pass<'a, T> {
         order
     }
 
+    /// Finds nodes that a single instruction can compute together with their only reader: a comparison with the choice
+    /// it makes, and pairs of sums, differences and products. Returns those that need no instruction of their own.
+    fn join(&mut self, order: &[NodeId]) -> FxHashSet<NodeId> {
+        let mut joined = FxHashSet::default();
+        for &reader in order {
+            let candidate = self.graph.operands(reader).enumerate().find(|&(i, View { root, .. })| {
+                let fits = match (self.graph.prim(root), self.graph.prim(reader)) {
+                    (Prim::Binary(first), Prim::Binary(second)) => {
+                        Ring::of(*first).is_some() && Ring::of(*second).is_some()
+                    }
+                    (Prim::Compare(_), Prim::Select) => i == 0,
+                    _ => false,
+                };
+                // Three operands at most: what has already taken one in cannot be taken in.
+                fits && self.computes(root)
+                    && !self.sinks.contains(&root)
+                    && self.pending.get(&root) == Some(&1)
+                    && !self.within.contains_key(&root)
+            });
+            if let Some((_, View { root, .. })) = candidate {
+                self.within.insert(reader, root);
+                joined.insert(root);
+            }
+        }
+        joined
+    }
+
     /// Whether this pass computes the node rather than reading it.
     fn computes(&self, root: NodeId) -> bool {
         self.sinks.contains(&root) || (self.graph.prim(root).is_elementwise() && !self.fusion.is_stored(root))
@@ -421,13 +456,20 @@ impl<'a, T: Element> Pass<'a, T> {
 
     fn emit(&mut self, id: NodeId) {
         let node = self.graph.node(id);
-        let mut sources: Vec<Slot> = Vec::with_capacity(3);
-        let op = match &node.prim {
-            Prim::Unary(op) => MapOp::Unary(*op),
-            Prim::Binary(op) => MapOp::Binary(*op),
-            Prim::Compare(op) => MapOp::Compare(*op),
-            Prim::Select => MapOp::Select,
-            Prim::Sum(_) => {
+        let mut sources: SmallVec<[Slot; 4]> = SmallVec::new();
+        let within = self.within.get(&id).map(|&inner| (inner, self.graph.prim(inner)));
+        let ring = |op| Ring::of(op).expect("what `join` has found");
+        let op = match (&node.prim, within) {
+            (Prim::Binary(second), Some((inner, &Prim::Binary(first)))) => {
+                let last = self.graph.view(node.operands[1]).root == inner;
+                MapOp::Pair { first: ring(first), second: ring(*second), last }
+            }
+            (Prim::Select, Some((_, &Prim::Compare(op)))) => MapOp::Choose(op),
+            (Prim::Unary(op), _) => MapOp::Unary(*op),
+            (Prim::Binary(op), _) => MapOp::Binary(*op),
+            (Prim::Compare(op), _) => MapOp::Compare(*op),
+            (Prim::Select, _) => MapOp::Select,
+            (Prim::Sum(_), _) => {
                 let kind = match self.graph.sum_extents(id) {
                     (1, _, 1) => SumKind::All,
                     (1, _, inner) => SumKind::Rows(inner),
@@ -442,14 +484,21 @@ impl<'a, T: Element> Pass<'a, T> {
                 MapOp::Copy
             }
         };
+        // The operands of what is computed within come first.
+        let parts: SmallVec<[NodeId; 2]> = within.map(|(inner, _)| inner).into_iter().chain([id]).collect();
         if op != MapOp::Copy {
-            for &operand in &node.operands {
-                let view = self.graph.view(operand);
-                let slot = match self.slots.get(&view) {
-                    Some(&slot) => slot,
-                    None => self.leaf(view, id),
-                };
-                sources.push(slot);
+            for &part in &parts {
+                for &operand in &self.graph.node(part).operands {
+                    let view = self.graph.view(operand);
+                    if part == id && Some(view.root) == within.map(|(inner, _)| inner) {
+                        continue;
+                    }
+                    let slot = match self.slots.get(&view) {
+                        Some(&slot) => slot,
+                        None => self.leaf(view, part),
+                    };
+                    sources.push(slot);
+                }
             }
         }
         // The target is taken before the sources are given back: an instruction never reads what it writes.
@@ -468,7 +517,7 @@ impl<'a, T: Element> Pass<'a, T> {
         if !is_sum {
             self.slots.insert(self.graph.view(id), target);
         }
-        for root in self.operand_roots(id).collect::<Vec<_>>() {
+        for root in parts.iter().flat_map(|&part| self.operand_roots(part)).collect::<Vec<_>>() {
             let left = self.pending.get_mut(&root).expect("counted");
             *left -= 1;
             let view = self.graph.view(root);
@@ -478,8 +527,9 @@ impl<'a, T: Element> Pass<'a, T> {
             }
         }
         let first = sources[0];
-        sources.resize(3, first);
-        self.map.code.push(Instruction { op, target, sources: [sources[0], sources[1], sources[2]] });
+        sources.resize(4, first);
+        let sources = sources.into_inner().expect("four");
+        self.map.code.push(Instruction { op, target, sources });
     }
 
     fn place(&self, id: NodeId) -> Place {

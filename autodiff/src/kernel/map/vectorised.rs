@@ -35,6 +35,26 @@ impl<T: Element> Task for Powers<'_, T> {
     }
 }
 
+/// Any pair of operations.
+struct Pairs<'a, T>(Ring, Ring, bool, [&'a [T]; 3], &'a mut [T]);
+impl<T: Element> Task for Pairs<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        pair::apply(self.0, self.1, self.2, self.3, self.4);
+    }
+}
+
+/// A choice by comparison, of sums, so that there is arithmetic to see.
+struct Chosen<'a, T>([&'a [T]; 4], &'a mut [T]);
+impl<T: Element> Task for Chosen<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        choose(self.0, self.1, |a, b| a + a <= b);
+    }
+}
+
 /// The functions of a rule.
 struct Functions<T>(PhantomData<T>);
 impl<T: Element> UnaryVisitor for Functions<T> {
@@ -71,6 +91,8 @@ fn rules<T: Element>() -> Vec<(&'static str, [(Width, usize); 2])> {
 fn check<T: Element>() {
     assert_vectorised::<Moderate<'_, T, false>>("sin");
     assert_vectorised::<Moderate<'_, T, true>>("cos");
+    assert_vectorised::<Pairs<'_, T>>("pairs");
+    assert_vectorised::<Chosen<'_, T>>("choices");
     let mut wanted = [Vec::new(), Vec::new()];
     for (name, functions) in rules::<T>() {
         for ((width, function), wanted) in functions.into_iter().zip(&mut wanted) {

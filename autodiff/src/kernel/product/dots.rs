@@ -35,11 +35,10 @@ impl<V: Simd> Task for Dots<'_, V> {
             // Rows beyond the last repeat the first, and are not stored.
             let mut from = [a.wrapping_add(walk.a); ROWS];
             let mut to = [c.wrapping_add(walk.c); ROWS];
-            for r in 0..count {
-                from[r] = a.wrapping_add(walk.a);
-                to[r] = c.wrapping_add(walk.c);
-                walk.step();
-            }
+            walk.take(count, |r, at, out| {
+                from[r] = a.wrapping_add(at);
+                to[r] = c.wrapping_add(out);
+            });
             // SAFETY: made by `product` only, whose caller promises the CPU, and that rows and depth stay inside the
             // buffers; partial loads touch the last `depth.len % LANES` numbers of a run only.
             unsafe {

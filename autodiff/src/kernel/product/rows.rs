@@ -164,12 +164,11 @@ pub unsafe fn strip<V: Simd>(
     tile.rows = [a.wrapping_add(walk.a); MAX_ROWS];
     for t in 0..tiles {
         tile.count = share(count, tiles, t);
-        for r in 0..tile.count {
+        walk.take(tile.count, |r, at, to| {
             // Wrapping: a product of no depth has rows of an empty A.
-            tile.rows[r] = a.wrapping_add(walk.a);
-            tile.outs[r] = c.wrapping_add(walk.c);
-            walk.step();
-        }
+            tile.rows[r] = a.wrapping_add(at);
+            tile.outs[r] = c.wrapping_add(to);
+        });
         // SAFETY: rows, depth and columns stay inside the buffers, says the caller; there is at least one row, at
         // most as many as the tile has, and from one to LANES columns in the last vector.
         unsafe { tile.compute::<V>() };
@@ -198,20 +197,43 @@ impl<'a> Walk<'a> {
         Walk { rows, at: [0; 3], a: rows.a, c: rows.c }
     }
 
-    /// To the next row; from the last one around to the first.
+    /// Calls `f(r, offset in A, offset in C)` for the next `count` rows, along one line of the box at a time; from the
+    /// last row on to the first.
     #[inline(always)]
-    pub fn step(&mut self) {
+    pub fn take(&mut self, count: usize, mut f: impl FnMut(usize, usize, usize)) {
+        let line = &self.rows.axes[2];
+        let mut done = 0;
+        while done < count {
+            let run = (line.count - self.at[2]).min(count - done);
+            for r in 0..run {
+                f(done + r, self.a + r * line.a, self.c + r * line.c);
+            }
+            done += run;
+            self.at[2] += run;
+            self.a += run * line.a;
+            self.c += run * line.c;
+            if self.at[2] == line.count {
+                self.next_line();
+            }
+        }
+    }
+
+    /// From the end of one line to the start of the next.
+    #[inline(always)]
+    fn next_line(&mut self) {
         for i in [2, 1, 0] {
             let axis = &self.rows.axes[i];
-            self.at[i] += 1;
-            self.a += axis.a;
-            self.c += axis.c;
-            if self.at[i] < axis.count {
-                return;
-            }
             self.at[i] = 0;
             self.a -= axis.count * axis.a;
             self.c -= axis.count * axis.c;
+            let Some(outer) = i.checked_sub(1) else { return };
+            let axis = &self.rows.axes[outer];
+            self.at[outer] += 1;
+            self.a += axis.a;
+            self.c += axis.c;
+            if self.at[outer] < axis.count {
+                return;
+            }
         }
     }
 }
