@@ -56,6 +56,27 @@ fn an_output_may_be_asked_for_by_several_stages_and_be_anything() {
 }
 
 #[test]
+fn a_pass_waits_for_the_one_that_reads_it_unless_that_needs_it_before() {
+    let tape = Tape::new();
+    let x = tape.input("x", [8], Stage::POINT);
+    let c = tape.input("c", [8], Stage::POINT);
+    let w = tape.input("w", [8, 8], Stage::POINT);
+    let d = x - c;
+    let square = (d * d).sum_all();
+    let [read_x, read_d] = [x, d].map(|row| {
+        let product = row.reshape([1, 8]).matmul(w).reshape([8]);
+        [product + d * 3.0, square]
+    });
+    let passes = |outputs: &[Var<'_>]| Plan::<f64>::compile(&tape, outputs).to_string().matches("pass over 8 ").count();
+    assert_eq!(passes(&read_x), 1, "d is computed where it is added");
+    assert_eq!(passes(&read_d), 2, "the product reads d");
+    let inputs: Vec<Vec<f64>> = [8, 8, 64].map(|n| (0..n).map(|i| f64::from(i * 7 % 11) - 4.0).collect()).into();
+    let inputs: Vec<&[f64]> = inputs.iter().map(Vec::as_slice).collect();
+    evaluate(&tape, &read_x, &inputs);
+    evaluate(&tape, &read_d, &inputs);
+}
+
+#[test]
 fn long_chains_fit_several_passes() {
     let tape = Tape::new();
     let x = tape.input("x", [700], Stage::POINT);

@@ -52,7 +52,7 @@ impl Fusion {
         for id in graph.roots() {
             fusion.fused_sum[id.index()] = fuse && sum_fuses(graph, id);
         }
-        let keys = fusion.keys(graph, fuse);
+        let keys = fusion.late_keys(graph, fuse);
         fusion.choose_stored(graph, outputs, &keys);
         fusion.form_groups(graph, &keys);
         fusion
@@ -68,7 +68,43 @@ impl Fusion {
         is_virtual_kind(graph.prim(id)) || self.fused_sum[id.index()]
     }
 
-    fn keys(&self, graph: &Graph<'_>, fuse: bool) -> Vec<Option<Key>> {
+    /// The keys, where passes that could run first of all wait for a later one over the same elements that reads what
+    /// they compute, if there is one that does not need them before: one pass over memory less. A prox term's φ − θ
+    /// waits so for the gradient that it is added to. What they read is there from the beginning.
+    fn late_keys(&self, graph: &Graph<'_>, fuse: bool) -> Vec<Option<Key>> {
+        let mut floors: FxHashMap<Key, usize> = FxHashMap::default();
+        let mut keys = self.keys(graph, fuse, &floors);
+        if !fuse {
+            return keys;
+        }
+        // Passes that could wait, with those that read them.
+        let mut waiting: FxHashMap<Key, Vec<NodeId>> = FxHashMap::default();
+        for reader in graph.roots().filter(|&id| self.in_group(graph, id) && !is_broadcast(graph.prim(id))) {
+            let Some(key) = keys[reader.index()].filter(|key| key.level > 0) else { continue };
+            for View { root, .. } in graph.operands(reader).filter(|v| graph.prim(v.root).is_elementwise()) {
+                if keys[root.index()] == Some(Key { level: 0, ..key }) {
+                    waiting.entry(Key { level: 0, ..key }).or_default().push(reader);
+                }
+            }
+        }
+        let mut waiting: Vec<_> = waiting.into_iter().collect();
+        waiting.sort_unstable_by_key(|(_, readers)| readers[0]);
+        for (key, readers) in waiting {
+            let level_in = |keys: &[Option<Key>], id: NodeId| keys[id.index()].expect("a reader has a key").level;
+            let first = readers.iter().map(|&id| level_in(&keys, id)).min().expect("at least one");
+            floors.insert(key, first);
+            let later = self.keys(graph, fuse, &floors);
+            if readers.iter().all(|&id| level_in(&later, id) == level_in(&keys, id)) {
+                keys = later;
+            } else {
+                floors.remove(&key);
+            }
+        }
+        keys
+    }
+
+    /// Each node's key at its earliest level, but not before the one that `floors` has for keys of level 0.
+    fn keys(&self, graph: &Graph<'_>, fuse: bool, floors: &FxHashMap<Key, usize>) -> Vec<Option<Key>> {
         let mut keys: Vec<Option<Key>> = vec![None; graph.len()];
         let mut level = vec![0; graph.len()];
         for id in graph.roots() {
@@ -100,6 +136,9 @@ impl Fusion {
                     && (is_broadcast(kind) || (fuse && kind.is_elementwise()))
                     && keys[root.index()].is_some_and(|of| (of.numel, of.row) == (key.numel, key.row));
                 key.level = key.level.max(level[root.index()] + usize::from(!same_pass));
+            }
+            if grouped && key.level == 0 {
+                key.level = floors.get(&key).copied().unwrap_or(0);
             }
             level[id.index()] = key.level;
             keys[id.index()] = Some(key);
