@@ -1,6 +1,6 @@
 //! What is verified: every part that a meta-gradient is made of, so that a test can put a wrong one in its place.
 
-use crate::inner::{Descent, GradientDescent, HessianFree, InnerSolver, Lbfgs};
+use crate::inner::{Adam, Descent, GradientDescent, HessianFree, InnerSolver, Lbfgs, Momentum, Nesterov, Step};
 use crate::linear::{Cg, Dense, Gmres, LinearSolver, Minres, Neumann};
 use crate::method::{
     Choice, EvolutionStrategies, FiniteDifference, FirstOrder, Implicit, InnerStop, Keep, Method, Reptile, Unrolled,
@@ -23,6 +23,28 @@ pub enum SolverName {
     Neumann,
     /// Factorisation of the matrix.
     Dense,
+}
+
+/// μ of momentum and Nesterov's.
+pub(super) const MU: f64 = 0.9;
+
+/// Adam's β₁ and β₂.
+pub(super) const BETA: [f64; 2] = [0.9, 0.999];
+
+/// Adam's ε: its derivative is of size 1/ε where nothing depends on a coordinate, and multiplies rounding by that.
+pub(super) const EPSILON: f64 = 0.1;
+
+/// An inner step by name, with the settings that are verified: μ = 0.9, β = (0.9, 0.999), ε = 0.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepName {
+    /// Gradient descent.
+    GradientDescent,
+    /// Momentum.
+    Momentum,
+    /// Nesterov's momentum.
+    Nesterov,
+    /// Adam.
+    Adam,
 }
 
 /// An inner solver by name.
@@ -90,9 +112,24 @@ pub trait Engine {
         Box::new(Implicit::with_solver(self.problem(), inner, solver))
     }
 
-    /// Backpropagation through steps.
+    /// Backpropagation through steps of gradient descent.
     fn unrolled(&self, steps: usize, keep: Keep) -> Box<dyn Method<f64>> {
         Box::new(Unrolled::new(self.problem(), steps, keep))
+    }
+
+    /// A step.
+    fn step(&self, name: StepName) -> Box<dyn Step> {
+        match name {
+            StepName::GradientDescent => Box::new(GradientDescent),
+            StepName::Momentum => Box::new(Momentum::new(MU)),
+            StepName::Nesterov => Box::new(Nesterov::new(MU)),
+            StepName::Adam => Box::new(Adam::default().with_betas(BETA[0], BETA[1]).with_epsilon(EPSILON)),
+        }
+    }
+
+    /// Backpropagation through steps of another kind.
+    fn unrolled_by(&self, step: &dyn Step, steps: usize, keep: Keep) -> Box<dyn Method<f64>> {
+        Box::new(Unrolled::with_step(self.problem(), step, steps, keep))
     }
 
     /// Backpropagation through steps with Hessian products by differences (DARTS).

@@ -1,5 +1,6 @@
 //! What a verification found: verdicts, in words.
 
+use super::engine::StepName;
 use super::vector::{dot, norm, relative_difference};
 
 /// Beyond this a comparison says nothing: a wrong gradient could pass.
@@ -58,6 +59,14 @@ impl Comparison {
         Comparison { difference, allowed, verdict, standard_error: None }
     }
 
+    /// Of what has to have the same bits, however it was computed.
+    pub(super) fn to_the_bit<'g>(gradients: impl Iterator<Item = &'g [f64]>, expected: &[f64]) -> Self {
+        let same = |g: &[f64]| g.iter().zip(expected).all(|(a, b)| a.to_bits() == b.to_bits());
+        let difference =
+            |g: &[f64]| if same(g) { 0.0 } else { relative_difference(g, expected).max(f64::MIN_POSITIVE) };
+        Self::of(gradients.map(difference).fold(0.0, f64::max), 0.0)
+    }
+
     /// Of an average of draws: |average − expectation| relative to the latter, allowed six standard errors. It says
     /// something where nothing and the opposite are further off.
     pub(super) fn statistical(difference: f64, standard_error: f64, draws: usize) -> Self {
@@ -108,8 +117,10 @@ pub(super) enum Quantity {
     Implicit,
     /// The same with exactly this many iterations of CG.
     Iterations(usize),
-    /// The derivative of f after exactly this many steps.
+    /// The derivative of f after exactly this many steps of gradient descent.
     Steps(usize),
+    /// After as many of another kind.
+    StepsOf(StepName),
     /// ∂f/∂φ at φ_K.
     FirstOrder,
     /// θ − φ_K
@@ -248,7 +259,7 @@ fn slopes(g: &[f64], slopes: &[Slope]) -> (f64, f64) {
 
 /// How far apart two quantities may be by themselves, or why nothing can be said.
 fn between(a: Quantity, b: Quantity, apart: &Apart) -> Result<f64, String> {
-    use Quantity::{Estimate, FirstOrder, Implicit, Iterations, Moved, Solution, Steps};
+    use Quantity::{Estimate, FirstOrder, Implicit, Iterations, Moved, Solution, Steps, StepsOf};
     match (a, b) {
         _ if a == b => Ok(0.0),
         (FirstOrder | Moved, _) | (_, FirstOrder | Moved) => {
@@ -257,6 +268,7 @@ fn between(a: Quantity, b: Quantity, apart: &Apart) -> Result<f64, String> {
         (Estimate, _) | (_, Estimate) => {
             Err("evolution strategies are stochastic: their standard error is in the check of their average".into())
         }
+        (StepsOf(_), _) | (_, StepsOf(_)) => Err("steps of another kind lead elsewhere".into()),
         (Iterations(_), _) | (_, Iterations(_)) => Err("so few CG iterations do not solve the system".into()),
         (Steps(k), Solution) | (Solution, Steps(k)) => match apart.limit {
             Some((limit, distance)) if k == limit => Ok(distance),

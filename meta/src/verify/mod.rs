@@ -13,6 +13,9 @@
 //! | disagree | further apart |
 //! | not comparable | what is allowed is so much that nothing follows, or the two are different quantities; the reason is given |
 //!
+//! Steps with a memory (momentum, Nesterov's, Adam) are unrolled through at most three, keeping all of them, and held to
+//! their derivative by hand and to differences; what other keep-policies give, to those bits.
+//!
 //! What is an approximation is held to what it is: products by differences to what the same differences by hand are off
 //! by; evolution strategies, which are stochastic, to the reference's values at the same noise, and their average to six
 //! standard errors, in a check of its own that says so; what `auto` chose to the bits of the method that it names.
@@ -46,13 +49,14 @@ mod findings;
 mod krylov;
 mod point;
 mod reference;
+mod steps;
 mod vector;
 mod ways;
 
 use autodiff::Arg;
 
 pub use along::{Along, along};
-pub use engine::{Engine, InnerName, Own, SolverName, SolverStop};
+pub use engine::{Engine, InnerName, Own, SolverName, SolverStop, StepName};
 pub use findings::{Check, Comparison, Findings, Verdict};
 pub use reference::Reference;
 pub use vector::relative_difference;

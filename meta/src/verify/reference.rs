@@ -4,10 +4,10 @@
 //! ```text
 //! G(φ, θ) = L(φ) + ½λ‖φ − θ‖²     P: the coordinates that adapt     H = ∇²L,  v = ∇f
 //!
-//! step       φ′ = φ − αP(∇L + λ(φ − θ))
 //! implicit   (PHP + λ) x = P v        g = λ x where φ adapts,  v − H x where it is frozen
-//! unrolled   w ← (I − α(PHP + λ)) w,  g += αλ w where φ adapts,  g −= αH P w where it is frozen
 //! ```
+//!
+//! Steps and their derivatives are in `steps.rs`.
 
 use autodiff::{Arg, Options, Plan, Stage, Tape, Workspace, grad};
 
@@ -158,18 +158,6 @@ impl<'r> Task<'r> {
         self.project(&gradient)
     }
 
-    /// φ_0, …, φ_K
-    pub fn trajectory(&mut self, steps: usize) -> Vec<Vec<f64>> {
-        let mut points = vec![self.theta.to_vec()];
-        for k in 0..steps {
-            let mut next = points[k].clone();
-            let gradient = self.inner_gradient(&points[k]);
-            add(-self.rate, &gradient, &mut next);
-            points.push(next);
-        }
-        points
-    }
-
     /// Descends until ‖∇G‖ ≤ `tolerance` or for `cap` steps: (φ, ‖∇G‖, steps).
     pub fn descend(&mut self, tolerance: f64, cap: usize) -> (Vec<f64>, f64, usize) {
         let mut phi = self.theta.to_vec();
@@ -204,35 +192,5 @@ impl<'r> Task<'r> {
             self.support(&moved).1
         });
         scaled(size / (2.0 * h), &minus(&above, &below))
-    }
-
-    /// d f(φ_K)/dθ by hand.
-    pub fn unrolled(&mut self, points: &[Vec<f64>]) -> Vec<f64> {
-        self.pulled_back(points, Self::hessian)
-    }
-
-    /// The same with another H c.
-    pub fn pulled_back(
-        &mut self,
-        points: &[Vec<f64>],
-        mut product: impl FnMut(&mut Self, &[f64], &[f64]) -> Vec<f64>,
-    ) -> Vec<f64> {
-        let (last, before) = points.split_last().expect("φ_0 at least");
-        let v = self.query(last).1;
-        let mut w = self.project(&v);
-        let mut g = minus(&v, &w);
-        for phi in before.iter().rev() {
-            let hw = product(self, phi, &w);
-            for i in 0..w.len() {
-                if self.adapts()[i] {
-                    g[i] += self.rate * self.lambda * w[i];
-                    w[i] -= self.rate * (hw[i] + self.lambda * w[i]);
-                } else {
-                    g[i] -= self.rate * hw[i];
-                }
-            }
-        }
-        add(1.0, &w, &mut g);
-        g
     }
 }

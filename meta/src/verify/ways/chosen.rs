@@ -7,7 +7,6 @@ use crate::verify::checks::ROUNDING;
 use crate::verify::engine::{SolverName, SolverStop};
 use crate::verify::findings::{Check, Comparison, Quantity, Value};
 use crate::verify::point::Point;
-use crate::verify::vector::relative_difference;
 
 impl Ways<'_, '_> {
     /// Chosen from this task, with all the memory there is. The rounding is that of an implicit and an unrolled gradient.
@@ -33,9 +32,7 @@ impl Ways<'_, '_> {
         };
         let (itself, ..) = self.gradient(itself.as_ref());
         let (g, ..) = self.gradient(self.engine.chosen(choice, self.steps).as_ref());
-        let same = g.iter().zip(&itself).all(|(a, b)| a.to_bits() == b.to_bits());
-        let difference = if same { 0.0 } else { relative_difference(&g, &itself).max(f64::MIN_POSITIVE) };
-        let comparison = Comparison::of(difference, 0.0);
+        let comparison = Comparison::to_the_bit([&g[..]].into_iter(), &itself);
         self.checks.push(Check { name: "auto and the method it chose, to the bit", comparison });
         match known {
             Ok((quantity, tolerance)) => self.push("auto", quantity, Ok(Value::Gradient(g)), tolerance),

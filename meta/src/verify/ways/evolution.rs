@@ -3,6 +3,7 @@
 use super::{MOST_WORK, Ways};
 use crate::method::EvolutionStrategies;
 use crate::verify::checks::DIFFERENCE_ROUNDING;
+use crate::verify::engine::StepName;
 use crate::verify::findings::{Check, Comparison, Quantity};
 use crate::verify::vector::{add, dot, norm};
 
@@ -28,9 +29,9 @@ impl Ways<'_, '_> {
     pub(super) fn evolution(&mut self, rounding: f64) {
         let (steps, theta) = (STEPS.min(self.steps), self.task.theta);
         let pairs = (MOST_WORK / (8 * self.work)).clamp(4, PAIRS) as usize;
-        let points = self.task.trajectory(steps);
-        let f = self.task.query(&points[steps]).0;
-        let g = self.task.unrolled(&points);
+        let trajectory = self.task.trajectory(StepName::GradientDescent, steps);
+        let f = self.task.query(trajectory.last()).0;
+        let g = self.task.unrolled(&trajectory);
         let square = dot(&g, &g);
 
         // The draws are the engine's, whatever it makes of them: a wrong variance shows in the average.
@@ -43,8 +44,8 @@ impl Ways<'_, '_> {
                 let mut moved = theta.to_vec();
                 add(sigma, &epsilon, &mut moved);
                 let mut there = self.task.from(&moved);
-                let phi = there.trajectory(steps).pop().expect("φ_K");
-                there.query(&phi).0
+                let path = there.trajectory(StepName::GradientDescent, steps);
+                there.query(path.last()).0
             });
             let (slope, expected) = ((above - below) / (2.0 * SIGMA), dot(&g, &epsilon));
             bent += (slope - expected) * (slope - expected);

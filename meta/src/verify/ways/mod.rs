@@ -4,16 +4,17 @@ mod chosen;
 mod differenced;
 mod evolution;
 mod solution;
+mod unrolled;
 
 use autodiff::Arg;
 
 use crate::inner::Hyper;
 use crate::linear::Status;
-use crate::method::{InnerStop, Keep, Method, Report};
+use crate::method::{InnerStop, Method, Report};
 use crate::tasks::random::Random;
-use crate::verify::checks::{DIFFERENCE_ROUNDING, ROUNDING, direction};
+use crate::verify::checks::{ROUNDING, direction};
 use crate::verify::differences::{PAST_KINKS, derivative};
-use crate::verify::engine::{Engine, SolverName, SolverStop};
+use crate::verify::engine::{Engine, SolverName, SolverStop, StepName};
 use crate::verify::findings::{Apart, Check, MEANINGFUL, Quantity, Slope, Value, Way};
 use crate::verify::point::Point;
 use crate::verify::reference::Task;
@@ -57,28 +58,28 @@ impl<'a, 'r> Ways<'a, 'r> {
 
     /// All ways, what was checked on the way, why quantities differ, and the smallest eigenvalue met.
     pub fn collect(mut self) -> (Vec<Way>, Vec<Check>, Apart, f64) {
-        let points = self.task.trajectory(self.steps);
-        let last = points[self.steps].clone();
-        let point = Point::new(self.task, last, self.dense);
-        let by_hand = self.task.unrolled(&points);
+        let trajectory = self.task.trajectory(StepName::GradientDescent, self.steps);
+        let point = Point::new(self.task, trajectory.last().to_vec(), self.dense);
+        let by_hand = self.task.unrolled(&trajectory);
         let moved = minus(self.task.theta, &point.phi);
 
         // What a change of θ does to each of them.
         let steps = self.steps;
         let nudged_theta = self.nudged();
         let mut nudged = self.task.from(&nudged_theta);
-        let nudged_points = nudged.trajectory(steps);
-        let other = Point::new(&mut nudged, nudged_points[steps].clone(), 0);
-        let in_steps = condition(&nudged.unrolled(&nudged_points), &by_hand);
+        let nearby = nudged.trajectory(StepName::GradientDescent, steps);
+        let other = Point::new(&mut nudged, nearby.last().to_vec(), 0);
+        let in_steps = condition(&nudged.unrolled(&nearby), &by_hand);
         let in_implicit = condition(&other.projected, &point.projected);
         let in_first_order = condition(&other.v, &point.v);
         let in_moved = condition(&minus(&nudged_theta, &other.phi), &moved);
-        let rounding = |condition: f64| ROUNDING * (1.0 + condition) * (1.0 + steps as f64).sqrt();
+        let rounding = |condition: f64| rounding(condition, steps);
 
         self.implicit(&point, rounding(in_implicit));
         self.iterations(&point, rounding(in_implicit));
         self.unrolled(by_hand.clone(), rounding(in_steps));
-        self.differenced(&points, &by_hand, &point, rounding(in_steps));
+        self.remembering(&nudged_theta);
+        self.differenced(&trajectory, &by_hand, &point, rounding(in_steps));
         self.chosen(&point, [rounding(in_implicit), rounding(in_steps)]);
         self.evolution(rounding(in_steps));
         let first_order = self.engine.first_order(steps);
@@ -228,27 +229,6 @@ impl<'a, 'r> Ways<'a, 'r> {
         }
     }
 
-    /// Through K steps.
-    fn unrolled(&mut self, by_hand: Vec<f64>, rounding: f64) {
-        let (steps, quantity) = (self.steps, Quantity::Steps(self.steps));
-        let slopes = self.slopes(&by_hand, DIFFERENCE_ROUNDING, 20, |task| {
-            let phi = task.trajectory(steps).pop().expect("φ_K");
-            task.query(&phi).0
-        });
-        self.reference("steps pulled back by hand", quantity, by_hand, rounding);
-        let few = (steps as f64).sqrt().ceil() as usize;
-        for (name, keep) in [
-            ("unrolled, all kept", Keep::Everything),
-            ("unrolled, iterates kept", Keep::Iterates),
-            ("unrolled, checkpoints", Keep::Checkpoints(few.max(1))),
-            ("unrolled, the last K kept", Keep::Last(steps)),
-        ] {
-            let method = self.engine.unrolled(steps, keep);
-            self.run(name, quantity, method, rounding);
-        }
-        self.push("differences through K steps", quantity, slopes, rounding);
-    }
-
     /// Slopes of F along g, where it is steepest, and along a random direction; or why differences do not settle.
     fn slopes(
         &mut self,
@@ -286,6 +266,11 @@ impl<'a, 'r> Ways<'a, 'r> {
 /// How much a relative change of θ grows on its way to a gradient.
 fn condition(nudged: &[f64], gradient: &[f64]) -> f64 {
     relative_difference(nudged, gradient) / NUDGE
+}
+
+/// Rounding of what such a change grows so much in, through so many steps.
+fn rounding(condition: f64, steps: usize) -> f64 {
+    ROUNDING * (1.0 + condition) * (1.0 + steps as f64).sqrt()
 }
 
 fn indefinite(point: &Point, so: &str) -> String {
