@@ -1,13 +1,15 @@
 //! What implicit differentiation tells its linear solver, and what it makes of the answer.
 
+use std::sync::Arc;
+
 use autodiff::Arg;
 use integration::{Numbers, Quadratic, dense_solve, relative_error, symmetric};
 use meta::inner::{Derivative, Descent, Hyper};
 use meta::linear::{Cg, LinearSolver, Minres, Nystrom, Policy, Secant, SecantPairs, Status};
-use meta::method::{Implicit, InnerStop, Method};
+use meta::method::{Implicit, InnerStop, Method, WarmStart};
 use meta::problem::FewShot;
-use meta::tasks::{Glyphs, Split};
-use meta::train::{Adam, EpisodeTasks, MetaBatch, Trainer};
+use meta::tasks::{CharacterSplit, Glyphs, Omniglot, OmniglotTasks, Rotations, Sinusoid, Split, TaskStream};
+use meta::train::{Adam, EpisodeTasks, MetaBatch, TaskSource, Trainer};
 use nn::{Init, Model};
 
 const HYPER: Hyper = Hyper { lambda: 2.0, rate: 0.05 };
@@ -142,13 +144,13 @@ fn glyphs() -> (FewShot, Glyphs, Vec<f32>) {
 fn warm_starts_are_a_function_of_the_run() {
     let (problem, stream, theta) = glyphs();
     let hyper = Hyper { lambda: 0.5, rate: 0.1 };
-    let method = |warm: bool| {
+    let method = |start: Option<WarmStart>| {
         let method = Implicit::<f32>::new(&problem, InnerStop::Steps(2), Box::new(Cg::iterations(2)));
-        if warm { method.warm_started() } else { method }
+        if let Some(start) = start { method.warm_started_from(start) } else { method }
     };
-    let train = |warm: bool, threads: usize, stop_after: Option<u64>| {
+    let train = |start: Option<WarmStart>, threads: usize, stop_after: Option<u64>| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let method = method(warm);
+        let method = method(start);
         let new = |theta: Vec<f32>| {
             let adam = Box::new(Adam::new(theta.len(), 1e-2, 1e-3));
             Trainer::new(&method, &stream, &pool, theta, adam, hyper, 5)
@@ -165,15 +167,91 @@ fn warm_starts_are_a_function_of_the_run() {
             }
             trainer.step().unwrap();
         }
-        assert_eq!(trainer.start.is_some(), warm);
+        assert_eq!(trainer.start.is_some(), start == Some(WarmStart::Previous));
         trainer.theta
     };
-    let whole = train(true, 1, None);
-    assert_ne!(whole, train(false, 1, None));
-    // Any number of threads, and stopped anywhere.
-    assert_eq!(train(true, 3, None), whole);
-    for stop in 0..4 {
-        assert_eq!(train(true, 1, Some(stop)), whole, "stopped after {stop}");
+    let cold = train(None, 1, None);
+    for start in [WarmStart::Previous, WarmStart::Neighbour].map(Some) {
+        let whole = train(start, 1, None);
+        assert_ne!(whole, cold);
+        // Any number of threads, and stopped anywhere.
+        for threads in [2, 3] {
+            assert_eq!(train(start, threads, None), whole);
+        }
+        for stop in 0..4 {
+            assert_eq!(train(start, 1, Some(stop)), whole, "stopped after {stop}");
+        }
+    }
+}
+
+/// Tasks 2i start from 0, tasks 2i + 1 from the gradient of 2i, and the last of an odd number leaves nothing behind.
+#[test]
+fn neighbours_are_pairs_of_task_numbers() {
+    let (problem, stream, theta) = glyphs();
+    let hyper = Hyper { lambda: 0.5, rate: 0.1 };
+    let method = Implicit::<f32>::new(&problem, InnerStop::Steps(2), Box::new(Cg::iterations(2)))
+        .warm_started_from(WarmStart::Neighbour);
+    let source = EpisodeTasks::new(&stream, Split::Train, 0);
+    let mut by_hand = vec![vec![0.0; theta.len()]; 3];
+    for first in [0, 2] {
+        let mut worker = method.worker();
+        for task in first..by_hand.len().min(first + 2) {
+            source.with_task(task, &mut source.local(), |data| {
+                worker.gradient(&theta, hyper, data, &mut by_hand[task]);
+            });
+            worker.start_from(&by_hand[task]);
+        }
+    }
+    let mean: Vec<f32> =
+        (0..theta.len()).map(|i| (by_hand[0][i] + by_hand[1][i] + by_hand[2][i]) * (1.0 / 3.0)).collect();
+    for threads in [1, 2, 4] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let mut batch = MetaBatch::new(&method, &pool, theta.len(), 3);
+        let mut g = vec![0.0; theta.len()];
+        for _ in 0..2 {
+            batch.gradient(&source, 3, &theta, hyper, &mut g);
+            assert_eq!(g, mean, "{threads} threads");
+        }
+    }
+}
+
+/// What warm starts save; see [`WarmStart`].
+#[test]
+#[ignore = "minutes, and no claim: it prints a table"]
+fn products_of_warm_starts() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let asked = meta::tasks::FewShot { ways: 5, shots: 1, queries: 5 };
+    let mut settings: Vec<(&str, Box<dyn TaskStream>, Hyper, usize)> =
+        vec![("mlp:1-40-40-1", Box::new(Sinusoid::new(1, 10, 10).unwrap()), Hyper { lambda: 2.0, rate: 0.01 }, 400)];
+    if let Some(data) = std::env::var_os("OMNIGLOT_DIR").map(|folder| Omniglot::read(folder.as_ref()).unwrap()) {
+        let tasks = OmniglotTasks::new(Arc::new(data), 1, asked, CharacterSplit::default(), Rotations::default());
+        let hyper = Hyper { lambda: 20.0, rate: 0.02 };
+        settings.push(("conv4:channels=16,stride=2,ways=5,image=1x28x28", Box::new(tasks.unwrap()), hyper, 60));
+    }
+    for (spec, stream, hyper, iterations) in settings {
+        let model: Model = spec.parse().unwrap();
+        let shape = stream.shape();
+        let mut numbers = Numbers::new(1);
+        let theta = model.init(Init::PyTorch, &mut || 0.5 * (numbers.next() + 1.0));
+        let problem = FewShot::new(model, shape.support, shape.query, true);
+        for relative in [0.1, 1e-3] {
+            for start in [None, Some(WarmStart::Previous), Some(WarmStart::Neighbour)] {
+                let cg = Box::new(
+                    Cg::tolerance(relative, 100).or(Policy::Another(Box::new(Minres::tolerance(relative, 100)))),
+                );
+                let method = Implicit::<f32>::new(&problem, InnerStop::Steps(16), cg);
+                let method = if let Some(start) = start { method.warm_started_from(start) } else { method };
+                let adam = Box::new(Adam::new(theta.len(), 1e-3, 1e-8));
+                let mut trainer = Trainer::new(&method, stream.as_ref(), &pool, theta.clone(), adam, hyper, 16);
+                let mut products = [0, 0];
+                for i in 0..iterations {
+                    let report = trainer.step().unwrap();
+                    products[2 * i / iterations] += report.products;
+                }
+                let each = products.map(|p| 2.0 * p as f64 / (16 * iterations) as f64);
+                println!("{spec}, {relative}, {start:?}: {:.2} and {:.2} products a task", each[0], each[1]);
+            }
+        }
     }
 }
 

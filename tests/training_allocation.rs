@@ -16,7 +16,7 @@ use integration::Numbers;
 use meta::error::{EVERY, Estimator, Tolerance, TolerantCg, TolerantDescent};
 use meta::inner::Hyper;
 use meta::linear::Cg;
-use meta::method::{Implicit, InnerStop, Keep, Method, Unrolled};
+use meta::method::{Implicit, InnerStop, Keep, Method, Unrolled, WarmStart};
 use meta::problem::FewShot;
 use meta::tasks::{
     CharacterSplit, Episode, EpisodeShape, FewShot as Asked, Glyphs, Omniglot, OmniglotTasks, Rotations, Sinusoid,
@@ -180,10 +180,12 @@ fn training_allocates_nothing() {
             let method = Unrolled::new(&training.problem, 2, Keep::Everything);
             check(name, training, &pool, &method, None);
         }
-        for (name, training) in trainings() {
-            let cg = Box::new(Cg::iterations(2));
-            let method = Implicit::new(&training.problem, InnerStop::Steps(2), cg).warm_started();
-            check(name, training, &pool, &method, None);
+        for start in [WarmStart::Previous, WarmStart::Neighbour] {
+            for (name, training) in trainings() {
+                let cg = Box::new(Cg::iterations(2));
+                let method = Implicit::new(&training.problem, InnerStop::Steps(2), cg).warm_started_from(start);
+                check(name, training, &pool, &method, None);
+            }
         }
     }
 }

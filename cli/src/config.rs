@@ -13,6 +13,7 @@ use crate::inner::{Inner, InnerArgs, InnerName, InnerRate};
 use crate::learning::{AdaptName, Learn};
 use crate::linear::{Linear, PolicyName, PreconditionerName, SolverName, Stop};
 use crate::settings::{Dataset, Decay, MethodName, NotFinitePolicy, OuterOptimizer, Settings, Tol};
+use crate::warm_start::WarmStartName;
 
 /// Everything that a run's result depends on. Keys of config.toml are those of [`Settings`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -80,9 +81,9 @@ pub struct Config {
     /// What it does where the operator is indefinite (imaml by cg or neumann).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_negative_curvature: Option<PolicyName>,
-    /// Whether it starts from the last iteration's meta-gradient (imaml).
+    /// Where it starts (imaml).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub warm_start: Option<bool>,
+    pub warm_start: Option<WarmStartName>,
     /// Whether solves stop sooner (imaml).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tol: Option<Tol>,
@@ -200,11 +201,9 @@ impl Config {
             (Some(_), Some(_)) => return Err("iterations and minutes exclude each other: leave one out".into()),
             one => one,
         };
+        let warm = asked.warm_start.unwrap_or_default() != WarmStartName::None;
         let dense = asked.solver == Some(SolverName::Dense);
-        SolverName::check_iterations(
-            asked.solver,
-            &[("cg-steps", asked.cg_steps.is_some()), ("warm-start", asked.warm_start == Some(true))],
-        )?;
+        SolverName::check_iterations(asked.solver, &[("cg-steps", asked.cg_steps.is_some()), ("warm-start", warm)])?;
         let cg_steps = imaml.then(|| asked.cg_steps.unwrap_or(default.cg_steps));
         let stop = Stop::Iterations(cg_steps.unwrap_or(0));
         let by_cg = asked.solver.unwrap_or_default() == SolverName::Cg;
@@ -212,7 +211,7 @@ impl Config {
             ("solver", !by_cg),
             ("preconditioner", asked.preconditioner.is_some_and(|p| p != PreconditionerName::None)),
             ("on-negative-curvature", asked.on_negative_curvature.is_some_and(|p| p != PolicyName::GoOn)),
-            ("warm-start", asked.warm_start == Some(true)),
+            ("warm-start", warm),
         ] {
             if given && asked.tol.is_some() {
                 return Err(format!("tol auto stops plain cg: leave {name} out with tol").into());
@@ -251,7 +250,7 @@ impl Config {
             solver: imaml.then_some(linear.solver),
             preconditioner: (imaml && linear.solver == SolverName::Cg).then_some(linear.preconditioner),
             on_negative_curvature: linear.policy.filter(|_| imaml),
-            warm_start: (imaml && !dense).then(|| asked.warm_start.unwrap_or(false)),
+            warm_start: (imaml && !dense).then(|| asked.warm_start.unwrap_or_default()),
             tol: asked.tol,
             learn: asked.learn,
             adapt: asked.adapt.unwrap_or_default(),

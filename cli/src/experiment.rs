@@ -27,6 +27,7 @@ use crate::learning::{AdaptName, Learn};
 use crate::memory;
 use crate::model;
 use crate::settings::{Dataset, MethodName, OuterOptimizer};
+use crate::warm_start::WarmStartName;
 
 /// What training and evaluation share.
 pub struct Experiment {
@@ -156,8 +157,8 @@ pub fn compile<T: Element>(config: &Config, problem: &FewShot) -> Box<dyn Method
 fn keeping<T: Element>(config: &Config, problem: &FewShot, keep: Keep) -> Box<dyn Method<T>> {
     let linear = config.linear().map_or_else(|| Box::new(Cg::iterations(1)) as _, |linear| linear.build());
     let (inner, steps) = (config.inner(), config.inner_steps);
-    if config.warm_start == Some(true) {
-        return Box::new(Implicit::with_solver(problem, inner.build(steps), linear).warm_started());
+    if let Some(start) = config.warm_start.and_then(WarmStartName::start) {
+        return Box::new(Implicit::with_solver(problem, inner.build(steps), linear).warm_started_from(start));
     }
     let settled = Settled {
         choice: config.choice(),

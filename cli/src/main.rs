@@ -52,6 +52,7 @@ mod table;
 mod tensorboard;
 mod tensors;
 mod training;
+mod warm_start;
 
 /// Meta-learning with implicit gradients. Without a command: a demonstration of some three minutes.
 #[derive(Parser, Debug)]

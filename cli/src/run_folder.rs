@@ -25,6 +25,7 @@ use crate::metrics::{self, csv};
 use crate::parameter_file::{ParameterFile, to_bytes};
 use crate::settings::Settings;
 use crate::tensorboard;
+use crate::warm_start::WarmStartName;
 
 const CONFIG: &str = "config.toml";
 const METRICS: &str = "metrics.jsonl";
@@ -176,7 +177,7 @@ impl RunFolder {
         let theta = file.vector(layout, "theta.")?;
         let vector = |&name| Ok((name, file.vector(layout, &format!("{name}."))?));
         let optimiser = names.iter().map(vector).collect::<Result<_, Failure>>()?;
-        let warm = config.warm_start == Some(true);
+        let warm = config.warm_start == Some(WarmStartName::Previous);
         let start = warm.then(|| file.vector(layout, "start.")).transpose()?;
         Ok(Checkpoint { standing, theta, optimiser, start })
     }

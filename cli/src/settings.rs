@@ -17,6 +17,7 @@ use crate::failure::Failure;
 use crate::inner::{InnerName, InnerRate, Takes};
 use crate::learning::{AdaptName, Learn};
 use crate::linear::{PolicyName, PreconditionerName, SolverName};
+use crate::warm_start::WarmStartName;
 
 /// Where tasks come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -282,9 +283,9 @@ pub struct Settings {
     /// What cg and neumann do where the operator is indefinite (imaml only) [default: minres; stop for neumann].
     #[arg(long, value_name = "POLICY")]
     pub on_negative_curvature: Option<PolicyName>,
-    /// Start linear solves from the last iteration's meta-gradient (imaml only).
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub warm_start: Option<bool>,
+    /// Where linear solves start (imaml only) [default: none; previous, where no START is given].
+    #[arg(long, value_name = "START", num_args = 0..=1, require_equals = true, default_missing_value = "previous")]
+    pub warm_start: Option<WarmStartName>,
     /// Stop solving where the error is a tenth of the meta-batch's sampling error, at --inner-steps and --cg-steps at the
     /// latest (imaml only).
     #[arg(long)]

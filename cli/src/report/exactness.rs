@@ -10,7 +10,7 @@
 use autodiff::Arg;
 use meta::inner::Hyper;
 use meta::linear::{Minres, Status};
-use meta::method::{Implicit, Keep, Method, Report, Unrolled};
+use meta::method::{Implicit, Keep, Method, Report, Unrolled, WarmStart};
 use meta::tasks::Split;
 use meta::train::{EpisodeTasks, TaskSource};
 use meta::verify::relative_difference;
@@ -20,6 +20,7 @@ use crate::experiment::{self, Experiment};
 use crate::linear::PolicyName;
 use crate::report::page;
 use crate::settings::MethodName;
+use crate::warm_start::WarmStartName;
 
 /// Tasks it is measured on.
 const TASKS: usize = 2;
@@ -108,10 +109,12 @@ fn of_solve(config: &Config) -> String {
         says += " These are all the steps and iterations allowed: in training, solves stop sooner (tol auto), by what the \
                  tasks' spread makes of it.";
     }
-    if config.warm_start == Some(true) {
-        says +=
-            " Solved from 0 here: in training, a solve starts from the last iteration's meta-gradient (warm-start).";
-    }
+    let from = match config.warm_start.and_then(WarmStartName::start) {
+        None => return says,
+        Some(WarmStart::Previous) => "a solve starts from the last iteration's meta-gradient",
+        Some(WarmStart::Neighbour) => "every second solve starts from the meta-gradient of the task before",
+    };
+    says += &format!(" Solved from 0 here: in training, {from} (warm-start).");
     says
 }
 

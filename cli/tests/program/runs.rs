@@ -3,9 +3,10 @@
 use super::{TINY, bytes, folder, succeed};
 
 /// The methods, with an outer optimiser each that needs other state.
-const METHODS: [&[&str]; 17] = [
+const METHODS: [&[&str]; 18] = [
     &["--method=imaml", "--cg-steps=2"],
     &["--method=imaml", "--cg-steps=2", "--warm-start"],
+    &["--method=imaml", "--cg-steps=2", "--warm-start=neighbour"],
     &["--method=imaml", "--preconditioner=lbfgs", "--on-negative-curvature=damp"],
     &["--method=imaml", "--on-negative-curvature=gauss-newton"],
     &["--method=imaml", "--preconditioner=nystrom"],
@@ -100,7 +101,7 @@ fn options_win_over_the_config_file() {
     succeed(folder.path(), &["train", "--config=a.toml", "--iterations=2", "--seed=5", "--out=run"]);
     let config = String::from_utf8(bytes(folder.path(), "run/config.toml")).unwrap();
     let asked = ["dataset = \"sinusoid\"", "iterations = 2", "meta-batch = 3", "seed = 5"];
-    for key in asked.iter().chain(&["solver = \"cg\"", "on-negative-curvature = \"minres\"", "warm-start = false"]) {
+    for key in asked.iter().chain(&["solver = \"cg\"", "on-negative-curvature = \"minres\"", "warm-start = \"none\""]) {
         assert!(config.contains(key), "{key} in {config}");
     }
     assert!(!config.contains("minutes"));

@@ -12,7 +12,7 @@
 
 use autodiff::{Arg, Element, Isa, Stage, Workspace};
 
-use super::{InnerStop, Method, Report, Worker};
+use super::{InnerStop, Method, Report, WarmStart, Worker};
 use crate::error::{Answer, Estimator, EstimatorSpace};
 use crate::inner::{
     Derivative, Descent, GradientOnly, Hyper, InnerPlan, InnerSolver, InnerTask, OuterPlan, Run, Step, Watch,
@@ -29,7 +29,7 @@ pub struct Implicit<T> {
     linear: Box<dyn LinearSolver<T>>,
     /// Where ∇G is in a new state, where the linear solver wants secant pairs.
     gradient_at: Option<usize>,
-    warm: bool,
+    warm: Option<WarmStart>,
     /// In the place of ∇²_φφG, where the linear solver may want that.
     gauss_newton: Option<InnerPlan<T>>,
     estimator: Option<Estimator<T>>,
@@ -80,12 +80,17 @@ impl<T: Element> Implicit<T> {
         let wanted = linear.needs().gauss_newton;
         let gauss_newton = wanted.then(|| InnerPlan::new(problem, &GradientOnly, Derivative::GaussNewton));
         let outer = OuterPlan::new(problem);
-        Implicit { inner, outer, solver, linear, gradient_at, gauss_newton, warm: false, estimator: None }
+        Implicit { inner, outer, solver, linear, gradient_at, gauss_newton, warm: None, estimator: None }
     }
 
-    /// The same, whose linear solves start from what [`Worker::start_from`] is given.
+    /// The same, whose linear solves start from the last outer iteration's mean meta-gradient.
     pub fn warm_started(self) -> Self {
-        Implicit { warm: true, ..self }
+        self.warm_started_from(WarmStart::Previous)
+    }
+
+    /// The same, whose linear solves start from what [`Worker::start_from`] is given, and who gives it what.
+    pub fn warm_started_from(self, start: WarmStart) -> Self {
+        Implicit { warm: Some(start), ..self }
     }
 
     /// With an estimate of every gradient's error in its report.
@@ -115,21 +120,21 @@ impl<T: Element> Method<T> for Implicit<T> {
             space: SolverSpace::new(self.linear.room(), dim, self.inner.plan().isa()),
             v: vec![T::zero(); dim],
             direct: vec![T::zero(); self.inner.theta_dim()],
-            start: vec![T::zero(); if self.warm_starts() { dim } else { 0 }],
+            start: vec![T::zero(); if self.warm_start().is_some() { dim } else { 0 }],
             started: false,
             estimating: self.estimator.as_ref().map(|e| e.space(threads)),
         })
     }
 
-    fn warm_starts(&self) -> bool {
-        self.warm && self.inner.starts_at_theta()
+    fn warm_start(&self) -> Option<WarmStart> {
+        self.warm.filter(|_| self.inner.starts_at_theta())
     }
 
     fn bytes(&self) -> usize {
         let dim = self.inner.dim();
         let spaces = [self.solver.room(), self.linear.room()].map(|room| SolverSpace::<T>::bytes(room, dim));
         let pairs = SecantPairs::<T>::bytes(self.solver.pairs(), dim);
-        let start = if self.warm_starts() { dim } else { 0 };
+        let start = if self.warm_start().is_some() { dim } else { 0 };
         let vectors = (dim + self.inner.theta_dim() + start) * size_of::<T>() + spaces.iter().sum::<usize>() + pairs;
         let watch = self.gradient_at.map_or(0, |_| Watch::<T>::bytes(self.linear.needs().secant_pairs, dim));
         let estimating = self.estimator.as_ref().map_or(0, Estimator::bytes);
@@ -262,6 +267,10 @@ impl<T: Element> Worker<T> for ImplicitWorker<'_, T> {
             self.start.copy_from_slice(&gradient[..self.method.inner.dim()]);
             self.started = true;
         }
+    }
+
+    fn start_from_zero(&mut self) {
+        self.started = false;
     }
 
     fn phi(&self) -> &[T] {

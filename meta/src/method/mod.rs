@@ -55,9 +55,9 @@ pub trait Method<T>: Send + Sync {
         self.shared_worker(1)
     }
 
-    /// Whether its workers make use of [`Worker::start_from`].
-    fn warm_starts(&self) -> bool {
-        false
+    /// What its workers want [`Worker::start_from`] to be called with, if they make use of it.
+    fn warm_start(&self) -> Option<WarmStart> {
+        None
     }
 
     /// Bytes of a worker for one thread: plans' workspaces, states, solver vectors.
@@ -66,6 +66,15 @@ pub trait Method<T>: Send + Sync {
     /// Multiply-adds × 2 of the matrix and convolution products of one task that took `report`, the algebraic
     /// minimum without recomputation.
     fn flops(&self, report: &Report) -> u64;
+}
+
+/// Where linear solves start, if not from 0. Both are functions of the run and of task numbers alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WarmStart {
+    /// From the last outer iteration's mean meta-gradient.
+    Previous,
+    /// The tasks of a meta-batch go in pairs, 2i and 2i + 1: the second from the first's meta-gradient.
+    Neighbour,
 }
 
 /// A thread's memory for a method, and the method itself.
@@ -80,6 +89,9 @@ pub trait Worker<T>: Send {
     /// iteration's mean. For x of a scalar λ, dF/dθ = λx. Who calls it answers for results that do not depend on which
     /// worker takes which task.
     fn start_from(&mut self, _gradient: &[T]) {}
+
+    /// Linear solves start from 0 from now on.
+    fn start_from_zero(&mut self) {}
 
     /// The adapted parameters of the last task.
     fn phi(&self) -> &[T];

@@ -9,16 +9,18 @@ use rayon::prelude::*;
 
 use super::TaskSource;
 use crate::inner::Hyper;
-use crate::method::{Method, Report, Worker};
+use crate::method::{Method, Report, WarmStart, Worker};
 
 /// Workers for every thread and a gradient for every task, made once.
 ///
 /// Which thread takes which task changes nothing: each task's gradient goes to its own place, and the sum
-/// is taken in task order.
+/// is taken in task order. Where linear solves start from [a neighbour's](WarmStart::Neighbour), a thread takes a pair.
 pub struct MetaBatch<'m, T> {
     pool: &'m rayon::ThreadPool,
     threads: Vec<Thread<'m, T>>,
     tasks: Vec<Mutex<Task<T>>>,
+    /// Tasks that one thread takes one after the other.
+    together: usize,
 }
 
 struct Thread<'m, T> {
@@ -69,18 +71,20 @@ impl<'m, T: Element> MetaBatch<'m, T> {
     /// For up to `tasks` tasks with `dim` meta-parameters.
     pub fn new(method: &'m dyn Method<T>, pool: &'m rayon::ThreadPool, dim: usize, tasks: usize) -> Self {
         let all = pool.current_num_threads();
-        let threads = all.min(tasks).max(1);
+        let together = if method.warm_start() == Some(WarmStart::Neighbour) { 2 } else { 1 };
+        let threads = all.min(tasks.div_ceil(together)).max(1);
         let worker = || method.shared_worker((all / threads).max(1));
         let task = || Mutex::new(Task { gradient: vec![T::zero(); dim], report: Report::default() });
         MetaBatch {
             pool,
             threads: (0..threads).map(|_| Thread { worker: worker(), local: None }).collect(),
             tasks: (0..tasks).map(|_| task()).collect(),
+            together,
         }
     }
 
     /// The linear solves of all tasks start from multiples of this from now on, where the method
-    /// [makes use of it](Method::warm_starts).
+    /// [makes use of it](Method::warm_start) and does not start from neighbours.
     pub fn start_from(&mut self, gradient: &[T]) {
         self.threads.iter_mut().for_each(|thread| thread.worker.start_from(gradient));
     }
@@ -109,17 +113,27 @@ impl<'m, T: Element> MetaBatch<'m, T> {
                 thread.local = Some(Box::new(source.local()));
             }
         }
-        let (tasks, next) = (&self.tasks[..count], AtomicUsize::new(0));
+        let (tasks, next, together) = (&self.tasks[..count], AtomicUsize::new(0), self.together);
         let work = |thread: &mut Thread<'_, T>| {
             let local = thread.local.as_mut().and_then(|l| l.downcast_mut::<S::Local>()).expect("made above");
+            let worker = &mut thread.worker;
             loop {
-                let i = next.fetch_add(1, Ordering::Relaxed);
-                let Some(task) = tasks.get(i) else { break };
-                let mut task = task.lock().expect("no task panics while it is held");
-                let Task { gradient, report } = &mut *task;
-                let worker = &mut thread.worker;
-                *report =
-                    source.with_task(i, local, |data: &[Arg<'_, T>]| worker.gradient(theta, hyper, data, gradient));
+                let first = next.fetch_add(together, Ordering::Relaxed);
+                let Some(tasks) = tasks.get(first..count.min(first + together)).filter(|tasks| !tasks.is_empty())
+                else {
+                    break;
+                };
+                for (i, task) in tasks.iter().enumerate() {
+                    let mut task = task.lock().expect("no task panics while it is held");
+                    let Task { gradient, report } = &mut *task;
+                    *report = source.with_task(first + i, local, |data: &[Arg<'_, T>]| {
+                        worker.gradient(theta, hyper, data, gradient)
+                    });
+                    if together > 1 {
+                        let usable = i + 1 < tasks.len() && finite(gradient).is_some() && !report.is_troubled();
+                        if usable { worker.start_from(gradient) } else { worker.start_from_zero() }
+                    }
+                }
             }
         };
         match &mut self.threads[..] {

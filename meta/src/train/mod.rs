@@ -13,14 +13,14 @@ pub use optimiser::{Adam, Optimiser, Sgd};
 pub use source::{EpisodeTasks, TaskSource};
 
 use crate::inner::Hyper;
-use crate::method::Method;
+use crate::method::{Method, WarmStart};
 use crate::tasks::{Split, TaskStream};
 
 /// A training run: θ, the outer optimiser, and which task comes next.
 ///
 /// Task numbers, not random state, are what continues: iteration i uses tasks i·b … (i+1)·b − 1 of the training
 /// split, so a run that was stopped and one that was not are the same run: once θ, the optimiser's state, the iteration
-/// and, for warm starts, [`start`](Trainer::start) are put back.
+/// and, for warm starts from the last iteration, [`start`](Trainer::start) are put back.
 pub struct Trainer<'a> {
     stream: &'a dyn TaskStream,
     batch: MetaBatch<'a, f32>,
@@ -67,7 +67,7 @@ impl<'a> Trainer<'a> {
     ) -> Self {
         let batch = MetaBatch::new(method, pool, theta.len(), meta_batch);
         let gradient = vec![0.0; theta.len()];
-        let warm = method.warm_starts();
+        let warm = method.warm_start() == Some(WarmStart::Previous);
         Trainer {
             stream,
             batch,
