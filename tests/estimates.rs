@@ -3,14 +3,14 @@
 //! The full count, 1,000 tasks, with the table it prints:
 //! `cargo test -p integration --test estimates -- --ignored --nocapture`
 
-use autodiff::Arg;
+use autodiff::{Arg, Real, Var};
 use integration::{Numbers, ToRelative, distance, norm};
 use meta::Report;
-use meta::error::Estimator;
+use meta::error::{Answer, Estimator};
 use meta::inner::Hyper;
 use meta::linear::Cg;
 use meta::method::{Implicit, Method};
-use meta::problem::FewShot;
+use meta::problem::{At, DataSpec, FewShot, Problem};
 use meta::tasks::{Episode, FewShot as Ways, Glyphs, Sinusoid, Split, Targets, TaskStream};
 use nn::{Init, Model};
 
@@ -161,13 +161,57 @@ fn measure(counts: &[usize]) -> Vec<[f64; 3]> {
 #[test]
 fn estimates_are_near_the_error() {
     // Few tasks: the share of many is the other test's.
-    for [_, sound, share] in measure(&[12, 12]) {
-        assert!(sound >= 0.9 && share >= 0.5, "{sound} of {share}");
+    for [all, _, share] in measure(&[12, 12]) {
+        assert!(all >= 0.9 && share >= 0.9, "{all}, {share} of them sound");
     }
+}
+
+/// G = Σ(¼φ⁴ − ½φ²) + ½λ‖φ − θ‖², f = ½‖φ − ½‖²: in each coordinate two minima, and a maximum that Newton's method
+/// would find as well.
+struct Wells;
+
+impl Problem for Wells {
+    fn dim(&self) -> usize {
+        2
+    }
+    fn data(&self) -> Vec<DataSpec> {
+        Vec::new()
+    }
+    fn inner<'t>(&self, at: &At<'t>) -> Var<'t> {
+        let (square, away) = (at.phi.square(), at.phi - at.theta);
+        (0.25 * square.square() - 0.5 * square).sum_all() + 0.5 * at.lambda * away.dot(away)
+    }
+    fn outer<'t>(&self, at: &At<'t>) -> Var<'t> {
+        0.5 * (at.phi - 0.5).square().sum_all()
+    }
+}
+
+/// What is meant is the minimum that G falls to, where the operator is indefinite too.
+#[test]
+fn the_error_is_that_to_the_minimum_downhill() {
+    let (lambda, theta, phi) = (0.1, [0.01, -0.02], [0.3, 0.5]);
+    let slope = |x: f64, t: f64| x * x * x - x + lambda * (x - t);
+    let curvature = |x: f64| 3.0 * x * x - 1.0 + lambda;
+    let gradient = |x: f64| lambda * (x - 0.5) / curvature(x);
+    assert!(
+        curvature(phi[0]) < 0.0 && slope(phi[0], theta[0]) < 0.0,
+        "indefinite, and downhill is away from the maximum"
+    );
+    let minimum = theta.map(|t| (0..20).fold(1.0, |x, _| x - slope(x, t) / curvature(x)));
+    let (answer, exact) = (phi.map(gradient), minimum.map(gradient));
+
+    let estimator = Estimator::<f64>::new(&Wells, Box::new(Cg::tolerance(0.03, 60)));
+    let solution = answer.map(|g| g / lambda);
+    let answer = Answer { phi: &phi, solution: &solution, gradient: &answer };
+    let hyper = Hyper { lambda, rate: 0.0 };
+    let estimate = estimator.estimate(&mut estimator.space(1), &theta, hyper, &[], answer);
+    let ratio = estimate.error / distance(answer.gradient, &exact);
+    // A twentieth of ‖∇G‖ is left, and a thirtieth of a residual.
+    assert!(estimate.is_sound() && (ratio - 1.0).abs() < 0.1, "{ratio}: {estimate:?}");
 }
 
 #[test]
 #[ignore = "minutes: the count that the claim is made of"]
 fn estimates_are_within_a_factor_two_on_a_thousand_tasks() {
-    assert!(measure(&[500, 500, 100])[..2].iter().all(|[_, sound, share]| *sound >= 0.95 && *share >= 0.8));
+    assert!(measure(&[500, 500, 100])[..2].iter().all(|[all, _, share]| *all >= 0.95 && *share >= 0.95));
 }

@@ -1,31 +1,41 @@
 //! An estimate of a meta-gradient's error, for any problem: no proof, but close.
 //!
-//! The gradient is taken once more a Newton step on; the distance between the two is the error of the first, up to what
-//! the step and the solves leave:
+//! The gradient is taken once more, further towards the minimum; the distance between the two is the error of the first,
+//! up to what that step and the solves leave:
 //!
 //! ```text
-//! δ ≈ A⁻¹∇G(φ)          φ⁺ = φ − δ                       φ⁺ − φ* is of second order in φ − φ*
+//! φ⁺ = φ − δ, δ ≈ A⁻¹∇G(φ)                                φ⁺ − φ* is of second order in φ − φ*
 //! r⁺ = v(φ⁺) − A(φ⁺)x̂   u ≈ A(φ⁺)⁻¹r⁺                     the part of x̂'s error that φ⁺ knows: inner and linear
 //! g⁺ = ∂f/∂θ − (∂_θ∇_φG)ᵀ(x̂ + u) at φ⁺                    error ≈ ‖g⁺ − ĝ‖
 //! ```
 //!
-//! It is (1) of the [module](super) with φ⁺ for φ*: directions are computed, so no constant of the problem is asked for,
-//! and an indefinite A does no harm. It costs two solves, which need one or two digits, two evaluations and two products.
-//! Far from a solution one Newton step is not enough: it is shortened until ‖∇G‖ falls, and repeated, a few times.
+//! It is (1) of the [module](super) with φ⁺ for φ*: directions are computed, so no constant of the problem is asked for.
+//! It costs two solves, which need one or two digits, a few evaluations and two products.
+//!
+//! Far from a solution one Newton step is not enough, and where A is indefinite it leads to a saddle as soon as to a
+//! minimum. What is meant is the minimum that G falls to from φ: so steps are those of [`HessianFree`], which descends, a
+//! few until ‖∇G‖ is a twentieth of what it was. On the way curvature may grow a hundredfold (the valleys of batch
+//! normalisation); where x̂ is further from a solution at φ⁺ than 0 is, u solves for v(φ⁺) from 0.
 //! g⁺ is nearly always the better gradient: whoever has those products to spend on every task should take it instead.
 
 use autodiff::{Arg, Element, Stage, Workspace};
 
-use crate::inner::{Derivative, GradientOnly, Hyper, InnerPlan, InnerTask, OuterPlan, Run};
-use crate::linear::{LinearOperator, LinearSolver, SolverSpace};
+use crate::inner::{
+    Derivative, GradientOnly, HessianFree, Hyper, InnerPlan, InnerSolver, InnerStop, InnerTask, OuterPlan, Run,
+};
+use crate::linear::{LinearOperator, LinearSolver, Room, SolverSpace};
 use crate::problem::Problem;
 
 /// Newton steps at most, as long as ‖∇G‖ is above this share of what it was: one, near a solution.
-const STEPS: usize = 4;
+const STEPS: usize = 8;
 const ENOUGH: f64 = 0.05;
 
-/// Times that a step is halved where it does not bring ‖∇G‖ down.
-const HALVINGS: i32 = 5;
+/// Products of a Newton step at most, a vector of memory each.
+const PRODUCTS: usize = 30;
+
+fn newton(stop: InnerStop) -> HessianFree {
+    HessianFree::new(stop).with_products(PRODUCTS)
+}
 
 /// How far a meta-gradient is from the exact one, estimated: see the [module](super) for when it can be proven.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -38,6 +48,8 @@ pub struct ErrorEstimate {
     pub left: f64,
     /// ‖r⁺‖, the residual of x̂ at φ⁺.
     pub residual: f64,
+    /// How much of a residual becomes error: ‖g⁺ − ĝ‖/‖r⁺‖; where x̂ says less of x at φ⁺ than 0 does, ‖g⁺‖/‖v(φ⁺)‖.
+    pub amplification: f64,
     /// ‖r‖, the residual of x̂ at φ: the linear solver's part of r⁺.
     pub linear_residual: f64,
     /// ‖r⁺ − r‖: the inner solver's part.
@@ -67,6 +79,7 @@ pub struct Estimator<T> {
 pub struct EstimatorSpace<T> {
     run: Run<T>,
     outer: Workspace<T>,
+    solving: SolverSpace<T>,
     space: SolverSpace<T>,
     v: Vec<T>,
     r: Vec<T>,
@@ -86,41 +99,21 @@ pub struct Answer<'a, T> {
     pub gradient: &'a [T],
 }
 
-/// state ← state − ρ δ with the first ρ of 1, ½, … that brings ‖∇G‖ below `now`, and that ‖∇G‖; where none does, the
-/// state stays, up to rounding. The state is looked at last.
-fn step<T: Element>(task: &mut InnerTask<'_, T>, delta: &[T], now: f64, evaluations: &mut usize) -> Option<f64> {
-    let mut to_go = -1.0;
-    for halvings in 0..=HALVINGS {
-        let by = T::from_f64(to_go);
-        task.run.state.iter_mut().zip(delta).for_each(|(phi, &d)| *phi = *phi + by * d);
-        let after = task.look().gradient_norm;
-        *evaluations += 1;
-        if after < now {
-            return Some(after);
-        }
-        to_go = 0.5_f64.powi(halvings + 1);
-    }
-    // What is left of the way out, back.
-    let by = T::from_f64(0.5_f64.powi(HALVINGS));
-    task.run.state.iter_mut().zip(delta).for_each(|(phi, &d)| *phi = *phi + by * d);
-    task.look();
-    *evaluations += 1;
-    None
-}
-
-/// r ← ∂f/∂φ − (∇²G) x at the last point looked at; ∂f/∂θ goes to `direct`.
+/// r ← ∂f/∂φ − (∇²G) x at the last point looked at; ∂f/∂θ goes to `direct`, (∇²G) x to `product`. ‖∂f/∂φ‖.
 fn residual<T: Element>(
     task: &mut InnerTask<'_, T>,
     (outer, workspace): (&OuterPlan<T>, &mut Workspace<T>),
     x: &[T],
     (product, direct): (&mut [T], &mut [T]),
     r: &mut [T],
-) {
-    let dim = task.plan.dim();
+) -> f64 {
+    let (dim, isa) = (task.plan.dim(), task.plan.plan().isa());
     let (_, state, _, inputs) = task.run.parts(task.theta, task.data);
     outer.gradient(workspace, &inputs, &state[..dim], r, direct);
+    let size = isa.dot(r, r).sqrt();
     task.apply(x, product);
-    task.plan.plan().isa().add_scaled(T::lit(-1.0), product, r);
+    isa.add_scaled(T::lit(-1.0), product, r);
+    size
 }
 
 impl<T: Element> Estimator<T> {
@@ -137,6 +130,7 @@ impl<T: Element> Estimator<T> {
         EstimatorSpace {
             run: Run::new(&self.inner, threads),
             outer: self.outer.plan().shared_workspace(threads),
+            solving: SolverSpace::new(Self::room(), dim, self.inner.plan().isa()),
             space: SolverSpace::new(self.linear.room(), dim, self.inner.plan().isa()),
             v: zeros(dim),
             r: zeros(dim),
@@ -146,12 +140,17 @@ impl<T: Element> Estimator<T> {
         }
     }
 
+    /// Of Newton's method.
+    fn room() -> Room {
+        InnerSolver::<T>::room(&newton(InnerStop::Steps(STEPS)))
+    }
+
     /// Bytes of a space for one thread.
     pub fn bytes(&self) -> usize {
         let (dim, theta_dim) = (self.inner.dim(), self.inner.theta_dim());
         let vectors = (3 * dim + 2 * theta_dim) * size_of::<T>();
-        let solver = SolverSpace::<T>::bytes(self.linear.room(), dim);
-        Run::bytes(&self.inner) + self.outer.plan().bytes() + solver + vectors
+        let solvers = [Self::room(), self.linear.room()].map(|room| SolverSpace::<T>::bytes(room, dim));
+        Run::bytes(&self.inner) + self.outer.plan().bytes() + solvers.iter().sum::<usize>() + vectors
     }
 
     /// Multiply-adds × 2 of what an estimate takes beside its evaluations and products.
@@ -173,7 +172,7 @@ impl<T: Element> Estimator<T> {
         answer: Answer<'_, T>,
     ) -> ErrorEstimate {
         let Estimator { inner, outer, linear } = self;
-        let EstimatorSpace { run, outer: workspace, space, v, r, product, direct, better } = space;
+        let EstimatorSpace { run, outer: workspace, solving, space, v, r, product, direct, better } = space;
         let (dim, isa) = (inner.dim(), inner.plan().isa());
         let norm = |x: &[T]| isa.dot(x, x).sqrt();
         let mut estimate = ErrorEstimate::default();
@@ -185,28 +184,28 @@ impl<T: Element> Estimator<T> {
         estimate.evaluations = 1;
         residual(&mut task, (outer, workspace), answer.solution, (product, direct), r);
         estimate.linear_residual = norm(r);
-        let mut now = estimate.inner_gradient;
-        for _ in 0..STEPS {
-            if now <= ENOUGH * estimate.inner_gradient {
-                break;
-            }
-            v.copy_from_slice(&task.run.next[..dim]);
-            let newton = linear.solve(&mut task, v, space);
-            estimate.products += newton.stats.products;
-            match step(&mut task, newton.value, now, &mut estimate.evaluations) {
-                Some(after) => now = after,
-                None => break,
-            }
-        }
+        let stop = InnerStop::Gradient { gradient: ENOUGH * estimate.inner_gradient, cap: STEPS };
+        let ahead = newton(stop).solve(&mut task, solving);
+        estimate.products = ahead.products;
+        estimate.evaluations += ahead.evaluations;
+        let now = ahead.last.gradient_norm;
         estimate.left = if now == 0.0 { 0.0 } else { now / estimate.inner_gradient };
 
-        residual(&mut task, (outer, workspace), answer.solution, (product, direct), v);
+        let size = residual(&mut task, (outer, workspace), answer.solution, (product, direct), v);
         estimate.residual = norm(v);
         isa.add_scaled(T::lit(-1.0), v, r);
         estimate.inner_residual = norm(r);
+        // Where curvature grew so much on the way that x̂ is further from a solution than 0, a share of its residual is no
+        // accuracy: then the system is solved from 0.
+        let further = estimate.residual > size;
+        if further {
+            isa.add_scaled(T::one(), product, v);
+            product.fill(T::zero());
+        } else {
+            product.copy_from_slice(answer.solution);
+        }
         let correction = linear.solve(&mut task, v, space);
         estimate.products += correction.stats.products + 2;
-        product.copy_from_slice(answer.solution);
         isa.add_scaled(T::one(), correction.value, product);
         let (workspace, state, _, inputs) = task.run.parts(theta, data);
         inner.mixed(workspace, &inputs, state, product, better);
@@ -215,6 +214,12 @@ impl<T: Element> Estimator<T> {
             *b = g - (d - *b);
         }
         estimate.error = norm(better);
+        estimate.amplification = if further {
+            better.iter_mut().zip(answer.gradient).for_each(|(b, &g)| *b = g - *b);
+            norm(better) / size
+        } else {
+            estimate.error / estimate.residual
+        };
         estimate
     }
 }

@@ -63,6 +63,13 @@
 //! are the exception: there no bound here is close. `cargo test -p integration --test certificates -- --ignored
 //! --nocapture` with OMNIGLOT_DIR set.
 //!
+//! # How near estimates are
+//!
+//! Over 1,000 tasks, half of mlp:1-16-16-1 with tanh on sinusoids, half of conv4 with 4 channels and softplus on glyphs,
+//! ‖∇G‖ at 10⁻¹ to 10⁻⁴ of its start and 3 to 10 CG iterations: estimate/error is within a factor 2 on 99.8 % and on 99.6 %
+//! of them, and in nine of ten between 0.98 and 1.00, 0.96 and 1.00.
+//! `cargo test -p integration --test estimates -- --ignored --nocapture`.
+//!
 //! # Rounding
 //!
 //! r, ∇G, q and w are computed from the task's data in `f64`, each with a bound on its rounding error from the task's

@@ -12,7 +12,7 @@
 //! [`EVERY`]th meta-batch: with r⁺ its residual at the minimum, about, and r that at φ,
 //!
 //! ```text
-//! a = error/‖r⁺‖        s = a ‖r⁺ − r‖ / ‖∇G‖
+//! a = error/‖r⁺‖        s = a ‖r⁺ − r‖ / ‖∇G‖             ([otherwise](ErrorEstimate::amplification) where ‖r⁺‖ > ‖v‖)
 //! ```
 //!
 //! σ is averaged over iterations, none counting for more than twice the average; a and s follow up at once and down slowly, so that one lucky task does not loosen
@@ -95,12 +95,11 @@ impl ToleranceState {
 
     /// Enters an estimate.
     pub fn saw_estimate(&mut self, estimate: &ErrorEstimate) {
-        let whole = estimate.residual;
-        if !(whole > 0.0 && estimate.error.is_finite() && estimate.inner_gradient > 0.0) {
+        let ErrorEstimate { error, amplification, residual, .. } = *estimate;
+        if !(residual > 0.0 && error.is_finite() && amplification.is_finite() && estimate.inner_gradient > 0.0) {
             return;
         }
-        let amplification = estimate.error / whole;
-        let sensitivity = amplification * estimate.inner_residual / estimate.inner_gradient;
+        let sensitivity = error / residual * estimate.inner_residual / estimate.inner_gradient;
         self.amplification = amplification.max(FALL * self.amplification);
         self.sensitivity = sensitivity.max(FALL * self.sensitivity);
     }
@@ -177,6 +176,7 @@ mod tests {
             error: 6.0,
             inner_gradient: 8.0,
             residual: 3.0,
+            amplification: 2.0,
             inner_residual: 2.0,
             ..ErrorEstimate::default()
         };
@@ -184,7 +184,7 @@ mod tests {
         assert_eq!((state.amplification, state.sensitivity), (2.0, 0.5));
         // Half of 0.1 · 2 for each part.
         assert_eq!(state.targets(), (0.1 / 0.5, 0.1 / 2.0));
-        let low = ErrorEstimate { error: 0.3, inner_residual: 0.0, ..estimate };
+        let low = ErrorEstimate { error: 0.3, amplification: 0.1, inner_residual: 0.0, ..estimate };
         state.saw_estimate(&low);
         assert_eq!((state.amplification, state.sensitivity), (FALL * 2.0, FALL * 0.5), "down slowly");
         let before = state;
