@@ -170,8 +170,9 @@ fn training_allocates_nothing() {
         let trainings = || {
             let omniglot =
                 OmniglotTasks::new(Arc::clone(&data), 1, ASKED, CharacterSplit::Original, Rotations::Always).unwrap();
+            // Pairs for every thread: they all draw together.
             [
-                ("sinusoid", training("mlp:1-8-8-1", Sinusoid::new(1, 5, 5).unwrap(), 6)),
+                ("sinusoid", training("mlp:1-8-8-1", Sinusoid::new(1, 5, 5).unwrap(), 8)),
                 ("glyphs", training(CONV, Glyphs::new(1, ASKED).unwrap(), 4)),
                 ("omniglot", training(CONV, omniglot, 4)),
             ]
