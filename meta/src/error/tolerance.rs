@@ -12,12 +12,35 @@
 //! [`EVERY`]th meta-batch: with r⁺ its residual at the minimum, about, and r that at φ,
 //!
 //! ```text
-//! a = error/‖r⁺‖        s = a ‖r⁺ − r‖ / ‖∇G‖             ([otherwise](ErrorEstimate::amplification) where ‖r⁺‖ > ‖v‖)
+//! a = error/‖r⁺‖        s = error/‖r⁺‖ · ‖r⁺ − r‖/‖∇G‖
 //! ```
+//!
+//! or a = ‖g⁺‖/‖v⁺‖ where ‖r⁺‖ > ‖v⁺‖ ([`ErrorEstimate::amplification`]): what inner steps left of x̂ is then so much that
+//! it says nothing of a linear solver's residual.
 //!
 //! σ is averaged over iterations, none counting for more than twice the average; a and s follow up at once and down slowly, so that one lucky task does not loosen
 //! everything. All of it comes from meta-batches that are over: within one, tolerances are constants, so results do not
 //! depend on threads, and [`ToleranceState`] is all that a resumed run needs.
+//!
+//! # What it saves
+//!
+//! Against as many steps and iterations as are allowed, with seeds 1 and 2, what measuring takes included:
+//!
+//! | | products saved | gradients saved | in the end, all | in the end, auto |
+//! |---|---|---|---|---|
+//! | sinusoid, mlp with tanh | 48, 49 % | 34, 41 % | 1.89 ± 0.13, 2.45 ± 0.17 | 1.77 ± 0.12, 2.16 ± 0.15 |
+//! | glyphs, conv4 | 18, 11 % | −4, −4 % | 34.3, 25.6 ± 1.0 % | 33.1, 38.0 ± 1.1 % |
+//! | Omniglot, conv4 | 5, 20 % | −4, −4 % | 36.9, 37.4 ± 1.3 % | 43.8, 35.4 ± 1.3 % |
+//! | Omniglot, conv4 with softplus | 5, 19 % | 1, 13 % | 45.4, 35.1 ± 1.2 % | 41.5, 37.5 ± 1.2 % |
+//!
+//! In the first solves converge, and the mean squared error is no worse for their ending sooner. In the others the
+//! operator is indefinite on 18 to 84 % of the tasks, where plain CG goes on: its error is large, solves seldom get below
+//! their tolerance, and runs end further apart than their intervals, to either side.
+//!
+//! `imaml train sinusoid --model mlp:1-40-40-1,act=tanh --lambda 5 --inner-lr 0.03 --inner-steps 32 --cg-steps 10
+//! --iterations 300 --seed S` and `--tol auto` or `--on-negative-curvature go-on`, then `imaml eval RUN --tasks 1000`;
+//! `imaml train DATA --model conv4:channels=16,stride=2,ways=5,image=1x28x28 --lambda 20 --inner-lr 0.02 --cg-steps 10
+//! --iterations N`, N = 200 for glyphs, 300 for Omniglot, 150 and 32 steps with softplus, and 400 tasks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
