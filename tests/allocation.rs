@@ -95,10 +95,12 @@ fn a_steady_state_meta_gradient_allocates_nothing() {
     let cg = || Box::new(Cg::iterations(2));
     let tolerance = Arc::new(Tolerance::default());
     tolerance.set(0.0, 1e-3);
-    let solvers: [Box<dyn InnerSolver<f32>>; 3] = [
+    let to_a_kink = HessianFree::new(InnerStop::Steps(40)).with_products(20).with_bundle(10);
+    let solvers: [Box<dyn InnerSolver<f32>>; 4] = [
         Box::new(Descent::automatic(stop)),
         Box::new(Lbfgs::new(stop).with_memory(2)),
         Box::new(HessianFree::new(stop).with_products(3)),
+        Box::new(to_a_kink),
     ];
     let adam = Scheduled::cosine(Adam::default(), 4);
     let mut methods: Vec<Box<dyn Method<f32>>> = vec![
@@ -132,7 +134,8 @@ fn a_steady_state_meta_gradient_allocates_nothing() {
         // Forward mode has a number for each of its two hyperparameters.
         let mut gradient = vec![0.0; if i == 17 { 2 } else { theta.len() }];
         let data = args(&episode);
-        worker.gradient(&theta, hyper, &data, &mut gradient);
+        let report = worker.gradient(&theta, hyper, &data, &mut gradient);
+        assert_eq!(report.inner_kink.is_some(), i + 1 == methods.len(), "method number {i} {report:?}");
         let start = gradient.clone();
         let count = allocations(|| {
             worker.start_from(&start);

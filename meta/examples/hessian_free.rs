@@ -100,7 +100,8 @@ fn measure(problem: &FewShot, stream: &dyn TaskStream, theta: &[f64], tasks: u64
     let double = |v: &[f32]| v.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
     let room = InnerSolver::<f64>::room(&HessianFree::new(InnerStop::Steps(cap)));
     let mut space = SolverSpace::new(room, plan.dim(), plan.plan().isa());
-    let [mut reached, mut hundredth, mut stalled] = [0; 3];
+    let [mut reached, mut hundredth, mut stationary, mut kinks] = [0; 4];
+    let mut farthest = 0.0_f64;
     for k in 0..tasks {
         stream.sample(Split::Test, k, &mut episode);
         let (x, q) = (double(&episode.support.x), double(&episode.query.x));
@@ -115,21 +116,33 @@ fn measure(problem: &FewShot, stream: &dyn TaskStream, theta: &[f64], tasks: u64
         let left = solved.last.gradient_norm / solved.first.gradient_norm;
         reached += usize::from(left <= 1e-6);
         hundredth += usize::from(left <= 1e-2);
-        stalled += usize::from(solved.status == InnerStatus::Stalled);
+        kinks += usize::from(solved.status == InnerStatus::Kink);
+        let kink = solved.kink.map(|kink| {
+            let gone = run.state.iter().zip(theta).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
+            (kink.norm / solved.first.gradient_norm, kink.radius / gone)
+        });
+        stationary += usize::from(kink.map_or(left, |(norm, _)| norm) <= 1e-2);
+        let combined = kink.map_or(String::new(), |(norm, radius)| {
+            farthest = farthest.max(radius);
+            format!(" ({norm:.1e} combined within {radius:.1e} of the way)")
+        });
         println!(
-            "task {k}: {}, ‖∇G‖ to {left:.1e} of its start in {} iterations, {} evaluations, {} products",
+            "task {k}: {}, ‖∇G‖ to {left:.1e} of its start{combined} in {} iterations, {} evaluations, {} products, G to {:.6}",
             solved.status.name(),
             solved.steps,
             solved.evaluations,
-            solved.products
+            solved.products,
+            solved.last.value
         );
     }
     let share = |n: usize| 100.0 * n as f64 / tasks as f64;
     println!(
-        "to 1e-6 on {:.1} %, to 1e-2 on {:.1} %, stalled on {:.1} % of {tasks} tasks",
+        "‖∇G‖ to 1e-6 on {:.1} %, to 1e-2 on {:.1} %; at a kink on {:.1} %; to 1e-2, there combined within {farthest:.1e} of the \
+         way, on {:.1} % of {tasks} tasks",
         share(reached),
         share(hundredth),
-        share(stalled)
+        share(kinks),
+        share(stationary)
     );
     Ok(())
 }

@@ -146,12 +146,110 @@ fn a_kink_is_named_and_the_stationarity_there_reported() {
     let (theta, c) = ([0.0, 0.0, 0.0], [0.31, -0.17, 0.73]);
     let hyper = Hyper { lambda: 0.5, rate: 0.0 };
     let at_kink: f64 = 0.25 * c.iter().map(|c| c * c).sum::<f64>();
-    for (name, solver) in deciding(stop(1e-6, 2000)) {
-        let (_, report) = gradient(&implicit(&Kink, solver), &theta, hyper, &[(&c[..]).into()]);
-        assert_eq!(report.inner_status, Some(InnerStatus::Stalled), "{name} {report:?}");
+    let bundles = [0, 3, 64].map(|n| -> (&str, Box<dyn InnerSolver<f64>>) {
+        ("Hessian-free, bundle", Box::new(HessianFree::new(stop(1e-6, 2000)).with_bundle(n)))
+    });
+    for (i, (name, solver)) in deciding(stop(1e-6, 2000)).into_iter().chain(bundles).enumerate() {
+        let method = implicit(&Kink, solver);
+        let mut worker = meta::Method::worker(&method);
+        let report = worker.gradient(&theta, hyper, &[(&c[..]).into()], &mut [0.0; 3]);
+        let sees = name.starts_with("Hessian-free");
+        let status = if sees { InnerStatus::Kink } else { InnerStatus::Stalled };
+        assert_eq!(report.inner_status, Some(status), "{name} {report:?}");
         assert!(report.inner_gradient.is_finite() && report.inner_gradient > 1e-3, "{name} {report:?}");
         assert!(report.last_inner >= at_kink && report.last_inner < report.first_inner, "{name} {report:?}");
+        assert_eq!(report.inner_kink.is_some(), sees);
+        let Some(kink) = report.inner_kink else { continue };
+        if i == deciding(stop(1.0, 1)).len() {
+            // Without a bundle it is the gradient's.
+            assert_eq!((kink.norm, kink.radius), (report.inner_gradient, 0.0));
+            continue;
+        }
+        // Four gradients make 0 where all three coordinates have kinks; three do not, and a combination stands for them.
+        assert!(kink.norm <= 1e-6, "{name} {i} {report:?}");
+        // That short it is made of gradients from both sides of every kink, so that all are within the radius.
+        for (phi, c) in worker.phi().iter().zip(c) {
+            assert!((phi - c).abs() <= kink.radius, "{name} {i} {phi} {c} {kink:?}");
+        }
+        let distance = c.iter().map(|c| c * c).sum::<f64>().sqrt();
+        assert!(kink.radius <= 3e-3 * distance, "{name} {i} {report:?}");
     }
+}
+
+/// G = −φ₁ + 20 max(0, φ₁² + φ₂² − 1) + ½λ‖φ − θ‖² (Mifflin 1977 for λ = 0): a kink along a circle.
+struct Circle;
+
+impl Problem for Circle {
+    fn dim(&self) -> usize {
+        2
+    }
+    fn data(&self) -> Vec<DataSpec> {
+        Vec::new()
+    }
+    fn inner<'t>(&self, at: &At<'t>) -> Var<'t> {
+        let away = at.phi - at.theta;
+        let first = at.phi.slice(&[0], &[1]).sum_all();
+        20.0 * (at.phi.dot(at.phi) - 1.0).relu() - first + 0.5 * at.lambda * away.dot(away)
+    }
+    fn outer<'t>(&self, at: &At<'t>) -> Var<'t> {
+        at.phi.dot(at.phi)
+    }
+}
+
+#[test]
+fn along_a_curved_kink_it_goes_down_to_the_minimiser() {
+    for theta in [[0.8, 0.6], [-0.4, 0.9], [0.1, -1.7]] {
+        for lambda in [0.0, 0.01] {
+            let solver = Box::new(HessianFree::new(stop(1e-9, 30)));
+            let method = implicit(&Circle, solver);
+            let mut worker = meta::Method::worker(&method);
+            let report = worker.gradient(&theta, Hyper { lambda, rate: 0.0 }, &[], &mut [0.0; 2]);
+            let kink = report.inner_kink.unwrap_or_else(|| panic!("{theta:?} {lambda} {report:?}"));
+            assert_eq!(report.inner_status, Some(InnerStatus::Kink));
+            // On the circle G is that of a quadratic: the minimiser is where e₁ + λθ points.
+            let (x, y) = (1.0 + lambda * theta[0], lambda * theta[1]);
+            let least = [x / x.hypot(y), y / x.hypot(y)];
+            let away = (0..2).map(|i| (worker.phi()[i] - least[i]).powi(2)).sum::<f64>().sqrt();
+            assert!(away <= 1e-3, "{theta:?} {lambda} {away} {report:?}");
+            assert!(kink.norm <= 1e-3 * report.first_gradient, "{theta:?} {lambda} {report:?}");
+        }
+    }
+}
+
+#[test]
+fn a_network_of_relus_ends_at_a_kink_and_a_smooth_one_never_does() {
+    let hyper = Hyper { lambda: 2.0, rate: 0.0 };
+    let (problem, theta, data) = sinusoid("mlp:1-40-40-1", true, 5);
+    let method = |n: usize, problem: &_| implicit(problem, Box::new(HessianFree::new(stop(1e-9, 30)).with_bundle(n)));
+    let (_, with) = gradient(&method(50, &problem), &theta, hyper, &data.args());
+    let (_, without) = gradient(&method(0, &problem), &theta, hyper, &data.args());
+    assert_eq!([with.inner_status, without.inner_status], [Some(InnerStatus::Kink); 2], "{with:?}");
+    let relative = |report: &meta::method::Report| report.inner_kink.unwrap().norm / report.first_gradient;
+    assert!(relative(&with) <= 1e-3 && relative(&with) <= 0.1 * relative(&without), "{with:?} {without:?}");
+    assert!(with.last_inner < without.last_inner);
+
+    // To the bit, and so at the limit of the precision, where smooth gradients jump too.
+    for activation in ["softplus", "tanh"] {
+        let (problem, theta, data) = sinusoid(&format!("mlp:1-40-40-1,act={activation}"), true, 5);
+        for tolerance in [1e-9, 0.0] {
+            let method = |n: usize| implicit(&problem, Box::new(HessianFree::new(stop(tolerance, 60)).with_bundle(n)));
+            let [(g, report), other] = [50, 0].map(|n| gradient(&method(n), &theta, hyper, &data.args()));
+            let expected = if tolerance == 0.0 { InnerStatus::Stalled } else { InnerStatus::Converged };
+            assert_eq!((report.inner_status, report.inner_kink), (Some(expected), None), "{report:?}");
+            assert_eq!((g, report), other);
+        }
+    }
+}
+
+#[test]
+fn gradients_are_kept_where_half_of_the_space_was() {
+    let vectors = |solver: HessianFree| InnerSolver::<f64>::room(&solver).vectors;
+    let solver = HessianFree::new(stop(1e-6, 20));
+    // Five of its own, and 101 of the space: 51 and 50.
+    assert_eq!([0, 50].map(|n| vectors(solver.with_bundle(n))), [106; 2]);
+    assert_eq!(vectors(solver), 106);
+    assert_eq!(vectors(solver.with_bundle(64)), 5 + 51 + 64);
+    assert_eq!(vectors(solver.with_products(9).with_bundle(10)), 5 + 6 + 10);
 }
 
 #[test]

@@ -1,18 +1,21 @@
 //! Newton's method by products with the Hessian alone (Martens 2010), on Krylov spaces that are kept.
 
-use autodiff::{Element, Isa};
+use autodiff::Element;
 
+use super::bundle::{self, Bundle};
 use super::krylov::Krylov;
+use super::min_norm;
+use super::newton::{Flattest, Newton, Point};
 use super::solved::Idle;
-use super::{GradientOnly, InnerSolver, InnerStatus, InnerStop, InnerTask, Measured, Solved, Step};
-use crate::linear::{LinearOperator, Room, SolverSpace};
+use super::{GradientOnly, InnerSolver, InnerStatus, InnerStop, InnerTask, Solved, Step};
+use crate::linear::{Room, SolverSpace};
 
 /// What is kept beside a Krylov space: the point, its gradient, those of the best trial, and the flattest point.
 const OWN: usize = 5;
+/// Iterations one after the other in which ∇G jumps: then φ is at a kink.
+const JUMPS: usize = 2;
 /// Iterations between two questions whether they still lead anywhere.
-const PATIENCE: usize = 5;
-/// Trials of a radius: 2⁻⁴⁰ of a step is below what G can show.
-const TRIALS: usize = 40;
+pub(super) const PATIENCE: usize = 5;
 
 /// φ′ = φ − Q(|T| + μI)⁻¹Qᵀ∇G, T = QᵀHQ on a Krylov space of H and ∇G.
 ///
@@ -31,8 +34,22 @@ const TRIALS: usize = 40;
 /// H is what the plan multiplies by: the Hessian, or Gauss-Newton where the plan is made for that. It decides as it goes,
 /// so that it serves implicit methods only; the step size of [`Hyper`](super::Hyper) is not used.
 ///
+/// **Kinks.** Where ∇G jumps in two iterations running, or where a solve has stalled and it jumps, as ReLU networks have it,
+/// the model describes one side of a kink. From there on φ follows the kinks down:
+///
+/// ```text
+/// φ′ = φ − Mv      M = Q(|T| + μI)⁻¹Qᵀ + (I − QQᵀ)/(σ + μ)      v = argmin vᵀMv, v a convex combination of ∇G(φᵢ)
+/// ```
+///
+/// for points φᵢ looked at within R of φ, up to 50. Where G does not fall by a tenth of vᵀMv, the gradient at φ′ joins them
+/// and v becomes shorter (a null step: Lemaréchal 1975; Kiwiel 1985; M is Newton's metric, of the space of H and v). An
+/// iteration is 30 such trials; R starts at ‖φ − φ₀‖ and is halved where the shortest v is a tenth of ∇G(φ) (Burke, Lewis
+/// & Overton 2005), down to ‖φ − φ₀‖/1000. That v is what [`Solved::kink`] reports. It ends as [`InnerStatus::Kink`],
+/// at the cap at the latest. A smooth G knows nothing of this.
+///
 /// Differs from the papers in: 1. no minibatches; 2. the damping bounds the length of a step, as trust regions do;
-/// 3. a decrease of G below rounding is judged by the slopes at both ends.
+/// 3. a decrease of G below rounding is judged by the slopes at both ends; 4. on kinks no linearisation errors: gradients
+/// from within R count alike (Goldstein 1977).
 ///
 /// ```
 /// use autodiff::Arg;
@@ -55,12 +72,13 @@ pub struct HessianFree {
     stop: InnerStop,
     products: usize,
     corrections: usize,
+    bundle: usize,
 }
 
 impl HessianFree {
-    /// The stop is for Newton iterations, each of at most 100 products and 8 corrections.
+    /// The stop is for Newton iterations, each of at most 100 products and 8 corrections; on kinks with 50 gradients.
     pub fn new(stop: InnerStop) -> Self {
-        HessianFree { stop, products: 100, corrections: 8 }
+        HessianFree { stop, products: 100, corrections: 8, bundle: 50 }
     }
 
     /// With at most this many products in an iteration; each takes a vector of memory.
@@ -77,6 +95,23 @@ impl HessianFree {
     pub fn with_corrections(self, corrections: usize) -> Self {
         HessianFree { corrections, ..self }
     }
+
+    /// On kinks with at most this many gradients of points nearby; 0 to end there. They lie where half of the Krylov space
+    /// was, so that as many as half the products take no more memory.
+    ///
+    /// # Panics
+    /// Where that is 1, 2, or above 64.
+    #[track_caller]
+    pub fn with_bundle(self, gradients: usize) -> Self {
+        let kept = bundle::LEAST..=min_norm::MOST;
+        assert!(gradients == 0 || kept.contains(&gradients), "a bundle of {gradients} gradients: 0, or {kept:?}");
+        HessianFree { bundle: gradients, ..self }
+    }
+
+    /// Dimensions of Krylov spaces on kinks.
+    fn half(&self) -> usize {
+        self.products.div_ceil(2)
+    }
 }
 
 impl<T: Element> InnerSolver<T> for HessianFree {
@@ -85,13 +120,17 @@ impl<T: Element> InnerSolver<T> for HessianFree {
     }
 
     fn room(&self) -> Room {
-        Room { vectors: OWN, scalars: 0 }.and(Krylov::<T>::room(self.products))
+        let (whole, half) = (Krylov::<T>::room(self.products), Krylov::<T>::room(self.half()));
+        let bundle = Bundle::<T>::room(self.bundle, self.half());
+        let vectors = OWN + whole.vectors.max(half.vectors + bundle.vectors);
+        Room { vectors, scalars: whole.scalars + bundle.scalars }
     }
 
     fn solve(&self, task: &mut InnerTask<'_, T>, space: &mut SolverSpace<T>) -> Solved {
         let isa = task.plan.plan().isa();
         let parts = space.parts();
         let (own, basis) = parts.vectors.split_at_mut(OWN);
+        let (scalars, for_bundle) = parts.scalars.split_at_mut(Krylov::<T>::room(self.products).scalars);
         let [phi, g, best_phi, best_g, flattest] = own else { unreachable!("the room asked for") };
         let solved = Solved::started(task.look());
         flattest.copy_from_slice(&task.run.state);
@@ -100,14 +139,15 @@ impl<T: Element> InnerSolver<T> for HessianFree {
         let mut idle = Idle::at(solved.last, PATIENCE, 1);
         let mut newton = Newton {
             isa,
-            krylov: Krylov::new(isa, basis, parts.scalars),
+            krylov: Krylov::new(isa, self.products, basis, scalars),
             p: parts.x,
             outside: parts.r,
             flattest: Flattest { phi: flattest, measured: solved.last },
+            jumps: false,
             task,
             solved,
         };
-        let mut radius = f64::INFINITY;
+        let (mut radius, mut jumps) = (f64::INFINITY, 0);
         while !newton.solved.ended(self.stop) {
             newton.take(&mut at);
             let left = (at.measured.gradient_norm / newton.solved.first.gradient_norm).min(0.25);
@@ -115,160 +155,25 @@ impl<T: Element> InnerSolver<T> for HessianFree {
                 newton.solved.status = InnerStatus::NotFinite;
                 break;
             }
-            let Some(found) = newton.search(radius, &at, &mut best) else {
-                newton.stall(&at);
+            let found = newton.search(radius, &at, &mut best);
+            if let Some(found) = found {
+                radius = found;
+                std::mem::swap(&mut at, &mut best);
+                newton.correct(radius, &mut at, self.corrections, self.stop.limits().1);
+                newton.look(&at);
+                newton.solved.steps += 1;
+            }
+            jumps = if newton.jumps { jumps + 1 } else { 0 };
+            let stalled = found.is_none() || idle.after::<T>(&newton.solved);
+            if stalled && !newton.jumps {
+                newton.solved.status = InnerStatus::Stalled;
+                newton.settle(&at, f64::INFINITY);
                 break;
-            };
-            radius = found;
-            std::mem::swap(&mut at, &mut best);
-            newton.correct(radius, &mut at, self.corrections, self.stop.limits().1);
-            newton.look(&at);
-            newton.solved.steps += 1;
-            if idle.after::<T>(&newton.solved) {
-                newton.stall(&at);
+            } else if stalled || jumps == JUMPS && !newton.solved.ended(self.stop) {
+                newton.follow(&mut at, best.g, (self.bundle, self.half()), for_bundle, self.stop);
                 break;
             }
         }
         newton.solved
-    }
-}
-
-/// A solve, under way.
-struct Newton<'a, 's, 't, T> {
-    isa: Isa,
-    krylov: Krylov<'s, T>,
-    /// The step that is tried.
-    p: &'s mut [T],
-    /// What of a gradient is not in the space.
-    outside: &'s mut [T],
-    flattest: Flattest<'s, T>,
-    task: &'a mut InnerTask<'t, T>,
-    solved: Solved,
-}
-
-/// A point, and what was seen there.
-struct Point<'s, T> {
-    phi: &'s mut Vec<T>,
-    g: &'s mut Vec<T>,
-    measured: Measured,
-}
-
-/// The point of the least ‖∇G‖ among those whose G is next to nothing above the least: on a kink ‖∇G‖ is another on
-/// every side of it.
-struct Flattest<'s, T> {
-    phi: &'s mut Vec<T>,
-    measured: Measured,
-}
-
-impl<T: Element> Newton<'_, '_, '_, T> {
-    /// The best of some steps from `at` on one space, to `best`; the radius that led there, or `None` where no step
-    /// lowers G.
-    fn search(&mut self, radius: f64, at: &Point<'_, T>, best: &mut Point<'_, T>) -> Option<f64> {
-        self.krylov.project(at.g, self.outside);
-        let (mut fallen, mut found) = (0.0, None);
-        let (mut trial, mut grew, mut shrank) = (radius, false, false);
-        for _ in 0..TRIALS {
-            let mu = self.krylov.damping(trial, 0.0, 0.0);
-            let says = self.krylov.step(mu, self.p);
-            let fell = self.try_step(at);
-            let (length, ratio) = (self.isa.dot(self.p, self.p).sqrt(), fell / says);
-            let better = fell > fallen;
-            if better {
-                // A step that nothing bounded says nothing against longer ones.
-                let known = if radius.is_finite() { radius } else { 0.0 };
-                (fallen, found) = (fell, Some(if mu > 0.0 { trial } else { length.max(known) }));
-                self.take(best);
-            }
-            if better && mu > 0.0 && !shrank && ratio > 0.3 {
-                (grew, trial) = (true, 2.0 * trial);
-            } else if !grew && (better || found.is_none()) && ratio < 0.5 {
-                (shrank, trial) = (true, 0.5 * length.min(trial));
-            } else {
-                break;
-            }
-        }
-        found
-    }
-
-    /// More steps with the same T, from where its first has led.
-    fn correct(&mut self, mut radius: f64, at: &mut Point<'_, T>, times: usize, tolerance: f64) {
-        let shift = self.task.shift();
-        for _ in 0..times {
-            if at.measured.gradient_norm <= tolerance {
-                break;
-            }
-            let outside = self.krylov.project(at.g, self.outside);
-            let mu = self.krylov.damping(radius, outside, shift);
-            self.krylov.step(mu, self.p);
-            if outside > 0.0 {
-                self.isa.add_scaled(T::from_f64(-1.0 / (shift + mu)), self.outside, self.p);
-            }
-            let slope = self.isa.dot(at.g, self.p);
-            // A quadratic that is what it was falls by half of what its slope says.
-            if self.try_step(at) >= -0.1 * slope {
-                self.take(at);
-            } else {
-                radius = 0.25 * self.isa.dot(self.p, self.p).sqrt();
-            }
-        }
-    }
-
-    /// Looks at φ + p; by how much G falls, −∞ where anything is not finite. Where the difference is mostly rounding it is
-    /// the integral of the slope, by the trapezoidal rule, which is right to second order.
-    fn try_step(&mut self, at: &Point<'_, T>) -> f64 {
-        self.task.run.state.copy_from_slice(at.phi);
-        self.isa.add_scaled(T::one(), self.p, &mut self.task.run.state);
-        self.solved.last = self.task.look();
-        self.solved.evaluations += 1;
-        let (last, noise) = (self.solved.last, self.solved.noise::<T>());
-        let difference = at.measured.value - last.value;
-        if !(difference.is_finite() && last.gradient_norm.is_finite()) {
-            return f64::NEG_INFINITY;
-        }
-        self.flattest.see(at.measured.value, &self.task.run.state, &self.solved);
-        if difference < -noise || difference > 1e3 * noise {
-            difference
-        } else {
-            -0.5 * (self.isa.dot(at.g, self.p) + self.isa.dot(&self.task.run.next, self.p))
-        }
-    }
-
-    /// The point looked at last, to `point`.
-    fn take(&self, point: &mut Point<'_, T>) {
-        point.phi.copy_from_slice(&self.task.run.state);
-        point.g.copy_from_slice(&self.task.run.next);
-        point.measured = self.solved.last;
-    }
-
-    /// Looks at a point again, unless it was the last one looked at.
-    fn look(&mut self, at: &Point<'_, T>) {
-        if self.task.run.state != *at.phi {
-            self.task.run.state.copy_from_slice(at.phi);
-            self.solved.last = self.task.look();
-            self.solved.evaluations += 1;
-        }
-    }
-
-    /// Ends, at the flattest point if that is flatter than this.
-    fn stall(&mut self, at: &Point<'_, T>) {
-        self.solved.status = InnerStatus::Stalled;
-        self.look(at);
-        if self.flattest.measured.gradient_norm < at.measured.gradient_norm {
-            self.task.run.state.copy_from_slice(self.flattest.phi);
-            self.solved.last = self.task.look();
-            self.solved.evaluations += 1;
-        }
-    }
-}
-
-impl<T: Element> Flattest<'_, T> {
-    /// Sees the point looked at last, a step from one where G is `above`.
-    fn see(&mut self, above: f64, state: &[T], solved: &Solved) {
-        let (last, little) = (solved.last, solved.little::<T>());
-        let left_behind = self.measured.value - last.value.min(above) > little;
-        if last.value - above <= little && (left_behind || last.gradient_norm < self.measured.gradient_norm) {
-            self.phi.copy_from_slice(state);
-            self.measured = last;
-        }
     }
 }

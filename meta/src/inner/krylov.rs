@@ -20,7 +20,9 @@ const LEFT: f64 = 0.1;
 /// A Krylov space of at most as many dimensions as there is room for, and steps in it.
 pub(super) struct Krylov<'s, T> {
     isa: Isa,
+    /// Dimensions, and the most there may be.
     dim: usize,
+    most: usize,
     /// Q, and one vector of room.
     basis: &'s mut [Vec<T>],
     /// T
@@ -41,21 +43,28 @@ impl<'s, T: Element> Krylov<'s, T> {
         Room { vectors: dimensions + 1, scalars: dimensions * (dimensions + 7) }
     }
 
-    /// No space yet, in the room asked for.
-    pub fn new(isa: Isa, basis: &'s mut [Vec<T>], scalars: &'s mut [f64]) -> Self {
-        let most = basis.len() - 1;
+    /// No space yet, of at most so many dimensions, in the room asked for or more.
+    pub fn new(isa: Isa, most: usize, basis: &'s mut [Vec<T>], scalars: &'s mut [f64]) -> Self {
         let (diagonal, rest) = scalars.split_at_mut(most);
         let (beside, rest) = rest.split_at_mut(most);
         let (values, rest) = rest.split_at_mut(most);
         let (coordinates, rest) = rest.split_at_mut(most);
         let (work, vectors) = rest.split_at_mut(3 * most);
-        Krylov { isa, dim: 0, basis, diagonal, beside, values, vectors, coordinates, work }
+        Krylov { isa, dim: 0, most, basis, diagonal, beside, values, vectors, coordinates, work }
+    }
+
+    /// Gives the vectors away that spaces of so many dimensions do without; the space there was is no more.
+    pub fn give(&mut self, most: usize) -> &'s mut [Vec<T>] {
+        (self.dim, self.most) = (0, most);
+        let (kept, given) = std::mem::take(&mut self.basis).split_at_mut(most + 1);
+        self.basis = kept;
+        given
     }
 
     /// The space of ∇²_φφG at the point looked at last, from `g`, until |T| s = Qᵀg leaves about `tolerance` ‖g‖ outside
     /// of it; whether all products were finite.
     pub fn build(&mut self, task: &mut InnerTask<'_, T>, g: &[T], tolerance: f64, solved: &mut Solved) -> bool {
-        let (isa, most) = (self.isa, self.basis.len() - 1);
+        let (isa, most) = (self.isa, self.most);
         self.basis[0].copy_from_slice(g);
         let (mut beta, mut norm) = (isa.dot(g, g).sqrt(), 0.0_f64);
         self.dim = 0;
@@ -123,6 +132,27 @@ impl<'s, T: Element> Krylov<'s, T> {
         tridiagonal_eigen(values, beside, vectors);
     }
 
+    /// out ← ZᵀQᵀv
+    pub fn coordinates_of(&mut self, v: &[T], out: &mut [f64]) {
+        let n = self.dim;
+        for (along, q) in self.work[..n].iter_mut().zip(&*self.basis) {
+            *along = self.isa.dot(q, v);
+        }
+        for (c, z) in out[..n].iter_mut().zip(self.vectors.chunks_exact(n.max(1))) {
+            *c = z.iter().zip(&*self.work).map(|(z, a)| z * a).sum::<f64>();
+        }
+    }
+
+    /// max |w|, 0 where there is no space.
+    pub fn largest(&self) -> f64 {
+        self.values[..self.dim].iter().fold(0.0, |m, w| w.abs().max(m))
+    }
+
+    /// M for these.
+    pub fn metric(&self, mu: f64, sigma: f64) -> Metric<'_> {
+        Metric { values: &self.values[..self.dim], mu, sigma }
+    }
+
     /// c ← −ZᵀQᵀv, outside ← v − QQᵀv; ‖v − QQᵀv‖.
     pub fn project(&mut self, v: &[T], outside: &mut [T]) -> f64 {
         let n = self.dim;
@@ -181,5 +211,24 @@ impl<'s, T: Element> Krylov<'s, T> {
     /// (c, w) of every eigenvector.
     fn modes(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
         self.coordinates.iter().copied().zip(self.values.iter().copied()).take(self.dim)
+    }
+}
+
+/// vᵀMv for M = Q(|T| + μI)⁻¹Qᵀ + (I − QQᵀ)/(σ + μ): what −Mv promises, where ∇G = v.
+pub(super) struct Metric<'k> {
+    pub values: &'k [f64],
+    pub mu: f64,
+    pub sigma: f64,
+}
+
+impl Metric<'_> {
+    /// aᵀMb, of [coordinates](Krylov::coordinates_of) and aᵀb.
+    pub fn product(&self, a: &[f64], b: &[f64], dot: f64) -> f64 {
+        let (mut inside, mut along) = (0.0, 0.0);
+        for ((a, b), w) in a.iter().zip(b).zip(self.values) {
+            inside += a * b / (w.abs() + self.mu);
+            along += a * b;
+        }
+        inside + (dot - along) / (self.sigma + self.mu)
     }
 }

@@ -45,6 +45,9 @@ pub enum InnerStatus {
     /// that it has fallen (and by more than rounding), or ‖∇G‖ by a tenth below its least? A line search that finds
     /// nothing ends so too.
     Stalled,
+    /// At a kink: ∇G jumps from one side to the other of where G is least, so that it is above its bound on all of them.
+    /// [`Solved::kink`] says how stationary G is there. Of [`HessianFree`](super::HessianFree), which sees it.
+    Kink,
     /// G or its gradient is not finite.
     NotFinite,
 }
@@ -57,6 +60,7 @@ impl InnerStatus {
             InnerStatus::Converged => "converged",
             InnerStatus::Capped => "capped",
             InnerStatus::Stalled => "stalled",
+            InnerStatus::Kink => "kink",
             InnerStatus::NotFinite => "not-finite",
         }
     }
@@ -72,9 +76,30 @@ impl fmt::Display for InnerStatus {
                 "stalled: no step lowers the objective further (a kink, as ReLU networks have, or the limit of this \
                  precision); use a smooth activation, f64, or a larger tolerance"
             }
+            InnerStatus::Kink => {
+                "stalled at a kink: the gradient jumps where the objective is least (ReLU networks have such places), and \
+                 derivatives describe one side of it; use a smooth activation where they matter"
+            }
             InnerStatus::NotFinite => "met a NaN or an infinity: lower the inner learning rate or look at the data",
         })
     }
+}
+
+/// How stationary a nonsmooth G is near φ.
+///
+/// ```text
+/// norm = min ‖Σᵢ wᵢ ∇G(φᵢ)‖,    wᵢ ≥ 0, Σᵢ wᵢ = 1,    ‖φᵢ − φ‖ ≤ radius
+/// ```
+///
+/// over points φᵢ that the solve looked at. It is not ‖∇G(φ)‖, which at a kink is as large on all sides, but no less than the
+/// distance of 0 from G's subdifferential of that radius (Goldstein 1977): no direction lowers G at first order, at all
+/// those points, by more than it. `radius` is the farthest of the points that the combination is made of, or more.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Stationarity {
+    /// Of the shortest convex combination of gradients.
+    pub norm: f64,
+    /// What their points are within.
+    pub radius: f64,
 }
 
 /// What a solve did.
@@ -92,6 +117,8 @@ pub struct Solved {
     pub evaluations: usize,
     /// Hessian-vector products.
     pub products: usize,
+    /// How stationary G is at the last point, where that is at a kink.
+    pub kink: Option<Stationarity>,
 }
 
 impl Solved {

@@ -251,6 +251,7 @@ impl<T: Element> Worker<T> for ImplicitWorker<'_, T> {
             steps: solved.steps,
             evaluations: evaluations + estimate.map_or(0, |e| e.evaluations),
             inner_status: Some(solved.status),
+            inner_kink: solved.kink,
             inner_products: solved.products,
             products: solution.stats.products + estimate.map_or(0, |e| e.products),
             status: Some(solution.status),

@@ -41,7 +41,7 @@ pub use unrolled::{Keep, Unrolled};
 
 use crate::error::ErrorEstimate;
 pub use crate::inner::InnerStop;
-use crate::inner::{Hyper, InnerPlan, InnerStatus, Measured, Run};
+use crate::inner::{Hyper, InnerPlan, InnerStatus, Measured, Run, Stationarity};
 use crate::linear::Status;
 
 /// One way to take a meta-gradient.
@@ -131,6 +131,8 @@ pub struct Report {
     pub evaluations: usize,
     /// How the inner solve ended, where it decides.
     pub inner_status: Option<InnerStatus>,
+    /// How stationary G is where that was at a kink.
+    pub inner_kink: Option<Stationarity>,
     /// Hessian-vector products of the inner solver.
     pub inner_products: usize,
     /// Hessian-vector products done beside those, recomputations not counted.
