@@ -95,7 +95,7 @@ fn a_steady_state_meta_gradient_allocates_nothing() {
     let cg = || Box::new(Cg::iterations(2));
     let tolerance = Arc::new(Tolerance::default());
     tolerance.set(0.0, 1e-3);
-    let to_a_kink = HessianFree::new(InnerStop::Steps(40)).with_products(20).with_bundle(10);
+    let to_a_kink = HessianFree::new(InnerStop::Steps(100)).with_products(60).with_bundle(10);
     let solvers: [Box<dyn InnerSolver<f32>>; 4] = [
         Box::new(Descent::automatic(stop)),
         Box::new(Lbfgs::new(stop).with_memory(2)),

@@ -2,7 +2,7 @@
 //! which ‖∇G‖ falls by 10⁶ in so many Newton iterations, at an initialisation and at a trained θ.
 //!
 //! ```text
-//! cargo run --release -p meta --example hessian_free -- FOLDER MODEL TASKS ITERATIONS INIT TRAINING
+//! cargo run --release -p meta --example hessian_free -- FOLDER MODEL TASKS ITERATIONS INIT TRAINING PRODUCTS CORRECTIONS
 //! ```
 //!
 //! FOLDER has Omniglot's two archives; INIT is kaiming, xavier or pytorch; TRAINING is iterations of MAML, 16 tasks
@@ -69,7 +69,10 @@ fn main() -> Result<(), Failure> {
     let mut words = ChaCha8Rng::seed_from_u64(0);
     let theta = model.init(init, &mut || (words.next_u64() >> 11) as f64 / (1_u64 << 53) as f64);
     let theta = trained(&problem, &stream, theta, argument(5, "0").parse()?)?;
-    measure(&problem, &stream, &theta, tasks, cap)
+    let (products, corrections) = (argument(6, "100").parse()?, argument(7, "8").parse()?);
+    measure(&problem, &stream, &theta, tasks, cap, |stop| {
+        HessianFree::new(stop).with_products(products).with_corrections(corrections)
+    })
 }
 
 /// θ after so many iterations of training.
@@ -93,12 +96,19 @@ fn trained(problem: &FewShot, stream: &dyn TaskStream, theta: Vec<f64>, iteratio
 }
 
 /// Solves the inner problems of test tasks.
-fn measure(problem: &FewShot, stream: &dyn TaskStream, theta: &[f64], tasks: u64, cap: usize) -> Result<(), Failure> {
+fn measure(
+    problem: &FewShot,
+    stream: &dyn TaskStream,
+    theta: &[f64],
+    tasks: u64,
+    cap: usize,
+    solver: impl Fn(InnerStop) -> HessianFree,
+) -> Result<(), Failure> {
     let plan = InnerPlan::<f64>::new(problem, &GradientOnly, Derivative::Hessian);
     let mut run = Run::new(&plan, 1);
     let mut episode = Episode::empty_for(stream.shape());
     let double = |v: &[f32]| v.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
-    let room = InnerSolver::<f64>::room(&HessianFree::new(InnerStop::Steps(cap)));
+    let room = InnerSolver::<f64>::room(&solver(InnerStop::Steps(cap)));
     let mut space = SolverSpace::new(room, plan.dim(), plan.plan().isa());
     let [mut reached, mut hundredth, mut stationary, mut kinks] = [0; 4];
     let mut farthest = 0.0_f64;
@@ -112,7 +122,7 @@ fn measure(problem: &FewShot, stream: &dyn TaskStream, theta: &[f64], tasks: u64
         run.start(&plan, theta, HYPER, &data);
         let mut task = InnerTask::new(&plan, &mut run, theta, &data);
         let gradient = 1e-6 * task.look().gradient_norm;
-        let solved = HessianFree::new(InnerStop::Gradient { gradient, cap }).solve(&mut task, &mut space);
+        let solved = solver(InnerStop::Gradient { gradient, cap }).solve(&mut task, &mut space);
         let left = solved.last.gradient_norm / solved.first.gradient_norm;
         reached += usize::from(left <= 1e-6);
         hundredth += usize::from(left <= 1e-2);

@@ -43,9 +43,10 @@ pub(super) const PATIENCE: usize = 5;
 ///
 /// for points φᵢ looked at within R of φ, up to 50. Where G does not fall by a tenth of vᵀMv, the gradient at φ′ joins them
 /// and v becomes shorter (a null step: Lemaréchal 1975; Kiwiel 1985; M is Newton's metric, of the space of H and v). An
-/// iteration is 30 such trials; R starts at ‖φ − φ₀‖ and is halved where the shortest v is a tenth of ∇G(φ) (Burke, Lewis
-/// & Overton 2005), down to ‖φ − φ₀‖/1000. That v is what [`Solved::kink`] reports. It ends as [`InnerStatus::Kink`],
-/// at the cap at the latest. A smooth G knows nothing of this.
+/// iteration is 30 such trials. R starts at ‖φ − φ₀‖, or the first Newton step's length if that is more, and is halved
+/// where the shortest combination is a tenth of ∇G(φ) (Burke, Lewis & Overton 2005), down to ‖φ − φ₀‖/1000.
+/// [`Solved::kink`] reports the shortest in the end. It ends as [`InnerStatus::Kink`], at the cap at the latest. A smooth
+/// G knows nothing of this.
 ///
 /// Differs from the papers in: 1. no minibatches; 2. the damping bounds the length of a step, as trust regions do;
 /// 3. a decrease of G below rounding is judged by the slopes at both ends; 4. on kinks no linearisation errors: gradients
@@ -144,6 +145,7 @@ impl<T: Element> InnerSolver<T> for HessianFree {
             outside: parts.r,
             flattest: Flattest { phi: flattest, measured: solved.last },
             jumps: false,
+            whole: 0.0,
             task,
             solved,
         };

@@ -15,13 +15,12 @@ const TRIALS: usize = 30;
 const KEPT: f64 = 0.1;
 /// A combination is short where it is this part of ∇G: then the radius is halved.
 const SHORT: f64 = 0.1;
-/// The last radius, of ‖φ − φ₀‖.
+/// The least radius, of ‖φ − φ₀‖.
 const NEAR: f64 = 1e-3;
 /// What a Krylov space leaves of the combination that it is built from.
 const LEFT: f64 = 0.05;
 /// The least curvature that is taken for those outside the space, of the largest in it.
 const OUTSIDE: f64 = 1e-3;
-
 /// The least damping makes ∇G's step, if nothing is curved, a million times the radius.
 const LEAST: f64 = 1e-6;
 
@@ -48,12 +47,13 @@ impl<T: Element> Newton<'_, '_, '_, T> {
         scalars: &mut [f64],
         stop: InnerStop,
     ) {
-        let gone = self.gone(at);
-        let (mut found, mut radius) = (Stationarity { norm: at.measured.gradient_norm, radius: 0.0 }, gone);
-        if gradients > 0 && gone > 0.0 {
+        let mut found = Stationarity { norm: at.measured.gradient_norm, radius: 0.0 };
+        // Where the start is at a kink φ has not gone anywhere: as far, then, as it would have.
+        let mut radius = self.gone(at).max(self.whole);
+        if gradients > 0 && radius > 0.0 && radius.is_finite() {
             let room = self.krylov.give(dimensions);
             let mut bundle = Bundle::new(self.isa, &mut room[..gradients], scalars);
-            (found, radius) = self.descend(&mut bundle, at, v, gone, stop);
+            (found, radius) = self.descend(&mut bundle, at, v, radius, stop);
         }
         if self.solved.status == InnerStatus::NotFinite {
             return;
@@ -70,15 +70,15 @@ impl<T: Element> Newton<'_, '_, '_, T> {
         bundle: &mut Bundle<'_, T>,
         at: &mut Point<'_, T>,
         v: &mut [T],
-        gone: f64,
+        radius: f64,
         stop: InnerStop,
     ) -> (Stationarity, f64) {
         let ((cap, tolerance), begun) = (stop.limits(), self.solved.steps);
         let mut idle = Idle::at(at.measured, PATIENCE, 1);
-        let mut reach = Reach { radius: gone, mu: 0.0, least: 0.0, sigma: 0.0 };
+        let mut reach = Reach { radius, mu: 0.0, least: 0.0, sigma: 0.0 };
         bundle.push(&mut self.krylov, at.g, 0.0);
-        let mut found = bundle.shortest(gone);
-        let mut searched = gone;
+        let mut found = bundle.shortest(radius);
+        let mut searched = radius;
         while self.solved.steps < cap && at.measured.gradient_norm > tolerance {
             bundle.shortest(reach.radius);
             bundle.combine(v);
@@ -97,11 +97,12 @@ impl<T: Element> Newton<'_, '_, '_, T> {
             (found, searched) = (bundle.shortest(reach.radius), reach.radius);
             let last = Measured { gradient_norm: found.norm, ..at.measured };
             let stuck = idle.after::<T>(&Solved { last, steps: self.solved.steps - begun, ..self.solved });
-            if stuck || found.norm <= tolerance && reach.radius <= NEAR * gone {
+            let near = NEAR * self.gone(at);
+            if stuck || found.norm <= tolerance && reach.radius <= near {
                 break;
             }
             if found.norm <= SHORT * at.measured.gradient_norm {
-                reach.radius = (0.5 * found.radius).max(NEAR * gone);
+                reach.radius = (0.5 * found.radius).max(near).min(reach.radius);
             }
         }
         (found, searched)
@@ -143,11 +144,10 @@ impl<T: Element> Newton<'_, '_, '_, T> {
         }
     }
 
-    /// ‖φ − φ₀‖, or the length of the last step tried, if that is more.
+    /// ‖φ − φ₀‖
     fn gone(&mut self, at: &Point<'_, T>) -> f64 {
-        let last = self.isa.dot(self.p, self.p).sqrt();
         self.task.plan.first_state(self.task.theta, self.outside);
         self.isa.add_scaled(T::lit(-1.0), at.phi, self.outside);
-        self.isa.dot(self.outside, self.outside).sqrt().max(last)
+        self.isa.dot(self.outside, self.outside).sqrt()
     }
 }

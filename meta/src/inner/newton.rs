@@ -23,6 +23,8 @@ pub(super) struct Newton<'a, 's, 't, T> {
     pub flattest: Flattest<'s, T>,
     /// Whether ∇G jumped in the last [`search`](Newton::search).
     pub jumps: bool,
+    /// The length of the first step tried, which nothing bounded.
+    pub whole: f64,
     pub task: &'a mut InnerTask<'t, T>,
     pub solved: Solved,
 }
@@ -55,6 +57,9 @@ impl<T: Element> Newton<'_, '_, '_, T> {
             let fell = self.try_step(at);
             let (length, ratio) = (self.isa.dot(self.p, self.p).sqrt(), fell / says);
             self.jumps |= self.jumped(at, length);
+            if radius.is_infinite() && self.whole == 0.0 {
+                self.whole = length;
+            }
             let better = fell > fallen;
             if better {
                 // A step that nothing bounded says nothing against longer ones.
