@@ -117,8 +117,8 @@ impl<T: Element> Newton<'_, '_, '_, T> {
             bundle.combine(v);
             let outside = self.krylov.project(v, self.outside);
             let needed = self.krylov.damping(radius, outside, sigma);
-            // Written so that a NaN ends it; what it grows by makes that soon.
-            if !(needed > reach.mu) {
+            // It grows by a quarter or more, so that this is soon.
+            if needed <= reach.mu || needed.is_nan() {
                 break outside;
             }
             reach.mu = 1.25 * needed;

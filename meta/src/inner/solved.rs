@@ -91,9 +91,9 @@ impl fmt::Display for InnerStatus {
 /// norm = min ‖Σᵢ wᵢ ∇G(φᵢ)‖,    wᵢ ≥ 0, Σᵢ wᵢ = 1,    ‖φᵢ − φ‖ ≤ radius
 /// ```
 ///
-/// over points φᵢ that the solve looked at. It is not ‖∇G(φ)‖, which at a kink is as large on all sides, but no less than the
-/// distance of 0 from G's subdifferential of that radius (Goldstein 1977): no direction lowers G at first order, at all
-/// those points, by more than it. `radius` is the farthest of the points that the combination is made of, or more.
+/// over points φᵢ that the solve looked at. It is not ‖∇G(φ)‖, which at a kink is large on all sides: it bounds the distance
+/// of 0 from G's subdifferential of that radius from above (Goldstein 1977). Along no direction of length 1 does G fall
+/// faster than it at all of those points. The points of the gradients that have a weight are within `radius`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Stationarity {
     /// Of the shortest convex combination of gradients.
