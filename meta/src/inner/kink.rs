@@ -59,7 +59,11 @@ impl<T: Element> Newton<'_, '_, '_, T> {
             return;
         }
         found.radius += self.settle(at, radius);
-        let converged = self.solved.last.gradient_norm <= stop.limits().1;
+        let norm = self.solved.last.gradient_norm;
+        if norm <= found.norm {
+            found = Stationarity { norm, radius: 0.0 };
+        }
+        let converged = norm <= stop.limits().1;
         self.solved.status = if converged { InnerStatus::Converged } else { InnerStatus::Kink };
         self.solved.kink = Some(found).filter(|_| !converged);
     }

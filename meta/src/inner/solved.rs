@@ -94,6 +94,26 @@ impl fmt::Display for InnerStatus {
 /// over points φᵢ that the solve looked at. It is not ‖∇G(φ)‖, which at a kink is large on all sides: it bounds the distance
 /// of 0 from G's subdifferential of that radius from above (Goldstein 1977). Along no direction of length 1 does G fall
 /// faster than it at all of those points. The points of the gradients that have a weight are within `radius`.
+///
+/// ```
+/// use autodiff::Arg;
+/// use meta::inner::{HessianFree, Hyper, InnerStatus, InnerStop};
+/// use meta::{Method, linear::Cg, method::Implicit};
+///
+/// let problem = meta::FewShot::new("mlp:1-20-20-1".parse()?, 10, 10, true);
+/// let stop = InnerStop::Gradient { gradient: 1e-9, cap: 30 };
+/// let method = Implicit::<f64>::with_solver(&problem, Box::new(HessianFree::new(stop)), Box::new(Cg::iterations(5)));
+/// let theta: Vec<f64> = (0..problem.model().layout().len()).map(|i| 0.5 * (1.7 * i as f64).sin()).collect();
+/// let x: Vec<f64> = (0..10).map(|i| 0.5 * i as f64 - 2.3).collect();
+/// let y: Vec<f64> = x.iter().map(|x| x.sin()).collect();
+/// let task = [&x, &y, &x, &y].map(|values| Arg::Floats(values));
+/// let mut gradient = theta.clone();
+/// let report = method.worker().gradient(&theta, Hyper { lambda: 2.0, rate: 0.0 }, &task, &mut gradient);
+/// assert_eq!(report.inner_status, Some(InnerStatus::Kink));
+/// let kink = report.inner_kink.ok_or("there is one at a kink")?;
+/// assert!(kink.norm < 0.1 * report.inner_gradient && kink.radius < 0.1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Stationarity {
     /// Of the shortest convex combination of gradients.
