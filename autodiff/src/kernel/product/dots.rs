@@ -35,7 +35,7 @@ impl<V: Simd> Task for Dots<'_, V> {
             // Rows beyond the last repeat the first, and are not stored.
             let mut from = [a.wrapping_add(walk.a); ROWS];
             let mut to = [c.wrapping_add(walk.c); ROWS];
-            walk.take(count, |r, at, out| {
+            walk.take::<V>(count, |r, at, out| {
                 from[r] = a.wrapping_add(at);
                 to[r] = c.wrapping_add(out);
             });

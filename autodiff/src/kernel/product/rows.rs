@@ -164,7 +164,7 @@ pub unsafe fn strip<V: Simd>(
     tile.rows = [a.wrapping_add(walk.a); MAX_ROWS];
     for t in 0..tiles {
         tile.count = share(count, tiles, t);
-        walk.take(tile.count, |r, at, to| {
+        walk.take::<V>(tile.count, |r, at, to| {
             // Wrapping: a product of no depth has rows of an empty A.
             tile.rows[r] = a.wrapping_add(at);
             tile.outs[r] = c.wrapping_add(to);
@@ -200,18 +200,19 @@ impl<'a> Walk<'a> {
     /// Calls `f(r, offset in A, offset in C)` for the next `count` rows, along one line of the box at a time; from the
     /// last row on to the first.
     #[inline(always)]
-    pub fn take(&mut self, count: usize, mut f: impl FnMut(usize, usize, usize)) {
+    pub fn take<V: Simd>(&mut self, count: usize, mut f: impl FnMut(usize, usize, usize)) {
         let line = &self.rows.axes[2];
         let mut done = 0;
         while done < count {
             let run = (line.count - self.at[2]).min(count - done);
-            for r in 0..run {
-                f(done + r, self.a + r * line.a, self.c + r * line.c);
+            for r in done..done + run {
+                f(r, self.a, self.c);
+                // Opaque: so few addresses are not worth vectors of products.
+                self.a = V::opaque(self.a + line.a);
+                self.c += line.c;
             }
             done += run;
             self.at[2] += run;
-            self.a += run * line.a;
-            self.c += run * line.c;
             if self.at[2] == line.count {
                 self.next_line();
             }
