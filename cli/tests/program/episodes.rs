@@ -72,6 +72,23 @@ fn an_estimate_of_the_error_falls_with_the_error() {
 }
 
 #[test]
+fn a_solve_that_ends_at_a_kink_says_how_stationary_it_is_there() {
+    let folder = folder();
+    let path = folder.path();
+    sinusoid(path);
+    let asked = ["metagrad", "s.safetensors", "--model=mlp:1-8-1", "--method=imaml", "--inner-solver=hessian-free"];
+    let asked = [&asked[..], &["--lambda=0.5", "--inner-steps=30", "--inner-tol=1e-10"]].concat();
+    let json: Value = serde_json::from_str(&succeed(path, &[&asked[..], &["--json"]].concat())).unwrap();
+    let statuses = json["inner_status"].as_array().unwrap();
+    assert!(statuses.iter().any(|s| s == "kink"), "{json}");
+    for (status, kink) in statuses.iter().zip(json["inner_kink"].as_array().unwrap()) {
+        assert_eq!(status == "kink", kink["norm"].is_f64() && kink["radius"].is_f64(), "{json}");
+    }
+    let said = succeed(path, &asked);
+    assert!(said.contains("the shortest combination of gradients within"), "{said}");
+}
+
+#[test]
 fn what_is_exported_can_be_used() {
     let folder = folder();
     let path = folder.path();

@@ -13,7 +13,7 @@ use clap::Args;
 use meta::error::Estimator;
 use meta::inner::{Hyper, InnerStatus};
 use meta::linear::{Cg, Status};
-use meta::method::{Decision, ForwardMode, Hyperparameter, Implicit, Keep, Method};
+use meta::method::{Decision, ForwardMode, Hyperparameter, Implicit, Keep, Method, Report};
 use meta::problem::{FewShot, Problem};
 use meta::train::MetaBatch;
 use serde_json::{Value, json};
@@ -206,6 +206,10 @@ fn run_in<T: Element>(common: &Common, task: &Task<'_>, opened: &Opened) -> Resu
     let decides = matches!(task, Task::Metagrad(a) if !a.inner()?.takes_all_steps());
     if decides {
         summary["inner_status"] = reports.iter().map(|r| r.inner_status.map(|s| s.name())).collect();
+        if reports.iter().any(|r| r.inner_kink.is_some()) {
+            let kink = |r: &Report| r.inner_kink.map(|k| json!({ "norm": k.norm, "radius": k.radius }));
+            summary["inner_kink"] = reports.iter().map(kink).collect();
+        }
     }
     if !mean.not_finite.is_empty() {
         summary["not_finite"] = mean.not_finite.iter().copied().collect();
@@ -240,6 +244,10 @@ fn run_in<T: Element>(common: &Common, task: &Task<'_>, opened: &Opened) -> Resu
     for (i, report) in reports.iter().enumerate().filter(|_| decides) {
         if let Some(status) = report.inner_status.filter(unsolved) {
             say(format_args!("task {i}: adaptation {status}"));
+        }
+        if let Some(kink) = report.inner_kink {
+            let (norm, radius) = (kink.norm, kink.radius);
+            say(format_args!("task {i}: the shortest combination of gradients within {radius:.1e} is {norm:.1e}"));
         }
     }
     let troubled = |s: &Status| !matches!(s, Status::Converged | Status::Finished);
