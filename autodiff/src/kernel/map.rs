@@ -317,9 +317,7 @@ impl<T: Element> Task for Run<'_, '_, T> {
                             if let [v] = x {
                                 block.fill(*v);
                             } else {
-                                for part in block.chunks_mut(x.len()) {
-                                    part.copy_from_slice(&x[..part.len()]);
-                                }
+                                repeat(x, block);
                             }
                         }
                         _ => {}
@@ -514,6 +512,18 @@ fn compare<T: Element>(a: &[T], b: &[T], y: &mut [T], holds: impl Fn(T, T) -> bo
 fn choose<T: Element>([a, b, yes, no]: [&[T]; 4], y: &mut [T], holds: impl Fn(T, T) -> bool) {
     for ((((y, &a), &b), &yes), &no) in y.iter_mut().zip(a).zip(b).zip(yes).zip(no) {
         *y = if holds(a, b) { yes } else { no };
+    }
+}
+
+/// block = x x x …, of which what is there is copied again: short copies take as long as longer ones.
+#[inline(always)]
+fn repeat<T: Element>(x: &[T], block: &mut [T]) {
+    let mut done = x.len().min(block.len());
+    block[..done].copy_from_slice(&x[..done]);
+    while done < block.len() {
+        let more = done.min(block.len() - done);
+        block.copy_within(..more, done);
+        done += more;
     }
 }
 

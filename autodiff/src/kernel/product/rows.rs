@@ -119,6 +119,10 @@ pub unsafe fn product<V: Simd>(
         // SAFETY: the caller's promises.
         return unsafe { V::compiled::<_, Dots<V>>()(Dots { rows, depth, add, a, b, c }) };
     }
+    if let (&[run], 1, 1, false) = (depth.runs, depth.len, depth.repeats, add) {
+        // SAFETY: the caller's promises.
+        return unsafe { outer::<V>(rows, columns, a.wrapping_add(run.a), b.wrapping_add(run.b), c) };
+    }
     let far = len * columns > FAR;
     let blocks = if columns <= V::WIDTH * V::LANES { 1 } else { len.div_ceil(BLOCK_ROWS) };
     let mut walk = Walk::new(rows);
@@ -130,6 +134,29 @@ pub unsafe fn product<V: Simd>(
             // SAFETY: the caller's promises, for some of the rows and columns.
             unsafe { strip::<V>(&mut walk, count, depth, panel, Out { add, far }, a, b, c) };
         }
+    }
+}
+
+/// C[r, j] = A[r]·B[j]. A product of depth one is bound by what it writes: tiles of it would only cost.
+///
+/// # Safety
+/// As for [`product`].
+#[inline(always)]
+unsafe fn outer<V: Simd>(rows: &Rows, columns: usize, a: *const V::Scalar, b: *const V::Scalar, c: *mut V::Scalar) {
+    let whole = columns - columns % V::LANES;
+    // SAFETY: the caller's promises; the last vector touches the lanes that are columns only.
+    unsafe {
+        let mask = V::first(columns - whole);
+        Walk::new(rows).take::<V>(rows.len(), |_, at, to| {
+            let (x, c) = (V::splat(*a.add(at)), c.add(to));
+            for lane in (0..whole).step_by(V::LANES) {
+                // As in a tile, where the first step of the depth is added to zero.
+                x.mul_add(V::load(b.add(lane)), V::zero()).store(c.add(lane));
+            }
+            if whole < columns {
+                x.mul_add(V::load_masked(b.add(whole), mask), V::zero()).store_masked(c.add(whole), mask);
+            }
+        });
     }
 }
 
