@@ -18,9 +18,9 @@
 //! or a = ‖g⁺‖/‖v⁺‖ where ‖r⁺‖ > ‖v⁺‖ ([`ErrorEstimate::amplification`]): what inner steps left of x̂ is then so much that
 //! it says nothing of a linear solver's residual.
 //!
-//! σ is averaged over iterations, none counting for more than twice the average; a and s follow up at once and down slowly, so that one lucky task does not loosen
-//! everything. All of it comes from meta-batches that are over: within one, tolerances are constants, so results do not
-//! depend on threads, and [`ToleranceState`] is all that a resumed run needs.
+//! σ is averaged over iterations, none counting for more than twice the average; a and s follow up at once and down
+//! slowly, so that one lucky task does not loosen everything. All of it comes from meta-batches that are over: within one,
+//! tolerances are constants, so results do not depend on threads, and [`ToleranceState`] is all that a resumed run needs.
 //!
 //! # What it saves
 //!
