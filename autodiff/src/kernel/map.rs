@@ -5,6 +5,7 @@
 //! and instruction, never per element. Values that only the group needs live in registers, which are
 //! blocks of the plan's arena.
 
+mod loops;
 mod pair;
 #[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
 mod vectorised;
@@ -14,10 +15,11 @@ use std::ops::Range;
 
 use super::memory::Place;
 use super::program::Access as Memory;
-use super::{Isa, Task, Team, math, sum};
+use super::{Isa, Task, Team, sum};
 use crate::element::Element;
-use crate::rules::{Binary, BinaryOp, BinaryVisitor, CompareOp, Unary, UnaryOp, UnaryVisitor};
+use crate::rules::{BinaryOp, CompareOp, UnaryOp};
 use crate::shape::Axes;
+use loops::{Apply1, Apply2, Moderate, choose, compare, moderate, powers, repeat, stretch_strided};
 pub(crate) use pair::Ring;
 
 /// Elements of a block, where the shape does not ask for another number.
@@ -438,130 +440,4 @@ fn accumulate<T: Element>(map: &Map<T>, memory: &Memory<'_, T>, totals: &mut [T]
     let at: usize = map.sums[..s].iter().map(|s| sum::work(s.kind.period(map.numel))).sum();
     let period = map.sums[s].kind.period(map.numel);
     sum::accumulate(&mut totals[at..at + sum::work(period)], period, start, x);
-}
-
-/// The vectorised sine or cosine. A task of its own: for AVX2 the compiler leaves it scalar among the others.
-struct Moderate<'a, T, const COSINE: bool>(&'a [T], &'a mut [T]);
-impl<T: Element, const COSINE: bool> Task for Moderate<'_, T, COSINE> {
-    type Output = ();
-    #[inline(always)]
-    fn run(self) {
-        for (y, &x) in self.1.iter_mut().zip(self.0) {
-            *y = if COSINE { x.moderate_cos() } else { x.moderate_sin() };
-        }
-    }
-}
-
-/// Whether the vectorised sine and cosine hold for a whole block.
-#[inline(always)]
-fn moderate<T: Element>(x: &[T]) -> bool {
-    x.iter().fold(true, |all, &x| all & (x.abs() <= T::SIN_EXACT))
-}
-
-/// y = xⁿ
-#[inline(always)]
-fn powers<T: Element>(x: &[T], y: &mut [T], n: i32) {
-    const LANES: usize = 32;
-    let ((x, x_rest), (y, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks_mut::<LANES>());
-    for (y, &x) in y.iter_mut().zip(x) {
-        *y = math::powi(x, n);
-    }
-    for (y, &x) in y_rest.iter_mut().zip(x_rest) {
-        *y = x.powi(n);
-    }
-}
-
-struct Apply1<'a, T> {
-    x: &'a [T],
-    y: &'a mut [T],
-}
-impl<T: Element> UnaryVisitor for Apply1<'_, T> {
-    type Output = ();
-    #[inline(always)]
-    fn visit<U: Unary>(self, rule: U) {
-        for (y, &x) in self.y.iter_mut().zip(self.x) {
-            *y = rule.f(x);
-        }
-    }
-}
-
-struct Apply2<'a, T> {
-    a: &'a [T],
-    b: &'a [T],
-    y: &'a mut [T],
-}
-impl<T: Element> BinaryVisitor for Apply2<'_, T> {
-    type Output = ();
-    #[inline(always)]
-    fn visit<B: Binary>(self, rule: B) {
-        for ((y, &a), &b) in self.y.iter_mut().zip(self.a).zip(self.b) {
-            *y = rule.f(a, b);
-        }
-    }
-}
-
-#[inline(always)]
-fn compare<T: Element>(a: &[T], b: &[T], y: &mut [T], holds: impl Fn(T, T) -> bool) {
-    for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
-        *y = if holds(a, b) { T::one() } else { T::zero() };
-    }
-}
-
-/// y = yes where `holds(a, b)`, else no
-#[inline(always)]
-fn choose<T: Element>([a, b, yes, no]: [&[T]; 4], y: &mut [T], holds: impl Fn(T, T) -> bool) {
-    for ((((y, &a), &b), &yes), &no) in y.iter_mut().zip(a).zip(b).zip(yes).zip(no) {
-        *y = if holds(a, b) { yes } else { no };
-    }
-}
-
-/// block = x x x …, of which what is there is copied again: short copies take as long as longer ones.
-#[inline(always)]
-fn repeat<T: Element>(x: &[T], block: &mut [T]) {
-    let mut done = x.len().min(block.len());
-    block[..done].copy_from_slice(&x[..done]);
-    while done < block.len() {
-        let more = done.min(block.len() - done);
-        block.copy_within(..more, done);
-        done += more;
-    }
-}
-
-/// block[j] = the element of x that belongs to position `start + j` of a row-major walk over `dims`.
-#[inline(always)]
-fn stretch_strided<T: Element>(x: &[T], dims: &[usize], strides: &[usize], start: usize, block: &mut [T]) {
-    let inner = dims.len() - 1;
-    let mut done = 0;
-    while done < block.len() {
-        let (mut rest, mut at) = (start + done, 0);
-        for axis in (0..dims.len()).rev() {
-            at += rest % dims[axis] * strides[axis];
-            rest /= dims[axis];
-        }
-        let run = (dims[inner] - (start + done) % dims[inner]).min(block.len() - done);
-        let part = &mut block[done..done + run];
-        match strides[inner] {
-            0 => part.fill(x[at]),
-            1 => part.copy_from_slice(&x[at..at + run]),
-            step => part.iter_mut().enumerate().for_each(|(j, y)| *y = x[at + j * step]),
-        }
-        done += run;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn powers_of_a_block_are_those_of_its_numbers() {
-        // Whole vectors, and what is left.
-        let x: Vec<f32> = (0..75).map(|i| 0.05 * (i as f32 - 30.0)).collect();
-        for n in [0, 1, 2, 3, 10, -1, -3, i32::MAX, i32::MIN] {
-            let mut y = vec![f32::NAN; x.len()];
-            powers(&x, &mut y, n);
-            let one_by_one = x.iter().map(|&x| crate::real::Real::powi(x, n).to_bits());
-            assert!(y.iter().map(|y| y.to_bits()).eq(one_by_one), "power {n}");
-        }
-    }
 }

@@ -7,6 +7,7 @@
 //! | `graph` | which nodes are live, their stage, which are views of others |
 //! | `fuse` | which elementwise nodes and sums form one pass, and which values touch memory at all |
 //! | `lower` | the steps of each stage in order, with nodes still in place of addresses |
+//! | `pass` | the instructions of one pass, its registers and how it reads |
 //! | `arena` | where each value lives, by liveness |
 //! | `display` | what it looks like |
 //! | `timing` | where the time goes |
@@ -18,6 +19,7 @@ mod display;
 mod fuse;
 mod graph;
 mod lower;
+mod pass;
 mod timing;
 
 pub use timing::StepTime;

@@ -64,8 +64,8 @@ fn what<T: Element>(step: &Step<T>) -> String {
     match step {
         Step::Map(map) => {
             let sums = if map.sums.is_empty() { String::new() } else { format!(", {} sums", map.sums.len()) };
-            let operations = map.code.len() - map.sums.len();
-            format!("pass over {}: {operations} operations{sums}", map.numel)
+            let instructions = map.code.len() - map.sums.len();
+            format!("pass over {}: {instructions} instructions{sums}", map.numel)
         }
         Step::MatMul { shape, .. } => {
             let (batch, t) = (shape.batch, if shape.trans_a { "ᵀ" } else { "" });

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 
 use super::*;
 use crate::kernel::machine_code::{Width, assert_vectorised, functions, loops, vectorised};
+use crate::rules::{Binary, BinaryVisitor, Unary, UnaryVisitor};
 
 /// One instruction of a pass, as [`Run`] has it.
 struct Only1<'a, T, U>(U, Apply1<'a, T>);

@@ -1,0 +1,282 @@
+//! From a group of nodes to one pass: its leaves, its registers and its instructions.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+use smallvec::SmallVec;
+
+use super::arena::Layout;
+use super::fuse::{Fusion, Group, LONGEST_ROW};
+use super::graph::{Graph, View};
+use crate::element::Element;
+use crate::kernel::{self, BLOCK, Instruction, Leaf, LeafValue, Map, MapOp, Place, Reading, Ring, Slot, Sum, SumKind};
+use crate::shape::{Axes, Shape, collapse};
+use crate::tape::{NodeId, Prim};
+
+/// Writes the register program of one pass.
+pub(super) struct Pass<'a, T> {
+    graph: &'a Graph<'a>,
+    fusion: &'a Fusion,
+    layout: &'a Layout,
+    pub map: Map<T>,
+    /// Where each value that the pass has computed or met is.
+    slots: FxHashMap<View, Slot>,
+    /// Virtual nodes still to be read, and how often.
+    pending: FxHashMap<NodeId, usize>,
+    free: Vec<u16>,
+    sinks: FxHashSet<NodeId>,
+    /// By reader: the node that is computed in the reader's own instruction.
+    within: FxHashMap<NodeId, NodeId>,
+}
+
+impl<'a, T: Element> Pass<'a, T> {
+    pub fn new(graph: &'a Graph<'a>, fusion: &'a Fusion, layout: &'a Layout, group: &Group) -> Self {
+        let first = group.sinks[0];
+        let space = match graph.prim(first) {
+            Prim::Sum(_) => graph.shape(graph.node(first).operands[0]),
+            _ => graph.shape(first),
+        };
+        let (numel, row) = (space.numel(), space.dims().last().copied().unwrap_or(1));
+        // Where there is one row, nothing asks for whole rows.
+        let block = if row <= LONGEST_ROW && row < numel { row * (BLOCK / row).max(1) } else { BLOCK };
+        let none = Place { region: kernel::Region::Scratch, offset: 0, len: 0 };
+        let map = Map {
+            numel,
+            block,
+            registers: 0,
+            leaves: Vec::new(),
+            code: Vec::new(),
+            outputs: Vec::new(),
+            sums: Vec::new(),
+            work: none,
+        };
+        let sinks = group.sinks.iter().copied().collect();
+        let mut pass = Pass {
+            graph,
+            fusion,
+            layout,
+            map,
+            slots: FxHashMap::default(),
+            pending: FxHashMap::default(),
+            free: Vec::new(),
+            sinks,
+            within: FxHashMap::default(),
+        };
+        let order = pass.order(group);
+        for &id in &order {
+            for operand in pass.operand_roots(id).collect::<Vec<_>>() {
+                *pass.pending.entry(operand).or_default() += 1;
+            }
+        }
+        let joined = pass.join(&order);
+        for id in order {
+            if !joined.contains(&id) {
+                pass.emit(id);
+            }
+        }
+        pass
+    }
+
+    pub fn finish(self, work: Place) -> Map<T> {
+        Map { work, ..self.map }
+    }
+
+    /// The nodes the pass computes, operands first; a sum right behind what it sums.
+    fn order(&self, group: &Group) -> Vec<NodeId> {
+        let mut nodes: FxHashSet<NodeId> = group.sinks.iter().copied().collect();
+        let mut stack = group.sinks.clone();
+        while let Some(id) = stack.pop() {
+            for root in self.operand_roots(id) {
+                if self.computes(root) && nodes.insert(root) {
+                    stack.push(root);
+                }
+            }
+        }
+        let mut order: Vec<NodeId> = nodes.into_iter().collect();
+        let is_sum = |id: NodeId| matches!(self.graph.prim(id), Prim::Sum(_));
+        order.sort_unstable_by_key(|&id| {
+            if is_sum(id) { (self.graph.operands(id).next().expect("one operand").root, 1, id) } else { (id, 0, id) }
+        });
+        order
+    }
+
+    /// Finds nodes that a single instruction can compute together with their only reader: a comparison with the choice
+    /// it makes, and pairs of sums, differences and products. Returns those that need no instruction of their own.
+    fn join(&mut self, order: &[NodeId]) -> FxHashSet<NodeId> {
+        let mut joined = FxHashSet::default();
+        for &reader in order {
+            let candidate = self.graph.operands(reader).enumerate().find(|&(i, View { root, .. })| {
+                let fits = match (self.graph.prim(root), self.graph.prim(reader)) {
+                    (Prim::Binary(first), Prim::Binary(second)) => {
+                        Ring::of(*first).is_some() && Ring::of(*second).is_some()
+                    }
+                    (Prim::Compare(_), Prim::Select) => i == 0,
+                    _ => false,
+                };
+                // Three operands at most: what has already taken one in cannot be taken in.
+                fits && self.computes(root)
+                    && !self.sinks.contains(&root)
+                    && self.pending.get(&root) == Some(&1)
+                    && !self.within.contains_key(&root)
+            });
+            if let Some((_, View { root, .. })) = candidate {
+                self.within.insert(reader, root);
+                joined.insert(root);
+            }
+        }
+        joined
+    }
+
+    /// Whether this pass computes the node rather than reading it.
+    fn computes(&self, root: NodeId) -> bool {
+        self.sinks.contains(&root) || (self.graph.prim(root).is_elementwise() && !self.fusion.is_stored(root))
+    }
+
+    fn operand_roots(&self, id: NodeId) -> impl Iterator<Item = NodeId> + '_ {
+        // Stored literals and broadcasts are copied from what they read.
+        let copied = !self.graph.prim(id).is_elementwise() && !matches!(self.graph.prim(id), Prim::Sum(_));
+        let operands = if copied { &[][..] } else { &self.graph.node(id).operands[..] };
+        operands.iter().map(|&o| self.graph.view(o).root)
+    }
+
+    fn emit(&mut self, id: NodeId) {
+        let node = self.graph.node(id);
+        let mut sources: SmallVec<[Slot; 4]> = SmallVec::new();
+        let within = self.within.get(&id).map(|&inner| (inner, self.graph.prim(inner)));
+        let ring = |op| Ring::of(op).expect("what `join` has found");
+        let op = match (&node.prim, within) {
+            (Prim::Binary(second), Some((inner, &Prim::Binary(first)))) => {
+                let last = self.graph.view(node.operands[1]).root == inner;
+                MapOp::Pair { first: ring(first), second: ring(*second), last }
+            }
+            (Prim::Select, Some((_, &Prim::Compare(op)))) => MapOp::Choose(op),
+            (Prim::Unary(op), _) => MapOp::Unary(*op),
+            (Prim::Binary(op), _) => MapOp::Binary(*op),
+            (Prim::Compare(op), _) => MapOp::Compare(*op),
+            (Prim::Select, _) => MapOp::Select,
+            (Prim::Sum(_), _) => {
+                let kind = match self.graph.sum_extents(id) {
+                    (1, _, 1) => SumKind::All,
+                    (1, _, inner) => SumKind::Rows(inner),
+                    (_, summed, _) => SumKind::Within(summed),
+                };
+                self.map.sums.push(Sum { kind, y: self.place(id) });
+                MapOp::Sum(self.map.sums.len() as u16 - 1)
+            }
+            // A stored broadcast or literal: read in its own way, and written.
+            _ => {
+                sources.push(self.own_leaf(id));
+                MapOp::Copy
+            }
+        };
+        // The operands of what is computed within come first.
+        let parts: SmallVec<[NodeId; 2]> = within.map(|(inner, _)| inner).into_iter().chain([id]).collect();
+        if op != MapOp::Copy {
+            for &part in &parts {
+                for &operand in &self.graph.node(part).operands {
+                    let view = self.graph.view(operand);
+                    if part == id && Some(view.root) == within.map(|(inner, _)| inner) {
+                        continue;
+                    }
+                    let slot = match self.slots.get(&view) {
+                        Some(&slot) => slot,
+                        None => self.leaf(view, part),
+                    };
+                    sources.push(slot);
+                }
+            }
+        }
+        // The target is taken before the sources are given back: an instruction never reads what it writes.
+        let is_sum = matches!(op, MapOp::Sum(_));
+        let target = if is_sum {
+            sources[0]
+        } else if self.fusion.is_stored(id) {
+            self.map.outputs.push(self.place(id));
+            Slot::Output(self.map.outputs.len() as u16 - 1)
+        } else {
+            Slot::Register(self.free.pop().unwrap_or_else(|| {
+                self.map.registers += 1;
+                self.map.registers as u16 - 1
+            }))
+        };
+        if !is_sum {
+            self.slots.insert(self.graph.view(id), target);
+        }
+        for root in parts.iter().flat_map(|&part| self.operand_roots(part)).collect::<Vec<_>>() {
+            let left = self.pending.get_mut(&root).expect("counted");
+            *left -= 1;
+            let view = self.graph.view(root);
+            if let (0, Some(&Slot::Register(r))) = (*left, self.slots.get(&view)) {
+                self.free.push(r);
+                self.slots.remove(&view);
+            }
+        }
+        let first = sources[0];
+        sources.resize(4, first);
+        let sources = sources.into_inner().expect("four");
+        self.map.code.push(Instruction { op, target, sources });
+    }
+
+    fn place(&self, id: NodeId) -> Place {
+        self.layout.place_or_empty(id, self.graph.shape(id).numel())
+    }
+
+    /// The leaf through which `reader` reads what the pass does not compute.
+    fn leaf(&mut self, view: View, reader: NodeId) -> Slot {
+        let slot =
+            if matches!(self.graph.prim(view.root), Prim::Literal(_)) || reads_through(self.graph, view.root, reader) {
+                self.own_leaf(view.root)
+            } else {
+                self.push_leaf(LeafValue::At(self.layout.view_or_empty(view)), Reading::InOrder)
+            };
+        self.slots.insert(view, slot);
+        slot
+    }
+
+    /// The leaf that a literal or a broadcast is.
+    fn own_leaf(&mut self, id: NodeId) -> Slot {
+        let node = self.graph.node(id);
+        let literal = |bits| LeafValue::Literal(T::from_f64(f64::from_bits(bits)));
+        if let Prim::Literal(bits) = node.prim {
+            return self.push_leaf(literal(bits), Reading::Repeated);
+        }
+        let Prim::Broadcast(axes) = &node.prim else { unreachable!("asked of literals and broadcasts only") };
+        let source = self.graph.view(node.operands[0]);
+        if let Prim::Literal(bits) = self.graph.prim(source.root) {
+            return self.push_leaf(literal(*bits), Reading::Repeated);
+        }
+        let at = self.layout.view_or_empty(source);
+        let reading = self.stretching(&node.shape, axes, self.graph.shape(node.operands[0]), at.len);
+        self.push_leaf(LeafValue::At(at), reading)
+    }
+
+    fn push_leaf(&mut self, value: LeafValue<T>, reading: Reading) -> Slot {
+        self.map.leaves.push(Leaf { value, reading });
+        Slot::Leaf(self.map.leaves.len() as u16 - 1)
+    }
+
+    fn stretching(&self, shape: &Shape, axes: &[usize], operand: &Shape, len: usize) -> Reading {
+        let mut own = operand.strides().into_iter();
+        let strides: Axes =
+            (0..shape.rank()).map(|i| if axes.contains(&i) { 0 } else { own.next().expect("as many axes") }).collect();
+        let (dims, strides) = collapse(shape.dims(), &strides);
+        let block = self.map.block.min(self.map.numel);
+        match (&dims[..], &strides[..]) {
+            ([], _) | ([_], [0]) => Reading::Repeated,
+            ([_], [1]) => Reading::InOrder,
+            ([_, _], [0, 1]) if block.is_multiple_of(len) => Reading::Repeated,
+            _ => Reading::Strided { dims, strides },
+        }
+    }
+}
+
+/// Whether `reader`, part of a pass, reads the broadcast `root` through its operand, stored or not. It does
+/// where it sees its elements one by one; a stored broadcast of other extents is read from memory.
+pub(super) fn reads_through(graph: &Graph<'_>, root: NodeId, reader: NodeId) -> bool {
+    let is_broadcast = |id| matches!(graph.prim(id), Prim::Broadcast(_));
+    if !is_broadcast(root) || is_broadcast(reader) {
+        return false;
+    }
+    let space = if matches!(graph.prim(reader), Prim::Sum(_)) { graph.node(reader).operands[0] } else { reader };
+    let row = |s: &Shape| s.dims().last().copied().unwrap_or(1);
+    let (a, b) = (graph.shape(root), graph.shape(space));
+    a.numel() == b.numel() && (row(a) == row(b) || (row(a) > LONGEST_ROW && row(b) > LONGEST_ROW))
+}
