@@ -12,7 +12,7 @@ use meta::inner::{
 use meta::linear::{Cg, Nystrom, Policy, Secant};
 use meta::method::{
     EvolutionStrategies, FiniteDifference, FirstOrder, ForwardMode, Hyperparameter, Implicit, InnerStop, Keep, Method,
-    Reptile, Unrolled,
+    Reptile, Unrolled, WarmStart,
 };
 use meta::problem::FewShot;
 use meta::tasks::{Episode, Glyphs, Split, Targets, TaskStream};
@@ -110,7 +110,7 @@ fn a_steady_state_meta_gradient_allocates_nothing() {
         Box::new(Implicit::new(&problem, stop, Box::new(Cg::iterations(4).preconditioned(Nystrom::rank(4))))),
         Box::new(Implicit::new(&problem, stop, Box::new(Cg::iterations(9).or(Policy::Damp)))),
         Box::new(Implicit::new(&problem, stop, Box::new(Cg::iterations(9).or(Policy::RaiseLambda)))),
-        Box::new(Implicit::new(&problem, stop, Box::new(Cg::iterations(4))).warm_started()),
+        Box::new(Implicit::new(&problem, stop, Box::new(Cg::iterations(4))).warm_started(WarmStart::Previous)),
         Box::new(Implicit::new(&problem, stop, Box::new(Cg::iterations(9).or(Policy::GaussNewton)))),
         Box::new(Implicit::new(&problem, stop, Box::new(TolerantCg::new(tolerance, 4)))),
         Box::new(Unrolled::new(&problem, 4, Keep::Everything)),

@@ -128,7 +128,8 @@ fn a_solvers_helpers_are_counted_as_memory() {
     // The pairs, the last point and its gradient, ∇G in the state twice; and what the plan needs to write it there.
     let pairs = bytes(Box::new(Cg::iterations(3).preconditioned(Secant::memory(5))));
     assert!(pairs - plain >= SecantPairs::<f64>::bytes(5, 50) + 4 * vector);
-    let warm = Implicit::new(&problem, InnerStop::Steps(2), Box::new(Cg::iterations(3))).warm_started();
+    let warm =
+        Implicit::new(&problem, InnerStop::Steps(2), Box::new(Cg::iterations(3))).warm_started(WarmStart::Previous);
     assert_eq!(Method::<f64>::bytes(&warm) - plain, vector);
 }
 
@@ -146,7 +147,7 @@ fn warm_starts_are_a_function_of_the_run() {
     let hyper = Hyper { lambda: 0.5, rate: 0.1 };
     let method = |start: Option<WarmStart>| {
         let method = Implicit::<f32>::new(&problem, InnerStop::Steps(2), Box::new(Cg::iterations(2)));
-        if let Some(start) = start { method.warm_started_from(start) } else { method }
+        if let Some(start) = start { method.warm_started(start) } else { method }
     };
     let train = |start: Option<WarmStart>, threads: usize, stop_after: Option<u64>| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -190,7 +191,7 @@ fn neighbours_are_pairs_of_task_numbers() {
     let (problem, stream, theta) = glyphs();
     let hyper = Hyper { lambda: 0.5, rate: 0.1 };
     let method = Implicit::<f32>::new(&problem, InnerStop::Steps(2), Box::new(Cg::iterations(2)))
-        .warm_started_from(WarmStart::Neighbour);
+        .warm_started(WarmStart::Neighbour);
     let source = EpisodeTasks::new(&stream, Split::Train, 0);
     let mut by_hand = vec![vec![0.0; theta.len()]; 3];
     for first in [0, 2] {
@@ -240,7 +241,7 @@ fn products_of_warm_starts() {
                     Cg::tolerance(relative, 100).or(Policy::Another(Box::new(Minres::tolerance(relative, 100)))),
                 );
                 let method = Implicit::<f32>::new(&problem, InnerStop::Steps(16), cg);
-                let method = if let Some(start) = start { method.warm_started_from(start) } else { method };
+                let method = if let Some(start) = start { method.warm_started(start) } else { method };
                 let adam = Box::new(Adam::new(theta.len(), 1e-3, 1e-8));
                 let mut trainer = Trainer::new(&method, stream.as_ref(), &pool, theta.clone(), adam, hyper, 16);
                 let mut products = [0, 0];

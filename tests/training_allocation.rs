@@ -184,7 +184,7 @@ fn training_allocates_nothing() {
         for start in [WarmStart::Previous, WarmStart::Neighbour] {
             for (name, training) in trainings() {
                 let cg = Box::new(Cg::iterations(2));
-                let method = Implicit::new(&training.problem, InnerStop::Steps(2), cg).warm_started_from(start);
+                let method = Implicit::new(&training.problem, InnerStop::Steps(2), cg).warm_started(start);
                 check(name, training, &pool, &method, None);
             }
         }

@@ -158,7 +158,7 @@ fn keeping<T: Element>(config: &Config, problem: &FewShot, keep: Keep) -> Box<dy
     let linear = config.linear().map_or_else(|| Box::new(Cg::iterations(1)) as _, |linear| linear.build());
     let (inner, steps) = (config.inner(), config.inner_steps);
     if let Some(start) = config.warm_start.and_then(WarmStartName::start) {
-        return Box::new(Implicit::with_solver(problem, inner.build(steps), linear).warm_started_from(start));
+        return Box::new(Implicit::with_solver(problem, inner.build(steps), linear).warm_started(start));
     }
     let settled = Settled {
         choice: config.choice(),

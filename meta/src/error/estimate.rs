@@ -48,7 +48,8 @@ pub struct ErrorEstimate {
     pub left: f64,
     /// ‖r⁺‖, the residual of x̂ at φ⁺.
     pub residual: f64,
-    /// How much of a residual becomes error: ‖g⁺ − ĝ‖/‖r⁺‖; where x̂ says less of x at φ⁺ than 0 does, ‖g⁺‖/‖v(φ⁺)‖.
+    /// How much of a residual becomes error: ‖g⁺ − ĝ‖/‖r⁺‖; where x̂ says less of x at φ⁺ than 0 does, ‖g⁺‖/‖v(φ⁺)‖;
+    /// 0 where there is no residual.
     pub amplification: f64,
     /// ‖r‖, the residual of x̂ at φ: the linear solver's part of r⁺.
     pub linear_residual: f64,
@@ -214,12 +215,13 @@ impl<T: Element> Estimator<T> {
             *b = g - (d - *b);
         }
         estimate.error = norm(better);
-        estimate.amplification = if further {
+        let (of, residual) = if further {
             better.iter_mut().zip(answer.gradient).for_each(|(b, &g)| *b = g - *b);
-            norm(better) / size
+            (norm(better), size)
         } else {
-            estimate.error / estimate.residual
+            (estimate.error, estimate.residual)
         };
+        estimate.amplification = if residual == 0.0 { 0.0 } else { of / residual };
         estimate
     }
 }

@@ -83,13 +83,8 @@ impl<T: Element> Implicit<T> {
         Implicit { inner, outer, solver, linear, gradient_at, gauss_newton, warm: None, estimator: None }
     }
 
-    /// The same, whose linear solves start from the last outer iteration's mean meta-gradient.
-    pub fn warm_started(self) -> Self {
-        self.warm_started_from(WarmStart::Previous)
-    }
-
     /// The same, whose linear solves start from what [`Worker::start_from`] is given, and who gives it what.
-    pub fn warm_started_from(self, start: WarmStart) -> Self {
+    pub fn warm_started(self, start: WarmStart) -> Self {
         Implicit { warm: Some(start), ..self }
     }
 
