@@ -1,15 +1,15 @@
 //! Verification finds what is wrong, whatever the model, and finds nothing where nothing is.
 
-use autodiff::{Arg, Var};
+mod approximations;
+mod steps;
+
+use autodiff::Var;
 use integration::{Owned, initial};
-use meta::inner::{Adam, Descent, Hyper, InnerSolver, InnerStatus, InnerTask, Momentum, Numbers, Solved, Step, StepAt};
 use meta::linear::{Cg, LinearOperator, LinearSolver, Parts, Room, Solution, SolverSpace, Stats, Status};
-use meta::method::{
-    Choice, EvolutionStrategies, FiniteDifference, FirstOrder, Implicit, InnerStop, Keep, Method, Report, Worker,
-};
+use meta::method::{FirstOrder, Implicit, InnerStop, Keep, Method};
 use meta::problem::{At, DataSpec, FewShot, Problem};
 use meta::tasks::{Glyphs, Sinusoid, TaskStream};
-use meta::verify::{Engine, Findings, InnerName, Own, Reference, Settings, SolverName, SolverStop, StepName, verify};
+use meta::verify::{Engine, Findings, Own, Reference, Settings, SolverName, SolverStop, verify};
 use nn::Model;
 
 /// A model with parameters and a task, in f64.
@@ -34,6 +34,15 @@ impl Case {
 
     fn verify(&self, engine: &dyn Engine, settings: &Settings) -> [Findings; 2] {
         verify(&Reference::new(&self.problem), engine, &self.theta, &[&self.task.args()], settings)
+    }
+
+    /// Asserts that what is wrong in an engine is seen under that name; all that disagrees.
+    #[track_caller]
+    fn is_named(&self, engine: &dyn Engine, seen: &str) -> Vec<String> {
+        let found = self.verify(engine, &Settings::default());
+        let said: Vec<String> = found.iter().flat_map(Findings::disagreements).collect();
+        assert!(said.iter().any(|line| line.contains(seen)), "{seen} is wrong and went unseen: {said:?}");
+        said
     }
 }
 
@@ -258,214 +267,6 @@ fn every_fault_is_caught_on_every_model() {
             // The prox term holds frozen parameters where they are only if the loss does not see them move.
             let thawed = problem.clone().freezing(|_| false);
             is_caught(&name, &case, "frozen parameters counted in the product", &WrongProblem(thawed));
-        }
-    }
-}
-
-/// A method whose gradient comes out some times too large.
-struct Times(Box<dyn Method<f64>>, f64);
-
-struct TimesWorker<'m>(Box<dyn Worker<f64> + 'm>, f64);
-
-impl Method<f64> for Times {
-    fn shared_worker(&self, threads: usize) -> Box<dyn Worker<f64> + '_> {
-        Box::new(TimesWorker(self.0.shared_worker(threads), self.1))
-    }
-    fn bytes(&self) -> usize {
-        self.0.bytes()
-    }
-    fn flops(&self, report: &Report) -> u64 {
-        self.0.flops(report)
-    }
-}
-
-impl Worker<f64> for TimesWorker<'_> {
-    fn gradient(&mut self, theta: &[f64], hyper: Hyper, data: &[Arg<'_, f64>], gradient: &mut [f64]) -> Report {
-        let report = self.0.gradient(theta, hyper, data, gradient);
-        gradient.iter_mut().for_each(|g| *g *= self.1);
-        report
-    }
-    fn phi(&self) -> &[f64] {
-        self.0.phi()
-    }
-}
-
-/// Three steps that are called a solution.
-struct Boasting(Descent);
-
-impl InnerSolver<f64> for Boasting {
-    fn step(&self) -> &dyn Step {
-        InnerSolver::<f64>::step(&self.0)
-    }
-    fn solve(&self, task: &mut InnerTask<'_, f64>, space: &mut SolverSpace<f64>) -> Solved {
-        Solved { status: InnerStatus::Converged, ..self.0.solve(task, space) }
-    }
-}
-
-/// What is wrong in an engine that is wrong in what is no way of its own.
-#[derive(Clone, Copy, PartialEq)]
-enum Wrong {
-    Differences,
-    Noise,
-    Slopes,
-    Bit,
-    Solution,
-    System,
-}
-
-struct WrongMethod<'p>(&'p FewShot, Wrong);
-
-impl Engine for WrongMethod<'_> {
-    fn problem(&self) -> &dyn Problem {
-        self.0
-    }
-    fn differenced(&self, steps: usize) -> Box<dyn Method<f64>> {
-        match self.1 {
-            Wrong::Differences => Box::new(FiniteDifference::new(self.0, steps).with_radius(0.01)),
-            _ => Own(self.0).differenced(steps),
-        }
-    }
-    fn evolution(&self, steps: usize, (pairs, sigma): (usize, f64)) -> Box<dyn Method<f64>> {
-        let right = EvolutionStrategies::new(self.0, steps).with_pairs(pairs).with_sigma(sigma);
-        match self.1 {
-            Wrong::Noise => Box::new(right.with_seed(1)),
-            Wrong::Slopes => Box::new(Times(Box::new(right), -1.0)),
-            _ => Box::new(right),
-        }
-    }
-    fn chosen(&self, choice: Choice, steps: usize) -> Box<dyn Method<f64>> {
-        let right = Own(self.0).chosen(choice, steps);
-        if self.1 == Wrong::Bit { Box::new(Times(right, 1.0 + f64::EPSILON)) } else { right }
-    }
-    fn inner(&self, name: InnerName, stop: InnerStop) -> Box<dyn InnerSolver<f64>> {
-        match self.1 {
-            Wrong::Solution => Box::new(Boasting(Descent::gradient(InnerStop::Steps(3)))),
-            _ => Own(self.0).inner(name, stop),
-        }
-    }
-    fn implicit_by(
-        &self,
-        inner: Box<dyn InnerSolver<f64>>,
-        solver: Box<dyn LinearSolver<f64>>,
-    ) -> Box<dyn Method<f64>> {
-        let right = Own(self.0).implicit_by(inner, solver);
-        if self.1 == Wrong::System { Box::new(Times(right, 1.00001)) } else { right }
-    }
-}
-
-#[test]
-fn approximations_choices_and_inner_solvers_are_held_to_what_they_are() {
-    let case = Case::new("mlp:1-6-6-1,act=tanh", 3, |_| false);
-    for (wrong, seen) in [
-        (Wrong::Differences, "DARTS"),
-        (Wrong::Noise, "evolution strategies by hand"),
-        // Its opposite is further off than six standard errors, below 1, whatever the draws.
-        (Wrong::Slopes, "evolution strategies along ∇F, stochastic"),
-        (Wrong::Bit, "auto and the method it chose, to the bit"),
-        (Wrong::Solution, "solution, L-BFGS"),
-        (Wrong::System, "solution, Hessian-free"),
-    ] {
-        let found = case.verify(&WrongMethod(&case.problem, wrong), &Settings::default());
-        let said: Vec<String> = found.iter().flat_map(Findings::disagreements).collect();
-        assert!(said.iter().any(|line| line.contains(seen)), "{seen} is wrong and went unseen: {said:?}");
-    }
-}
-
-/// The vectors of a state, as long as φ each.
-fn vectors<'t, const N: usize>(at: &StepAt<'t>) -> [Var<'t>; N] {
-    let dim = at.gradient.shape()[0];
-    std::array::from_fn(|i| at.state.slice(&[i * dim], &[(i + 1) * dim]))
-}
-
-/// Momentum that goes where momentum goes, and whose memory is a constant in its derivative.
-struct ConstantMemory;
-
-impl Step for ConstantMemory {
-    fn state_len(&self, dim: usize) -> usize {
-        2 * dim
-    }
-    fn record<'t>(&self, at: &StepAt<'t>) -> Var<'t> {
-        let [phi, b] = vectors(at);
-        let b = 0.9 * b.stop_gradient() + at.gradient;
-        Var::concat(&[phi - at.rate * b, b], 0)
-    }
-}
-
-/// Adam, as the engine has it, but for what is wrong.
-struct WrongAdam {
-    adam: Adam,
-    wrong: WrongStep,
-}
-
-impl Step for WrongAdam {
-    fn state_len(&self, dim: usize) -> usize {
-        self.adam.state_len(dim)
-    }
-    fn numbers(&self) -> Option<Numbers> {
-        let right = self.adam.numbers()?;
-        let late = usize::from(self.wrong == WrongStep::Corrections);
-        Some(Numbers { count: right.count, at: Box::new(move |k, out| (right.at)(k + late, out)) })
-    }
-    fn record<'t>(&self, at: &StepAt<'t>) -> Var<'t> {
-        let mut at = at.clone();
-        if self.wrong == WrongStep::SecondMoment {
-            let [phi, m, v] = vectors(&at);
-            at.state = Var::concat(&[phi, m, v.stop_gradient()], 0);
-        }
-        self.adam.record(&at)
-    }
-}
-
-/// What is wrong in an engine whose steps with a memory are.
-#[derive(Clone, Copy, PartialEq)]
-enum WrongStep {
-    Memory,
-    NotAhead,
-    SecondMoment,
-    Corrections,
-    Checkpoints,
-}
-
-struct WrongSteps<'p>(&'p FewShot, WrongStep);
-
-impl Engine for WrongSteps<'_> {
-    fn problem(&self) -> &dyn Problem {
-        self.0
-    }
-    fn step(&self, name: StepName) -> Box<dyn Step> {
-        match (name, self.1) {
-            (StepName::Momentum, WrongStep::Memory) => Box::new(ConstantMemory),
-            (StepName::Nesterov, WrongStep::NotAhead) => Box::new(Momentum::new(0.9)),
-            (StepName::Adam, wrong @ (WrongStep::SecondMoment | WrongStep::Corrections)) => {
-                Box::new(WrongAdam { adam: Adam::default().with_epsilon(0.1), wrong })
-            }
-            _ => Own(self.0).step(name),
-        }
-    }
-    fn unrolled_by(&self, step: &dyn Step, steps: usize, keep: Keep) -> Box<dyn Method<f64>> {
-        let right = Own(self.0).unrolled_by(step, steps, keep);
-        let wrong = self.1 == WrongStep::Checkpoints && matches!(keep, Keep::Checkpoints(_));
-        if wrong { Box::new(Times(right, 1.0 + f64::EPSILON)) } else { right }
-    }
-}
-
-#[test]
-fn steps_with_a_memory_are_held_to_their_derivatives_by_hand() {
-    for (spec, frozen) in [("mlp:1-6-6-1,act=tanh", "none"), ("mlp:1-6-6-1,act=softplus", "fc1")] {
-        let case = Case::new(spec, 3, |name| name.starts_with(frozen));
-        for (wrong, seen) in [
-            (WrongStep::Memory, "momentum by hand and momentum, unrolled"),
-            (WrongStep::NotAhead, "Nesterov by hand and Nesterov, unrolled"),
-            (WrongStep::SecondMoment, "Adam by hand and Adam, unrolled"),
-            (WrongStep::Corrections, "Adam by hand and Adam, unrolled"),
-            (WrongStep::Checkpoints, "momentum: all keep-policies, to the bit"),
-        ] {
-            let found = case.verify(&WrongSteps(&case.problem, wrong), &Settings::default());
-            let said: Vec<String> = found.iter().flat_map(Findings::disagreements).collect();
-            assert!(said.iter().any(|line| line.contains(seen)), "{seen} is wrong and went unseen: {said:?}");
-            // And nothing else is blamed.
-            let kind = seen.split([' ', ':']).next().expect("a name");
-            assert!(wrong == WrongStep::Checkpoints || said.iter().all(|line| line.contains(kind)), "{said:?}");
         }
     }
 }
