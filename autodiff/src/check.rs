@@ -14,7 +14,7 @@
 use crate::plan::{Options, Plan};
 use crate::real::Real;
 use crate::tape::{Stage, Tape, Var};
-use crate::transform::{hvp, jvp, vjp};
+use crate::transform::{Batched, hvp, jvp, vjp, vmap_lanes};
 
 /// Relative errors found by [`check`]; what is exact is 0 up to rounding, some 1e-15 times the conditioning of f.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -188,6 +188,12 @@ pub const PRIMITIVES: &[Primitive] = &[
     primitive("cut", 3, ANY, |x| x.exp().cut() * x),
     primitive("broadcast", 6, ANY, |x| x.reshape([2, 1, 3]).tanh().broadcast_to([4, 2, 5, 3])),
     primitive("sum", 12, ANY, |x| x.reshape([2, 3, 2]).sin().sum(&[0, 2])),
+    primitive("sum_lanes", 12, ANY, |x| {
+        let one = x.slice(&[0], &[6]).reshape([2, 3]).cut();
+        let sums = [one.sin().sum_all(), one.cos().sum(&[1]).sum_all()];
+        let sums = vmap_lanes(&sums, &[Batched::Values(one, x.reshape([2, 3, 2]))]);
+        sums[0] * sums[1]
+    }),
     primitive("reshape", 6, ANY, |x| x.sin().reshape([3, 2])),
     primitive("permute", 12, ANY, |x| x.sin().reshape([2, 3, 2]).permute(&[2, 0, 1])),
     primitive("slice", 12, ANY, |x| x.sin().reshape([3, 4]).slice(&[1, 1], &[3, 3])),
@@ -197,6 +203,15 @@ pub const PRIMITIVES: &[Primitive] = &[
     primitive("matmul", 12, ANY, |x| {
         let (a, b) = halves(x);
         a.reshape([2, 3]).matmul(b.reshape([3, 2])).matmul(a.reshape([3, 2]).t())
+    }),
+    primitive("matmul_lanes", 24, ANY, |x| {
+        let (a, b) = halves(x);
+        let (p, q) = (a.slice(&[0], &[6]).reshape([2, 3]).cut(), b.slice(&[0], &[6]).reshape([3, 2]).cut());
+        let each = [Batched::Values(p, a.reshape([2, 3, 2])), Batched::Values(q, b.reshape([3, 2, 2]))];
+        let products = [p.matmul(q), q.t().matmul(p.t())];
+        let [left, right] = [0, 1].map(|i| vmap_lanes(&products, &each[i..=i]));
+        let both = vmap_lanes(&products, &each);
+        both[0] * both[1].sin() + left[0] * right[1] + left[1] * right[0]
     }),
     primitive("conv2d", 26, ANY, |x| {
         let image = x.slice(&[0], &[18]).reshape([1, 3, 3, 2]);

@@ -1,9 +1,37 @@
 //! A batch of programs gives each the bits that it gives alone.
 
 use autodiff::check::PRIMITIVES;
-use autodiff::{Arg, Batched, Options, Plan, Real, Stage, Tape, Var, grad, hvp, vmap};
+use autodiff::{Arg, Batched, Options, Plan, Real, Shape, Stage, Tape, Var, grad, hvp, vmap, vmap_lanes};
 
 const MEMBERS: usize = 3;
+
+/// Where the batch has its axis.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Axis {
+    Front,
+    Lanes,
+}
+
+impl Axis {
+    const BOTH: [Axis; 2] = [Axis::Front, Axis::Lanes];
+
+    fn vmap<'t>(self, outputs: &[Var<'t>], over: &[Batched<'t>]) -> Vec<Var<'t>> {
+        if self == Axis::Front { vmap(outputs, over) } else { vmap_lanes(outputs, over) }
+    }
+
+    fn shape(self, one: &[usize], members: usize) -> Shape {
+        let (first, last) = if self == Axis::Front { (Some(members), None) } else { (None, Some(members)) };
+        first.into_iter().chain(one.iter().copied()).chain(last).collect()
+    }
+
+    /// A member of what holds so many.
+    fn member(self, of: &[f64], k: usize, members: usize) -> Vec<f64> {
+        match self {
+            Axis::Front => of[k * of.len() / members..][..of.len() / members].to_vec(),
+            Axis::Lanes => of.iter().skip(k).step_by(members).copied().collect(),
+        }
+    }
+}
 
 /// Numbers in (0, 1), the same everywhere.
 fn numbers(seed: u64, n: usize) -> Vec<f64> {
@@ -23,35 +51,37 @@ fn evaluate(tape: &Tape, outputs: &[Var<'_>], inputs: &[Arg<'_, f64>], fuse: boo
 /// Every primitive, its gradient and its products, for a batch of points and for a batch of directions.
 #[test]
 fn a_batch_has_the_bits_of_its_members() {
-    for (i, p) in PRIMITIVES.iter().enumerate() {
-        let tape = Tape::new();
-        let (x, v) = (tape.input("x", p.len, Stage::POINT), tape.input("v", p.len, Stage::POINT));
-        let y = (p.record)(x);
-        let f = y.tanh().sum_all();
-        let outputs = [y, grad(f, &[x])[0], hvp(f, &[x], &[(x, v)])[0]];
-        let (xs, vs) =
-            (tape.input("xs", [MEMBERS, p.len], Stage::POINT), tape.input("vs", [MEMBERS, p.len], Stage::POINT));
-        let batches = [
-            vmap(&outputs, &[Batched::Values(x, xs), Batched::Values(v, vs)]),
-            vmap(&outputs, &[Batched::Values(x, xs)]),
-            vmap(&outputs, &[Batched::Values(v, vs)]),
-        ];
-        let (low, high) = p.domain;
-        let point: Vec<f64> = numbers(i as u64, MEMBERS * p.len).iter().map(|r| low + (high - low) * r).collect();
-        let direction = numbers(100 + i as u64, MEMBERS * p.len);
-        let part = |of: &[f64], k: usize| of[k * p.len..][..p.len].to_vec();
-        for fuse in [true, false] {
-            for (b, batch) in batches.iter().enumerate() {
-                let (x0, v0) = (part(&point, 0), part(&direction, 0));
-                let inputs = [&x0, &v0, &point, &direction].map(|x| Arg::Floats(x));
-                let all = evaluate(&tape, batch, &inputs, fuse);
-                for k in 0..MEMBERS {
-                    let at = |moves: bool, of: &[f64]| part(of, if moves { k } else { 0 });
-                    let (own, along) = (at(b < 2, &point), at(b != 1, &direction));
-                    let one =
-                        evaluate(&tape, &outputs, &[&own, &along, &point, &direction].map(|x| Arg::Floats(x)), fuse);
-                    for (all, one) in all.iter().zip(&one) {
-                        assert_eq!(all[k * one.len()..][..one.len()], *one, "{}, batch {b}, member {k}", p.name);
+    // As lanes: less than a vector of them, and whole ones.
+    for (axis, members) in [(Axis::Front, MEMBERS), (Axis::Lanes, MEMBERS), (Axis::Lanes, 8)] {
+        for (i, p) in PRIMITIVES.iter().enumerate() {
+            let tape = Tape::new();
+            let (x, v) = (tape.input("x", p.len, Stage::POINT), tape.input("v", p.len, Stage::POINT));
+            let y = (p.record)(x);
+            let f = y.tanh().sum_all();
+            let outputs = [y, grad(f, &[x])[0], hvp(f, &[x], &[(x, v)])[0]];
+            let [xs, vs] = ["xs", "vs"].map(|name| tape.input(name, axis.shape(&[p.len], members), Stage::POINT));
+            let batches = [
+                axis.vmap(&outputs, &[Batched::Values(x, xs), Batched::Values(v, vs)]),
+                axis.vmap(&outputs, &[Batched::Values(x, xs)]),
+                axis.vmap(&outputs, &[Batched::Values(v, vs)]),
+            ];
+            let (low, high) = p.domain;
+            let point: Vec<f64> = numbers(i as u64, members * p.len).iter().map(|r| low + (high - low) * r).collect();
+            let direction = numbers(100 + i as u64, members * p.len);
+            let part = |of: &[f64], k: usize| axis.member(of, k, members);
+            for fuse in [true, false] {
+                for (b, batch) in batches.iter().enumerate() {
+                    let (x0, v0) = (part(&point, 0), part(&direction, 0));
+                    let inputs = [&x0, &v0, &point, &direction].map(|x| Arg::Floats(x));
+                    let all = evaluate(&tape, batch, &inputs, fuse);
+                    for k in 0..members {
+                        let at = |moves: bool, of: &[f64]| part(of, if moves { k } else { 0 });
+                        let (own, along) = (at(b < 2, &point), at(b != 1, &direction));
+                        let inputs = [&own, &along, &point, &direction].map(|x| Arg::Floats(x));
+                        let one = evaluate(&tape, &outputs, &inputs, fuse);
+                        for (all, one) in all.iter().zip(&one) {
+                            assert_eq!(part(all, k), *one, "{axis:?}, {}, batch {b}, member {k}", p.name);
+                        }
                     }
                 }
             }
@@ -61,29 +91,33 @@ fn a_batch_has_the_bits_of_its_members() {
 
 #[test]
 fn indices_can_be_shared_or_their_own() {
-    let tape = Tape::new();
-    let table = tape.input("table", [4, 3], Stage::POINT);
-    let rows = tape.indices("rows", 5, 4, Stage::POINT);
-    let picked = table.gather(rows).tanh();
-    let outputs = [picked, picked.scatter_add(rows, 4), rows.one_hot(), grad(picked.sum_all(), &[table])[0]];
-    let tables = tape.input("tables", [MEMBERS, 4, 3], Stage::POINT);
-    let all_rows = tape.indices("all rows", [MEMBERS, 5], 4, Stage::POINT);
-    let (of_tables, of_rows) = (Batched::Values(table, tables), Batched::Indices(rows, all_rows));
-    let values = numbers(7, MEMBERS * 12);
-    let indices: Vec<u32> = (0..MEMBERS * 5).map(|i| (i * i + i / 5) as u32 % 4).collect();
-    for (over, own_table, own_rows) in
-        [(vec![of_tables], true, false), (vec![of_rows], false, true), (vec![of_tables, of_rows], true, true)]
-    {
-        let inputs = |table: usize, rows: usize| {
-            let (t, r) = (&values[table * 12..][..12], &indices[rows * 5..][..5]);
-            [Arg::Floats(t), Arg::Indices(r), Arg::Floats(&values), Arg::Indices(&indices)]
-        };
-        let all = evaluate(&tape, &vmap(&outputs, &over), &inputs(0, 0), true);
-        for k in 0..MEMBERS {
-            let at = |own: bool| if own { k } else { 0 };
-            let one = evaluate(&tape, &outputs, &inputs(at(own_table), at(own_rows)), true);
-            for (all, one) in all.iter().zip(&one) {
-                assert_eq!(all[k * one.len()..][..one.len()], *one, "member {k}");
+    for axis in Axis::BOTH {
+        let tape = Tape::new();
+        let table = tape.input("table", [4, 3], Stage::POINT);
+        let rows = tape.indices("rows", 5, 4, Stage::POINT);
+        let picked = table.gather(rows).tanh();
+        let outputs = [picked, picked.scatter_add(rows, 4), rows.one_hot(), grad(picked.sum_all(), &[table])[0]];
+        let tables = tape.input("tables", axis.shape(&[4, 3], MEMBERS), Stage::POINT);
+        let all_rows = tape.indices("all rows", [MEMBERS, 5], 4, Stage::POINT);
+        let (of_tables, of_rows) = (Batched::Values(table, tables), Batched::Indices(rows, all_rows));
+        let values = numbers(7, MEMBERS * 12);
+        let indices: Vec<u32> = (0..MEMBERS * 5).map(|i| (i * i + i / 5) as u32 % 4).collect();
+        for (over, own_table, own_rows) in
+            [(vec![of_tables], true, false), (vec![of_rows], false, true), (vec![of_tables, of_rows], true, true)]
+        {
+            let of =
+                |table: usize, rows: usize| (axis.member(&values, table, MEMBERS), indices[rows * 5..][..5].to_vec());
+            let run = |outputs: &[Var<'_>], (t, r): &(Vec<f64>, Vec<u32>)| {
+                let inputs = [Arg::Floats(t), Arg::Indices(r), Arg::Floats(&values), Arg::Indices(&indices)];
+                evaluate(&tape, outputs, &inputs, true)
+            };
+            let all = run(&axis.vmap(&outputs, &over), &of(0, 0));
+            for k in 0..MEMBERS {
+                let at = |own: bool| if own { k } else { 0 };
+                let one = run(&outputs, &of(at(own_table), at(own_rows)));
+                for (all, one) in all.iter().zip(&one) {
+                    assert_eq!(axis.member(all, k, MEMBERS), *one, "{axis:?}, member {k}");
+                }
             }
         }
     }

@@ -106,19 +106,25 @@ pub(crate) struct Sum {
 pub(crate) enum SumKind {
     /// Each column of rows of this length.
     Rows(usize),
-    /// Each row of this length, which divides the block.
-    Within(usize),
-    /// Everything.
-    All,
+    /// Each row of this length, which divides the block; of each row its lanes apart, the innermost numbers.
+    Within { row: usize, lanes: usize },
+    /// Everything, but not over lanes.
+    All { lanes: usize },
 }
 
 impl SumKind {
     fn period(self, numel: usize) -> usize {
         match self {
             SumKind::Rows(period) => period,
-            SumKind::Within(_) => 0,
-            SumKind::All => numel.clamp(1, sum::LANES),
+            SumKind::Within { lanes: 1, .. } => 0,
+            SumKind::Within { row, lanes } => sum::whole_period(row, lanes),
+            SumKind::All { lanes } => sum::whole_period(numel, lanes),
         }
+    }
+
+    /// Whether its lanes are summed apart: such sums are too small to be cut for threads.
+    fn is_in_lanes(self) -> bool {
+        matches!(self, SumKind::Within { lanes, .. } | SumKind::All { lanes } if lanes > 1)
     }
 }
 
@@ -135,7 +141,7 @@ impl<T: Element> Map<T> {
         /// What an element of an instruction costs, in multiply-adds × 2 of a product.
         const COST: usize = 8;
         let parts = if team.is_alone() { 1 } else { team.parts(self.numel * self.code.len() * COST) };
-        if parts == 1 {
+        if parts == 1 || self.sums.iter().any(|s| s.kind.is_in_lanes()) {
             return None;
         }
         let mut periods = self.sums.iter().map(|s| s.kind.period(self.numel)).filter(|&p| p > 0);
@@ -228,11 +234,12 @@ fn run_shared<T: Element>(
         let y = unsafe { memory.get().write(s.y) };
         match s.kind {
             SumKind::Rows(_) => sum::add_segments(&slots[at..], slot, y),
-            SumKind::Within(_) => {}
-            SumKind::All => {
-                let mut lanes = [T::zero(); sum::LANES];
-                sum::add_segments(&slots[at..], slot, &mut lanes[..period]);
-                y[0] = sum::pairwise(&mut lanes[..period]);
+            SumKind::Within { .. } => {}
+            SumKind::All { .. } => {
+                let mut totals = [T::zero(); sum::LANES];
+                sum::add_segments(&slots[at..], slot, &mut totals[..period]);
+                sum::pairwise(&mut totals[..period], 1);
+                y[0] = totals[0];
             }
         }
         at += period;
@@ -417,8 +424,8 @@ impl<T: Element> Task for Run<'_, '_, T> {
                 let y = unsafe { memory.write(s.y) };
                 match s.kind {
                     SumKind::Rows(_) => sum::finish_rows(work, period, y),
-                    SumKind::Within(_) => {}
-                    SumKind::All => y[0] = sum::finish_lanes(work, period),
+                    SumKind::Within { .. } => {}
+                    SumKind::All { .. } => sum::finish_whole(work, period, y),
                 }
             }
             segment += 1;
@@ -428,16 +435,19 @@ impl<T: Element> Task for Run<'_, '_, T> {
 
 #[inline(always)]
 fn accumulate<T: Element>(map: &Map<T>, memory: &Memory<'_, T>, totals: &mut [T], s: usize, start: usize, x: &[T]) {
-    if let SumKind::Within(row) = map.sums[s].kind {
-        // SAFETY: checked by `Program::new`: in bounds, disjoint from all else; these rows are this part's.
-        let y =
-            unsafe { std::slice::from_raw_parts_mut(memory.pointer(map.sums[s].y).add(start / row), x.len() / row) };
-        for (y, row) in y.iter_mut().zip(x.chunks_exact(row)) {
-            *y = sum::sum_vector(row);
-        }
-        return;
-    }
     let at: usize = map.sums[..s].iter().map(|s| sum::work(s.kind.period(map.numel))).sum();
     let period = map.sums[s].kind.period(map.numel);
-    sum::accumulate(&mut totals[at..at + sum::work(period)], period, start, x);
+    let totals = &mut totals[at..at + sum::work(period)];
+    let SumKind::Within { row, lanes } = map.sums[s].kind else {
+        return sum::accumulate(totals, period, start, x);
+    };
+    let (from, count) = (start / row * lanes, x.len() / row * lanes);
+    // SAFETY: checked by `Program::new`: in bounds, disjoint from all else; these rows are this part's.
+    let y = unsafe { std::slice::from_raw_parts_mut(memory.pointer(map.sums[s].y).add(from), count) };
+    for (y, row) in y.chunks_exact_mut(lanes).zip(x.chunks_exact(row)) {
+        match y {
+            [y] => *y = sum::sum_vector(row),
+            y => sum::sum_vectors(row, y, totals),
+        }
+    }
 }

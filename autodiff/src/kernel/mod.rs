@@ -24,9 +24,10 @@ pub(crate) use map::{BLOCK, Instruction, Leaf, LeafValue, MOST_SLOTS, Map, MapOp
 pub use memory::Block;
 pub(crate) use memory::{Place, Plain, Region, Size};
 pub(crate) use movement::permuted_strides;
-pub use product::{Conv, ConvGeometry, MatMul, ProductElement};
+pub(crate) use product::LONG;
+pub use product::{Conv, ConvGeometry, LaneMatMul, MatMul, ProductElement};
 pub use program::Arg;
 pub(crate) use program::{Program, Room, Sizes};
 pub(crate) use step::{Piece, Step};
-pub(crate) use sum::work as sum_work;
+pub(crate) use sum::{SumShape, sum_middle_work};
 pub use team::Team;

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use super::map::{self, Map};
 use super::memory::{Aligned, Block, Place, Region, Size};
 use super::step::{Arena, Step, Touches};
-use super::{Isa, Task, Team, movement, sum};
+use super::sum::{self, SumShape};
+use super::{Isa, Task, Team, movement};
 use crate::element::Element;
 use crate::tape::{ConvFace, Stage};
 
@@ -240,8 +241,15 @@ fn check_map<T: Element>(m: &Map<T>) {
     for s in &m.sums {
         let fits = match s.kind {
             SumKind::Rows(period) => period > 0 && s.y.len == period && m.numel.is_multiple_of(period),
-            SumKind::Within(row) => row > 0 && s.y.len.checked_mul(row) == Some(m.numel) && block.is_multiple_of(row),
-            SumKind::All => s.y.len == 1,
+            SumKind::Within { row, lanes } => {
+                let sums = s.y.len.checked_div(lanes).and_then(|rows| rows.checked_mul(row));
+                row > 0
+                    && row.is_multiple_of(lanes)
+                    && s.y.len.is_multiple_of(lanes)
+                    && sums == Some(m.numel)
+                    && block.is_multiple_of(row)
+            }
+            SumKind::All { lanes } => lanes > 0 && s.y.len == lanes && m.numel.is_multiple_of(lanes),
         };
         assert!(fits, "a fused sum has the shape of its group");
     }
@@ -348,15 +356,14 @@ fn check_indices(indices: &[u32], bound: usize) {
 struct SumRun<'a, T: Element> {
     x: &'a [T],
     y: &'a mut [T],
-    summed: usize,
-    inner: usize,
+    shape: SumShape,
     work: &'a mut [T],
 }
 impl<T: Element> Task for SumRun<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
-        sum::sum_middle(self.x, self.y, self.summed, self.inner, self.work);
+        sum::sum_middle(self.x, self.y, self.shape, self.work);
     }
 }
 
@@ -370,6 +377,11 @@ fn run_step<T: Element>(step: &Step<T>, isa: Isa, team: Team, m: &Access<'_, T>,
             let (a, b, c) = unsafe { (m.read(*a), m.read(*b), m.write(*c)) };
             shape.run(isa, team, a, b, c);
         }
+        Step::LaneMatMul { shape, a, b, c } => {
+            // SAFETY: see above.
+            let (a, b, c) = unsafe { (m.read(*a), m.read(*b), m.write(*c)) };
+            shape.run(isa, a, b, c);
+        }
         Step::Conv { conv, face, a, b, c } => {
             // SAFETY: see above.
             let (a, b, c) = unsafe { (m.read(*a), m.read(*b), m.write(*c)) };
@@ -379,10 +391,10 @@ fn run_step<T: Element>(step: &Step<T>, isa: Isa, team: Team, m: &Access<'_, T>,
                 ConvFace::WeightGrad => conv.weight_grad(isa, team, a, b, c),
             }
         }
-        Step::Sum { summed, inner, x, y, work } => {
+        Step::Sum { shape, x, y, work } => {
             // SAFETY: see above.
             let (x, y, work) = unsafe { (m.read(*x), m.write(*y), m.write(*work)) };
-            isa.run(SumRun { x, y, summed: *summed, inner: *inner, work });
+            isa.run(SumRun { x, y, shape: *shape, work });
         }
         Step::Read { dims, strides, start, x, y } => {
             // SAFETY: see above.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::map::{self, Map};
 use super::memory::Place;
-use super::{Conv, MatMul};
+use super::{Conv, LaneMatMul, MatMul, SumShape};
 use crate::element::Element;
 use crate::shape::Axes;
 use crate::tape::{ConvFace, Windows};
@@ -26,10 +26,15 @@ pub(crate) enum Step<T> {
         b: Place,
         c: Place,
     },
+    LaneMatMul {
+        shape: LaneMatMul,
+        a: Place,
+        b: Place,
+        c: Place,
+    },
     /// [outer, summed, inner] → [outer, inner]
     Sum {
-        summed: usize,
-        inner: usize,
+        shape: SumShape,
         x: Place,
         y: Place,
         work: Place,
@@ -113,7 +118,7 @@ impl<T: Element> Step<T> {
                 t.writes.extend(m.sums.iter().map(|s| (floats, s.y)));
                 t.writes.push((floats, m.work));
             }
-            Step::MatMul { a, b, c, .. } | Step::Conv { a, b, c, .. } => {
+            Step::MatMul { a, b, c, .. } | Step::LaneMatMul { a, b, c, .. } | Step::Conv { a, b, c, .. } => {
                 t.reads.extend([(floats, *a), (floats, *b)]);
                 t.writes.push((floats, *c));
             }

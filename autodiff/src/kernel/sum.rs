@@ -119,14 +119,15 @@ pub(super) fn finish_rows<T: Element>(work: &mut [T], period: usize, y: &mut [T]
     }
 }
 
-/// The sum of all lanes, pairwise.
+/// The sum of all totals, pairwise: of those of each of y's numbers, which lie side by side.
 #[inline(always)]
-pub(super) fn finish_lanes<T: Element>(work: &mut [T], period: usize) -> T {
+pub(super) fn finish_whole<T: Element>(work: &mut [T], period: usize, y: &mut [T]) {
     let [chunk, segment, total] = levels(work, period);
     for ((c, &s), &t) in chunk.iter_mut().zip(&*segment).zip(&*total) {
         *c = t + (s + *c);
     }
-    pairwise(chunk)
+    pairwise(chunk, y.len());
+    y.copy_from_slice(&chunk[..y.len()]);
 }
 
 /// y = the sum over segments of the totals that start every `stride` numbers, in order.
@@ -140,34 +141,69 @@ pub(super) fn add_segments<T: Element>(segments: &[T], stride: usize, y: &mut [T
     }
 }
 
-/// The sum of all, which is left in the first.
+/// The sum of all rows of `width` numbers, which is left in the first.
 #[inline(always)]
-pub(super) fn pairwise<T: Element>(lanes: &mut [T]) -> T {
-    let mut len = lanes.len();
+pub(super) fn pairwise<T: Element>(totals: &mut [T], width: usize) {
+    let mut len = totals.len() / width;
     while len > 1 {
         let half = len.div_ceil(2);
-        let (low, high) = lanes[..len].split_at_mut(half);
+        let (low, high) = totals[..len * width].split_at_mut(half * width);
         for (a, &b) in low.iter_mut().zip(&*high) {
             *a = *a + b;
         }
         len = half;
     }
-    lanes[0]
+}
+
+/// The totals that the sum of a vector runs through, of vectors of `len` numbers in so many lanes.
+pub(super) fn whole_period(len: usize, lanes: usize) -> usize {
+    (len / lanes).clamp(1, LANES) * lanes
 }
 
 /// The sum of one vector.
 #[inline(always)]
 pub(super) fn sum_vector<T: Element>(x: &[T]) -> T {
     let mut totals = [T::zero(); 3 * LANES];
-    let period = x.len().clamp(1, LANES);
+    let period = whole_period(x.len(), 1);
     let work = &mut totals[..work(period)];
     accumulate(work, period, 0, x);
-    finish_lanes(work, period)
+    let mut sum = [T::zero()];
+    finish_whole(work, period, &mut sum);
+    sum[0]
+}
+
+/// The sum of vectors whose numbers lie side by side, as many as y has.
+#[inline(always)]
+pub(super) fn sum_vectors<T: Element>(x: &[T], y: &mut [T], work: &mut [T]) {
+    let period = whole_period(x.len(), y.len());
+    let work = &mut work[..self::work(period)];
+    work.fill(T::zero());
+    accumulate(work, period, 0, x);
+    finish_whole(work, period, y);
+}
+
+/// A sum over the middle axis of [outer, summed, inner].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct SumShape {
+    pub summed: usize,
+    pub inner: usize,
+    /// Whether the inner axis is lanes, each of which is summed as one vector is; otherwise rows are added in order.
+    pub whole: bool,
+}
+
+/// The `work` of [`sum_middle`].
+pub(crate) fn sum_middle_work(SumShape { summed, inner, whole }: SumShape) -> usize {
+    match (inner, whole) {
+        (1, _) => 0,
+        (_, true) => work(whole_period(summed * inner, inner)),
+        (_, false) => work(inner),
+    }
 }
 
 /// y[outer, inner] = Σ over the middle axis of x[outer, summed, inner].
 #[inline(always)]
-pub(super) fn sum_middle<T: Element>(x: &[T], y: &mut [T], summed: usize, inner: usize, work: &mut [T]) {
+pub(super) fn sum_middle<T: Element>(x: &[T], y: &mut [T], shape: SumShape, work: &mut [T]) {
+    let SumShape { summed, inner, whole } = shape;
     if inner == 1 {
         if summed == 0 {
             y.fill(T::zero());
@@ -180,6 +216,10 @@ pub(super) fn sum_middle<T: Element>(x: &[T], y: &mut [T], summed: usize, inner:
     }
     let slab = summed * inner;
     for (o, y) in y.chunks_exact_mut(inner).enumerate() {
+        if whole {
+            sum_vectors(&x[o * slab..(o + 1) * slab], y, work);
+            continue;
+        }
         work.fill(T::zero());
         accumulate(work, inner, 0, &x[o * slab..(o + 1) * slab]);
         finish_rows(work, inner, y);

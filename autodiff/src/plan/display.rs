@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Plan, bytes};
 use crate::element::Element;
-use crate::kernel::{LeafValue, Map, MapOp, Place, Reading, Region, Slot, Step, SumKind};
+use crate::kernel::{LeafValue, Map, MapOp, Place, Reading, Region, Slot, Step, SumKind, SumShape};
 use crate::tape::Stage;
 
 impl<T: Element> fmt::Display for Plan<T> {
@@ -66,7 +66,13 @@ pub(super) fn write_step<T: Element>(f: &mut fmt::Formatter<'_>, step: &Step<T>)
                 g.kernel_w
             )
         }
-        Step::Sum { summed, inner, x, y, .. } => {
+        Step::LaneMatMul { shape, a, b, c } => {
+            let t = |trans| if trans { "ᵀ" } else { "" };
+            let (m, k, n, lanes) = (shape.m, shape.k, shape.n, shape.lanes);
+            let (ta, tb) = (t(shape.trans_a), t(shape.trans_b));
+            writeln!(f, "  {} = {}{ta} · {}{tb}    [{m}, {k}]·[{k}, {n}] in {lanes} lanes", At(*c), At(*a), At(*b))
+        }
+        Step::Sum { shape: SumShape { summed, inner, .. }, x, y, .. } => {
             writeln!(f, "  {} = sum {} over [{}, {summed}, {inner}]", At(*y), At(*x), y.len / inner.max(&1))
         }
         Step::Read { dims, strides, start, x, y } => {
@@ -122,9 +128,11 @@ fn write_map<T: Element>(f: &mut fmt::Formatter<'_>, map: &Map<T>) -> fmt::Resul
             MapOp::Sum(s) => {
                 let sum = &map.sums[usize::from(s)];
                 let over = match sum.kind {
-                    SumKind::All => "everything".into(),
+                    SumKind::All { lanes: 1 } => "everything".into(),
+                    SumKind::All { lanes } => format!("everything, {lanes} lanes apart"),
                     SumKind::Rows(n) => format!("rows of {n}"),
-                    SumKind::Within(n) => format!("each row of {n}"),
+                    SumKind::Within { row, lanes: 1 } => format!("each row of {row}"),
+                    SumKind::Within { row, lanes } => format!("each row of {row}, {lanes} lanes apart"),
                 };
                 writeln!(f, "    {} = sum {a} over {over}", At(sum.y))?;
             }

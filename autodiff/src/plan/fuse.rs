@@ -269,14 +269,15 @@ fn is_virtual_kind(prim: &Prim) -> bool {
 /// Whether the sum can be accumulated while its operand is computed: over everything, over all rows, or
 /// within each row.
 fn sum_fuses(graph: &Graph<'_>, id: NodeId) -> bool {
-    if !matches!(graph.prim(id), Prim::Sum(_)) {
+    if !graph.prim(id).is_sum() {
         return false;
     }
     let row = graph.shape(graph.node(id).operands[0]).dims().last().copied().unwrap_or(1);
-    match graph.sum_extents(id) {
-        (1, _, 1) => true,
-        (1, _, inner) => inner == row && row <= LONGEST_ROW,
-        (_, summed, 1) => summed == row && row <= LONGEST_ROW,
+    let (outer, summed, inner) = graph.sum_extents(id);
+    match (outer, graph.sum_lanes(id)) {
+        (1, Some(_)) => true,
+        (1, None) => inner == row && row <= LONGEST_ROW,
+        (_, Some(lanes)) => summed * lanes == row && row <= LONGEST_ROW,
         _ => false,
     }
 }

@@ -107,11 +107,26 @@ impl<'a> Graph<'a> {
 
     /// [outer, summed, inner] of a sum, whose axes are one run of neighbours.
     pub fn sum_extents(&self, id: NodeId) -> (usize, usize, usize) {
-        let Prim::Sum(axes) = self.prim(id) else { unreachable!("asked of sums only") };
+        let (axes, lanes) = match self.prim(id) {
+            Prim::Sum(axes) => (axes, 1),
+            Prim::SumLanes(axes, lanes) => (axes, *lanes),
+            _ => unreachable!("asked of sums only"),
+        };
         let dims = self.shape(self.node(id).operands[0]).dims();
         let (first, last) = (axes[0], axes[axes.len() - 1]);
         let product = |d: &[usize]| d.iter().product();
-        (product(&dims[..first]), product(&dims[first..=last]), product(&dims[last + 1..]))
+        // Lanes are the innermost numbers of the last axis.
+        let summed: usize = product(&dims[first..]) / lanes;
+        let inner = if lanes > 1 { lanes } else { product(&dims[last + 1..]) };
+        (product(&dims[..first]), if lanes > 1 { summed } else { summed / inner }, inner)
+    }
+
+    /// The lanes of a sum that adds up the numbers of each as those of one vector are.
+    pub fn sum_lanes(&self, id: NodeId) -> Option<usize> {
+        match self.prim(id) {
+            Prim::SumLanes(_, lanes) => Some(*lanes),
+            _ => (self.sum_extents(id).2 == 1).then_some(1),
+        }
     }
 }
 

@@ -11,9 +11,9 @@ use super::fuse::{Fusion, Group};
 use super::graph::{Graph, View, contiguous};
 use super::pass::{Pass, reads_through};
 use crate::element::Element;
-use crate::kernel::{self, Conv, MatMul, Piece, Place, Step};
+use crate::kernel::{self, Conv, LaneMatMul, MatMul, Piece, Place, Step, SumShape};
 use crate::shape::{Axes, collapse};
-use crate::tape::{NodeId, Prim, Stage};
+use crate::tape::{MatMulLanes, NodeId, Prim, Stage};
 
 /// Something a stage does, in terms of nodes.
 #[derive(Clone, Debug)]
@@ -196,12 +196,14 @@ pub(super) fn work_len(graph: &Graph<'_>, fusion: &Fusion, job: &Job) -> usize {
             let nowhere = Layout::default();
             Pass::<f64>::new(graph, fusion, &nowhere, group).map.work_len()
         }
-        Job::Node(id) if matches!(graph.prim(*id), Prim::Sum(_)) => {
-            let (_, _, inner) = graph.sum_extents(*id);
-            if inner == 1 { 0 } else { kernel::sum_work(inner) }
-        }
+        Job::Node(id) if graph.prim(*id).is_sum() => kernel::sum_middle_work(sum_shape(graph, *id)),
         _ => 0,
     }
+}
+
+fn sum_shape(graph: &Graph<'_>, id: NodeId) -> SumShape {
+    let (_, summed, inner) = graph.sum_extents(id);
+    SumShape { summed, inner, whole: graph.sum_lanes(id).is_some() }
 }
 
 impl Schedule<'_> {
@@ -222,10 +224,9 @@ fn node_step<T: Element>(
     let operand_shape = |i: usize| graph.shape(node.operands[i]);
     let y = layout.place(id);
     Some(match &node.prim {
-        Prim::Sum(_) => {
-            let (_, summed, inner) = graph.sum_extents(id);
+        Prim::Sum(_) | Prim::SumLanes(..) => {
             let none = y.slice(0, 0);
-            Step::Sum { summed, inner, x: operand(0), y, work: work.unwrap_or(none) }
+            Step::Sum { shape: sum_shape(graph, id), x: operand(0), y, work: work.unwrap_or(none) }
         }
         Prim::Permute(perm) => {
             let strides = kernel::permuted_strides(&operand_shape(0).strides(), perm);
@@ -247,6 +248,14 @@ fn node_step<T: Element>(
             let batch = c.dims()[..r - 2].iter().product();
             let shape = Arc::new(MatMul { batch, m, k, n, trans_a: *trans_a });
             Step::MatMul { shape, a: operand(0), b: operand(1), c: y }
+        }
+        Prim::MatMulLanes(of) => {
+            let b = operand_shape(1);
+            let columns = if of.shared_b { b[1] } else { b[1] / of.count };
+            let (k, n) = if of.trans_b { (columns, b[0]) } else { (b[0], columns) };
+            let &MatMulLanes { count, trans_a, trans_b, shared_a, shared_b } = of;
+            let shape = LaneMatMul { lanes: count, m: node.shape[0], k, n, trans_a, trans_b, shared_a, shared_b };
+            Step::LaneMatMul { shape, a: operand(0), b: operand(1), c: y }
         }
         Prim::Conv(face, geometry) => {
             let conv = convs.entry(*geometry).or_insert_with(|| Arc::new(Conv::new(*geometry)));

@@ -300,6 +300,7 @@ fn bytes<T>(size: Size) -> usize {
 fn flops<T>(step: &Step<T>) -> u64 {
     match step {
         Step::MatMul { shape, .. } => shape.flops(),
+        Step::LaneMatMul { shape, .. } => shape.flops(),
         Step::Conv { conv, .. } => conv.flops(),
         _ => 0,
     }

@@ -31,7 +31,7 @@ impl<'a, T: Element> Pass<'a, T> {
     pub fn new(graph: &'a Graph<'a>, fusion: &'a Fusion, layout: &'a Layout, group: &Group) -> Self {
         let first = group.sinks[0];
         let space = match graph.prim(first) {
-            Prim::Sum(_) => graph.shape(graph.node(first).operands[0]),
+            prim if prim.is_sum() => graph.shape(graph.node(first).operands[0]),
             _ => graph.shape(first),
         };
         let (numel, row) = (space.numel(), space.dims().last().copied().unwrap_or(1));
@@ -91,7 +91,7 @@ impl<'a, T: Element> Pass<'a, T> {
             }
         }
         let mut order: Vec<NodeId> = nodes.into_iter().collect();
-        let is_sum = |id: NodeId| matches!(self.graph.prim(id), Prim::Sum(_));
+        let is_sum = |id: NodeId| self.graph.prim(id).is_sum();
         order.sort_unstable_by_key(|&id| {
             if is_sum(id) { (self.graph.operands(id).next().expect("one operand").root, 1, id) } else { (id, 0, id) }
         });
@@ -132,7 +132,7 @@ impl<'a, T: Element> Pass<'a, T> {
 
     fn operand_roots(&self, id: NodeId) -> impl Iterator<Item = NodeId> + '_ {
         // Stored literals and broadcasts are copied from what they read.
-        let copied = !self.graph.prim(id).is_elementwise() && !matches!(self.graph.prim(id), Prim::Sum(_));
+        let copied = !self.graph.prim(id).is_elementwise() && !self.graph.prim(id).is_sum();
         let operands = if copied { &[][..] } else { &self.graph.node(id).operands[..] };
         operands.iter().map(|&o| self.graph.view(o).root)
     }
@@ -152,11 +152,15 @@ impl<'a, T: Element> Pass<'a, T> {
             (Prim::Binary(op), _) => MapOp::Binary(*op),
             (Prim::Compare(op), _) => MapOp::Compare(*op),
             (Prim::Select, _) => MapOp::Select,
-            (Prim::Sum(_), _) => {
-                let kind = match self.graph.sum_extents(id) {
-                    (1, _, 1) => SumKind::All,
-                    (1, _, inner) => SumKind::Rows(inner),
-                    (_, summed, _) => SumKind::Within(summed),
+            (Prim::Sum(_) | Prim::SumLanes(..), _) => {
+                let (outer, summed, inner) = self.graph.sum_extents(id);
+                let kind = match (outer, self.graph.sum_lanes(id)) {
+                    (1, Some(lanes)) => SumKind::All { lanes },
+                    (1, None) => SumKind::Rows(inner),
+                    (_, lanes) => {
+                        let lanes = lanes.expect("what has a pass of its own is fused in no other way");
+                        SumKind::Within { row: summed * lanes, lanes }
+                    }
                 };
                 self.map.sums.push(Sum { kind, y: self.place(id) });
                 MapOp::Sum(self.map.sums.len() as u16 - 1)
@@ -275,7 +279,7 @@ pub(super) fn reads_through(graph: &Graph<'_>, root: NodeId, reader: NodeId) -> 
     if !is_broadcast(root) || is_broadcast(reader) {
         return false;
     }
-    let space = if matches!(graph.prim(reader), Prim::Sum(_)) { graph.node(reader).operands[0] } else { reader };
+    let space = if graph.prim(reader).is_sum() { graph.node(reader).operands[0] } else { reader };
     let row = |s: &Shape| s.dims().last().copied().unwrap_or(1);
     let (a, b) = (graph.shape(root), graph.shape(space));
     a.numel() == b.numel() && (row(a) == row(b) || (row(a) > LONGEST_ROW && row(b) > LONGEST_ROW))

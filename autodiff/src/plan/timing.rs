@@ -72,6 +72,11 @@ fn what<T: Element>(step: &Step<T>) -> String {
             let batch = if batch == 1 { String::new() } else { format!("{batch} × ") };
             format!("product{t} {batch}[{}, {}]·[{}, {}]", shape.m, shape.k, shape.k, shape.n)
         }
+        Step::LaneMatMul { shape, .. } => {
+            let t = |trans| if trans { "ᵀ" } else { "" };
+            let (a, b) = (t(shape.trans_a), t(shape.trans_b));
+            format!("product{a}{b} {} lanes of [{}, {}]·[{}, {}]", shape.lanes, shape.m, shape.k, shape.k, shape.n)
+        }
         Step::Conv { conv, face, .. } => {
             let g = conv.geometry();
             let face = match face {

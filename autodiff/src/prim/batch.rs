@@ -5,6 +5,7 @@
 //! | elementwise | the same; a shared operand is broadcast, which costs nothing where passes read it |
 //! | broadcast, sum, reshape, permute, slice, assemble | the same, an axis further on |
 //! | matmul | a batch of products; rows of a batch with a shared right factor are rows of one product |
+//! | matmul in lanes | one for each member |
 //! | conv2d | a batch of images with shared weights is more images; else one product for each member |
 //! | one-hot, arg max, gather, scatter-add | the same, or one for each member |
 
@@ -38,6 +39,10 @@ impl Operand {
 
     pub fn each(id: NodeId) -> Self {
         Operand { id, kind: Batch::Each }
+    }
+
+    pub fn id(self) -> NodeId {
+        self.id
     }
 
     pub fn is_batched(self) -> bool {
@@ -115,6 +120,7 @@ pub(crate) fn batch(tape: &Tape, node: &Node, operands: &[Operand], size: usize)
         }
         Prim::StopGradient | Prim::OneHot => same(node.prim.clone()),
         Prim::Sum(axes) => same(Prim::Sum(shifted(axes))),
+        Prim::SumLanes(axes, lanes) => same(Prim::SumLanes(shifted(axes), *lanes)),
         Prim::Broadcast(axes) => structure::broadcast_axes(tape, first, shifted(axes), shape),
         Prim::Reshape => structure::reshape(tape, first, shape),
         Prim::Permute(perm) => structure::permute(tape, first, with_zero(&shifted(perm))),
@@ -137,6 +143,7 @@ pub(crate) fn batch(tape: &Tape, node: &Node, operands: &[Operand], size: usize)
             structure::reshape(tape, tape.intern(product), shape)
         }
         Prim::MatMul { .. } => same(node.prim.clone()),
+        Prim::MatMulLanes(_) => one_by_one(tape, node, operands, size),
         Prim::Conv(face, geometry) => {
             // Which operand holds the images, and which is shared.
             let images = match face {

@@ -4,7 +4,7 @@
 //! the tangents, and [`transpose`] knows how each linear primitive sends a cotangent back. Reverse mode
 //! needs nothing else (see [`crate::transform`]).
 //!
-//! [`batch`] says what each primitive is with one more axis in front, for `vmap`.
+//! [`batch`] says what each primitive is with one more axis in front, [`lanes`] with one more behind, for `vmap`.
 //!
 //! | file | primitives | tangent | transpose |
 //! |---|---|---|---|
@@ -16,12 +16,14 @@
 mod batch;
 mod elementwise;
 mod index;
+mod lanes;
 mod product;
 mod structure;
 
 use smallvec::SmallVec;
 
 pub(crate) use batch::{Operand, batch, whole};
+pub(crate) use lanes::{as_lanes, from_lanes, lanes};
 
 use crate::tape::{Node, Prim, Tape, Var};
 
@@ -42,10 +44,14 @@ pub(crate) fn tangent<'t>(tape: &'t Tape, y: Var<'t>, node: &Node, tangents: &[O
         Prim::Unary(op) => Some(elementwise::unary_tangent(*op, operand(0), y, tangents[0]?)),
         Prim::Binary(op) => elementwise::binary_tangent(*op, operand(0), operand(1), y, tangents[0], tangents[1]),
         Prim::Select => Some(elementwise::select_tangent(node, tape, tangents[1], tangents[2])),
-        Prim::Broadcast(_) | Prim::Sum(_) | Prim::Reshape | Prim::Permute(_) | Prim::Slice(_) | Prim::Assemble(_) => {
-            structure::tangent(node, tangents)
-        }
-        Prim::MatMul { .. } | Prim::Conv(..) => product::tangent(tape, node, tangents),
+        Prim::Broadcast(_)
+        | Prim::Sum(_)
+        | Prim::SumLanes(..)
+        | Prim::Reshape
+        | Prim::Permute(_)
+        | Prim::Slice(_)
+        | Prim::Assemble(_) => structure::tangent(node, tangents),
+        Prim::MatMul { .. } | Prim::MatMulLanes(_) | Prim::Conv(..) => product::tangent(tape, node, tangents),
         Prim::Gather | Prim::ScatterAdd => index::tangent(tape, node, tangents[0]?),
     }
 }
@@ -55,10 +61,14 @@ pub(crate) fn tangent<'t>(tape: &'t Tape, y: Var<'t>, node: &Node, tangents: &[O
 pub(crate) fn transpose<'t>(tape: &'t Tape, node: &Node, linear: &[bool], ct: Var<'t>) -> Cotangents<'t> {
     match &node.prim {
         Prim::Unary(_) | Prim::Binary(_) | Prim::Select => elementwise::transpose(tape, node, linear, ct),
-        Prim::Broadcast(_) | Prim::Sum(_) | Prim::Reshape | Prim::Permute(_) | Prim::Slice(_) | Prim::Assemble(_) => {
-            structure::transpose(tape, node, linear, ct)
-        }
-        Prim::MatMul { .. } | Prim::Conv(..) => product::transpose(tape, node, linear, ct),
+        Prim::Broadcast(_)
+        | Prim::Sum(_)
+        | Prim::SumLanes(..)
+        | Prim::Reshape
+        | Prim::Permute(_)
+        | Prim::Slice(_)
+        | Prim::Assemble(_) => structure::transpose(tape, node, linear, ct),
+        Prim::MatMul { .. } | Prim::MatMulLanes(_) | Prim::Conv(..) => product::transpose(tape, node, linear, ct),
         Prim::Gather | Prim::ScatterAdd => index::transpose(tape, node, ct),
         other => unreachable!("{} is never part of a linear program", other.name()),
     }

@@ -5,10 +5,11 @@
 
 use smallvec::smallvec;
 
+use super::structure::{lanes_apart, shape_of};
 use super::{Cotangents, sum_of};
 use crate::kernel::ConvGeometry;
 use crate::shape::Shape;
-use crate::tape::{ConvFace, Kind, Node, NodeId, Prim, Tape, Var};
+use crate::tape::{ConvFace, Kind, MatMulLanes, Node, NodeId, Prim, Tape, Var};
 
 fn node<'t>(tape: &'t Tape, prim: Prim, a: NodeId, b: NodeId, shape: Shape) -> Var<'t> {
     Var::node(tape, tape.intern(Node { prim, operands: smallvec![a, b], shape, kind: Kind::Float }))
@@ -49,6 +50,7 @@ pub(super) fn transpose<'t>(tape: &'t Tape, y: &Node, linear: &[bool], ct: Var<'
         // C = Aᵀ·B
         (Prim::MatMul { trans_a: true }, 0) => b.matmul(ct.t()),
         (Prim::MatMul { trans_a: true }, _) => a.matmul(ct),
+        (Prim::MatMulLanes(lanes), _) => transpose_lanes(tape, *lanes, [a, b], which, ct),
         (Prim::Conv(face, g), _) => match (face, which) {
             (ConvFace::Forward, 0) => conv(ConvFace::InputGrad, *g, swap_channels(b), ct),
             (ConvFace::Forward, _) => conv(ConvFace::WeightGrad, *g, a, ct),
@@ -60,6 +62,36 @@ pub(super) fn transpose<'t>(tape: &'t Tape, y: &Node, linear: &[bool], ct: Var<'
         (other, _) => unreachable!("{} is no product", other.name()),
     };
     smallvec![(which, cotangent)]
+}
+
+/// The transposes of the products in lanes; what all lanes share is sent the sum of theirs.
+fn transpose_lanes<'t>(tape: &'t Tape, of: MatMulLanes, ab: [Var<'t>; 2], which: usize, ct: Var<'t>) -> Var<'t> {
+    let MatMulLanes { count, trans_a, trans_b, shared_a, shared_b } = of;
+    let [a, b] = ab.map(|x| x.id_on(tape));
+    let lanes = |trans_a, trans_b, shared_a, shared_b| MatMulLanes { count, trans_a, trans_b, shared_a, shared_b };
+    let g = ct.id_on(tape);
+    let of_lanes = match (which, trans_a, trans_b) {
+        (0, false, _) => matmul_lanes(tape, g, b, lanes(false, !trans_b, false, shared_b)),
+        (0, true, _) => matmul_lanes(tape, b, g, lanes(trans_b, true, shared_b, false)),
+        (_, _, false) => matmul_lanes(tape, a, g, lanes(!trans_a, false, shared_a, false)),
+        (_, _, true) => matmul_lanes(tape, g, a, lanes(true, trans_a, false, shared_a)),
+    };
+    if [shared_a, shared_b][which] {
+        let apart = lanes_apart(&of_lanes.shape(), count);
+        return of_lanes.reshape(apart).sum(&[2]);
+    }
+    of_lanes
+}
+
+/// op(A)·op(B) in every lane.
+pub(super) fn matmul_lanes<'t>(tape: &'t Tape, a: NodeId, b: NodeId, of: MatMulLanes) -> Var<'t> {
+    let extents = |id, shared| {
+        let shape = shape_of(tape, id);
+        [shape[0], if shared { shape[1] } else { shape[1] / of.count }]
+    };
+    let (of_a, of_b) = (extents(a, of.shared_a), extents(b, of.shared_b));
+    let (rows, columns) = (of_a[usize::from(of.trans_a)], of_b[usize::from(!of.trans_b)]);
+    node(tape, Prim::MatMulLanes(of), a, b, [rows, columns * of.count].into())
 }
 
 impl<'t> Var<'t> {

@@ -154,6 +154,29 @@ fn sum<'t>(tape: &'t Tape, id: NodeId, axes: &[usize]) -> Var<'t> {
     plain_sum(tape, id, axes)
 }
 
+// ---- lanes: a batch whose axis is innermost, and one with the last axis ----
+
+/// […, d·lanes] → […, d, lanes]
+pub(super) fn lanes_apart(merged: &Shape, lanes: usize) -> Shape {
+    let (last, rest) = merged.dims().split_last().expect("lanes have an axis");
+    rest.iter().copied().chain([last / lanes, lanes]).collect()
+}
+
+/// […, d, lanes] → […, d·lanes]; a single number in each lane is [lanes].
+pub(super) fn lanes_merged(shape: &Shape, lanes: usize) -> Shape {
+    match shape.dims().split_last() {
+        Some((last, rest)) => rest.iter().copied().chain([last * lanes]).collect(),
+        None => [lanes].into(),
+    }
+}
+
+/// Σ over `axes` in each lane, in the order in which one lane alone is summed.
+pub(super) fn sum_lanes(tape: &Tape, id: NodeId, axes: Axes, lanes: usize) -> NodeId {
+    let kept = lanes_apart(&shape_of(tape, id), lanes).without(&axes);
+    let merged = lanes_merged(&kept.dims()[..kept.rank() - 1].into(), lanes);
+    intern(tape, Prim::SumLanes(axes, lanes), id, merged)
+}
+
 // ---- reshape, permute ----
 
 pub(super) fn reshape(tape: &Tape, id: NodeId, shape: Shape) -> NodeId {
@@ -323,6 +346,7 @@ pub(super) fn tangent<'t>(node: &Node, tangents: &[Option<Var<'t>>]) -> Option<V
     let (tape, id, _) = tangents[0]?.parts().expect("tangents of tensors are recorded");
     Some(match &node.prim {
         Prim::Sum(axes) => sum(tape, id, axes),
+        Prim::SumLanes(axes, lanes) => Var::node(tape, sum_lanes(tape, id, axes.clone(), *lanes)),
         Prim::Broadcast(axes) => Var::node(tape, broadcast_axes(tape, id, axes.clone(), node.shape.clone())),
         Prim::Reshape => Var::node(tape, reshape(tape, id, node.shape.clone())),
         Prim::Permute(perm) => Var::node(tape, permute(tape, id, perm.clone())),
@@ -337,6 +361,12 @@ pub(super) fn transpose<'t>(tape: &'t Tape, node: &Node, linear: &[bool], ct: Va
     let to_operand = match &node.prim {
         Prim::Broadcast(axes) => sum(tape, id, axes).id_on(tape),
         Prim::Sum(axes) => broadcast_axes(tape, id, axes.clone(), operand),
+        Prim::SumLanes(axes, lanes) => {
+            let apart = lanes_apart(&operand, *lanes);
+            let kept = apart.without(axes);
+            let repeated = broadcast_axes(tape, reshape(tape, id, kept), axes.clone(), apart);
+            reshape(tape, repeated, operand)
+        }
         Prim::Reshape => reshape(tape, id, operand),
         Prim::Permute(perm) => permute(tape, id, inverse(perm)),
         Prim::Slice(starts) => assemble(tape, smallvec![id], smallvec![starts.clone()], operand),

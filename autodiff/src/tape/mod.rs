@@ -14,7 +14,7 @@ use std::hash::BuildHasherDefault;
 use rustc_hash::FxHasher;
 
 pub use node::{ConvFace, Stage, Windows};
-pub(crate) use node::{InputSpec, Kind, Node, NodeId, Operands, Prim};
+pub(crate) use node::{InputSpec, Kind, MatMulLanes, Node, NodeId, Operands, Prim};
 pub use var::{Indices, Mask, Var};
 pub(crate) use var::{MaskRepr, Repr};
 

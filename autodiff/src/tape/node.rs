@@ -121,6 +121,8 @@ pub(crate) enum Prim {
     Broadcast(Axes),
     /// Sums over `axes` and drops them.
     Sum(Axes),
+    /// The same of a tensor whose last axis counts through so many lanes: over `axes`, but not over lanes.
+    SumLanes(Axes, usize),
     /// The same elements in row-major order under another shape.
     Reshape,
     /// Axis i of the result is axis `perm[i]` of the operand.
@@ -134,6 +136,8 @@ pub(crate) enum Prim {
     MatMul {
         trans_a: bool,
     },
+    /// op(A)·op(B) in every lane.
+    MatMulLanes(MatMulLanes),
     Conv(ConvFace, ConvGeometry),
 
     /// Flat index of the first maximum of each window.
@@ -144,6 +148,17 @@ pub(crate) enum Prim {
     Gather,
     /// (rows, indices) → a table of zeros to whose rows they are added.
     ScatterAdd,
+}
+
+/// Products side by side. Matrices have their lanes innermost: [m, k·count]; a shared one has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub struct MatMulLanes {
+    pub count: usize,
+    pub trans_a: bool,
+    pub trans_b: bool,
+    pub shared_a: bool,
+    pub shared_b: bool,
 }
 
 /// The three faces of the trilinear form ⟨y, conv(x, w)⟩.
@@ -175,6 +190,11 @@ impl Prim {
         matches!(self, Prim::Unary(_) | Prim::Binary(_) | Prim::Compare(_) | Prim::Select)
     }
 
+    /// Whether it is a sum.
+    pub fn is_sum(&self) -> bool {
+        matches!(self, Prim::Sum(_) | Prim::SumLanes(..))
+    }
+
     /// The names of all that are no rule, for the test that none is left unchecked. A new primitive needs a name
     /// below, and belongs here.
     #[cfg(test)]
@@ -189,11 +209,13 @@ impl Prim {
         "cut",
         "broadcast",
         "sum",
+        "sum_lanes",
         "reshape",
         "permute",
         "slice",
         "assemble",
         "matmul",
+        "matmul_lanes",
         "conv2d",
         "conv2d_input_grad",
         "conv2d_weight_grad",
@@ -217,11 +239,13 @@ impl Prim {
             Prim::Cut(_) => "cut",
             Prim::Broadcast(_) => "broadcast",
             Prim::Sum(_) => "sum",
+            Prim::SumLanes(..) => "sum_lanes",
             Prim::Reshape => "reshape",
             Prim::Permute(_) => "permute",
             Prim::Slice(_) => "slice",
             Prim::Assemble(_) => "assemble",
             Prim::MatMul { .. } => "matmul",
+            Prim::MatMulLanes(_) => "matmul_lanes",
             Prim::Conv(ConvFace::Forward, _) => "conv2d",
             Prim::Conv(ConvFace::InputGrad, _) => "conv2d_input_grad",
             Prim::Conv(ConvFace::WeightGrad, _) => "conv2d_weight_grad",

@@ -16,7 +16,7 @@ mod vmap;
 
 pub use jvp::{jvp, jvp_structural};
 pub use vjp::{grad, vjp, vjp_structural};
-pub use vmap::{Batched, vmap};
+pub use vmap::{Batched, vmap, vmap_lanes};
 
 use crate::tape::Var;
 

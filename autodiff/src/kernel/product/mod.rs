@@ -16,6 +16,7 @@
 //! - `simd`, `portable`, `x86`: vectors of lanes;
 //! - `tile`: the micro-kernel, a tile of C in registers;
 //! - `rows`: cuts a box of rows into tiles; `dots`: the case of one column;
+//! - `lanes`: products of small matrices side by side, which have the lanes to themselves;
 //! - `axis`: which taps of a convolution are inside the image, and where;
 //! - `matmul`, `conv`, `weight_grad`: the public products, which lay out rows and depths. Nothing is packed or copied but
 //!   what the weight gradient of many channels reads;
@@ -28,6 +29,7 @@
 mod axis;
 mod conv;
 mod dots;
+mod lanes;
 mod matmul;
 mod portable;
 mod rows;
@@ -43,6 +45,8 @@ mod weight_grad;
 mod x86;
 
 pub use conv::{Conv, ConvGeometry};
+pub(crate) use dots::LONG;
+pub use lanes::LaneMatMul;
 pub use matmul::MatMul;
 pub(super) use transpose::transpose;
 

@@ -1,6 +1,6 @@
 //! Every product against plain loops in f64, on every instruction set of this machine and for both number types.
 
-use super::{Conv, ConvGeometry, MatMul, ProductElement};
+use super::{Conv, ConvGeometry, LaneMatMul, MatMul, ProductElement};
 use crate::kernel::{Isa, Team};
 
 /// A number type with what the tests need of it.
@@ -105,6 +105,45 @@ fn check_matmul<T: Number>(shape: MatMul, random: &mut Random) {
         let mut c = vec![T::from_f64(f64::NAN); batch * m * n];
         shape.run(isa, Team::of(1), &a, &b, &mut c);
         assert_close(&c, &exact, &(isa, shape));
+    }
+}
+
+/// Each lane against a product of its own, to the bit.
+fn check_lanes<T: Number>(shape: LaneMatMul, random: &mut Random) {
+    let LaneMatMul { lanes, m, k, n, trans_a, trans_b, shared_a, shared_b } = shape;
+    let width = |shared: bool| if shared { 1 } else { lanes };
+    let a: Vec<T> = random.numbers(m * k * width(shared_a));
+    let b: Vec<T> = random.numbers(k * n * width(shared_b));
+    let of_lane = |all: &[T], lane: usize, shared: bool| -> Vec<T> {
+        all.iter().skip(if shared { 0 } else { lane }).step_by(width(shared)).copied().collect()
+    };
+    for isa in Isa::available() {
+        let mut c = vec![T::from_f64(f64::NAN); m * n * lanes];
+        shape.run(isa, &a, &b, &mut c);
+        for lane in 0..lanes {
+            let (a, mut b) = (of_lane(&a, lane, shared_a), of_lane(&b, lane, shared_b));
+            if trans_b {
+                b = (0..k * n).map(|i| b[i % n * k + i / n]).collect();
+            }
+            let mut alone = vec![T::from_f64(f64::NAN); m * n];
+            MatMul { batch: 1, m, k, n, trans_a }.run(isa, Team::of(1), &a, &b, &mut alone);
+            assert_eq!(of_lane(&c, lane, false), alone, "{isa} {shape:?}, lane {lane}");
+        }
+    }
+}
+
+#[test]
+fn every_lane_has_the_bits_of_a_product_alone() {
+    let mut random = Random(11);
+    for case in 0..300 {
+        let mut size = |sizes: &[usize]| random.size(sizes);
+        let [m, k, n] = [size(&[1, 2, 5, 6, 11]), size(&[1, 3, 4, 8, 9, 20]), size(&[1, 2, 3, 7])];
+        let lanes = size(&[1, 2, 3, 8, 10, 16, 24]);
+        let [trans_a, trans_b] = [case % 2 == 0, case % 4 < 2];
+        let (shared_a, shared_b) = (case % 3 == 1, case % 3 == 2);
+        let shape = LaneMatMul { lanes, m, k, n, trans_a, trans_b, shared_a, shared_b };
+        check_lanes::<f32>(shape, &mut random);
+        check_lanes::<f64>(shape, &mut random);
     }
 }
 

@@ -1,0 +1,317 @@
+//! Matrix products side by side, one in every lane: for matrices so small that a product of one fills no vectors.
+//!
+//! ```text
+//! C[i, j, l] = Σ_d A[i, d, l] · B[d, j, l]      l the lanes of a vector
+//! ```
+//!
+//! Nothing is repeated or added across lanes, so that the shapes of the matrices do not matter: a product with one
+//! column is as fast as any other.
+
+use super::dots::LONG;
+use super::simd::Simd;
+use super::vectors::Vectors;
+use super::{ProductElement, VectorTask, dispatch, volume};
+use crate::kernel::isa::{Isa, Level, Task};
+use std::marker::PhantomData;
+
+/// `C = op(A)·op(B)` for `lanes` pairs of matrices, whose numbers lie side by side: A is `[m, k, lanes]`, or
+/// `[k, m, lanes]` when `trans_a`; B `[k, n, lanes]` or `[n, k, lanes]`; C `[m, n, lanes]`. An operand that all lanes
+/// share has no axis of lanes. C is overwritten.
+///
+/// Each lane has the bits of [`MatMul`](super::MatMul).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)] // the formula says them
+pub struct LaneMatMul {
+    pub lanes: usize,
+    pub m: usize,
+    pub k: usize,
+    pub n: usize,
+    pub trans_a: bool,
+    pub trans_b: bool,
+    pub shared_a: bool,
+    pub shared_b: bool,
+}
+
+impl LaneMatMul {
+    /// `2·lanes·m·k·n`.
+    pub fn flops(&self) -> u64 {
+        [self.lanes, self.m, self.k, self.n].into_iter().fold(2, |product, x| product * x as u64)
+    }
+
+    /// Computes the products.
+    ///
+    /// # Panics
+    /// If a slice does not have the length that the shape says.
+    pub fn run<T: ProductElement>(&self, isa: Isa, a: &[T], b: &[T], c: &mut [T]) {
+        let LaneMatMul { lanes, m, k, n, trans_a, .. } = *self;
+        assert_eq!(a.len(), volume(&[m, k, self.width(self.shared_a)]), "A of {self:?}");
+        assert_eq!(b.len(), volume(&[k, n, self.width(self.shared_b)]), "B of {self:?}");
+        assert_eq!(c.len(), volume(&[m, n, lanes]), "C of {self:?}");
+        // Where a product alone runs its lanes along the depth, so do as many sums here.
+        let along_depth = n == 1 && k >= LONG && (m == 1 || !trans_a);
+        let sums = if along_depth { lanes_of_dots::<T>(isa) } else { 1 };
+        dispatch(isa, lanes, Job { shape: *self, sums, a: a.as_ptr(), b: b.as_ptr(), c: c.as_mut_ptr() });
+    }
+
+    /// Numbers from one element of an operand to the next.
+    fn width(&self, shared: bool) -> usize {
+        if shared { 1 } else { self.lanes }
+    }
+}
+
+/// The sums that a product with one column is made of.
+fn lanes_of_dots<T: Vectors>(isa: Isa) -> usize {
+    match isa.level() {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => T::HalfAvx512::LANES,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => T::Avx2::LANES,
+        _ => T::Portable::LANES,
+    }
+}
+
+/// Made by [`LaneMatMul::run`] alone, which has checked that A, B and C hold matrices of this shape.
+struct Job<T> {
+    shape: LaneMatMul,
+    sums: usize,
+    a: *const T,
+    b: *const T,
+    c: *mut T,
+}
+
+impl<T: ProductElement> VectorTask<T> for Job<T> {
+    #[inline(always)]
+    unsafe fn run<V: Simd<Scalar = T>>(self) {
+        // SAFETY: the dispatcher has chosen a V that the CPU has.
+        unsafe {
+            match (self.shape.shared_a, self.shape.shared_b) {
+                (true, _) => self.all_lanes::<V, true, false>(),
+                (_, true) => self.all_lanes::<V, false, true>(),
+                _ => self.all_lanes::<V, false, false>(),
+            }
+        }
+    }
+}
+
+impl<T: ProductElement> Job<T> {
+    /// A vector of lanes at a time; A or B is the same for all.
+    #[inline(always)]
+    unsafe fn all_lanes<V: Simd<Scalar = T>, const SHARED_A: bool, const SHARED_B: bool>(&self) {
+        let LaneMatMul { lanes, m, k, n, trans_a, trans_b, .. } = self.shape;
+        let (wide_a, wide_b) = (self.shape.width(SHARED_A), self.shape.width(SHARED_B));
+        let [a_row, a_depth] = if trans_a { [wide_a, m * wide_a] } else { [k * wide_a, wide_a] };
+        let [b_column, b_depth] = if trans_b { [k * wide_b, wide_b] } else { [wide_b, n * wide_b] };
+        let mut strip = Strip {
+            a: self.a,
+            a_row,
+            a_depth,
+            b: self.b,
+            b_column,
+            b_depth,
+            c: self.c,
+            c_row: n * lanes,
+            c_column: lanes,
+            depth: k,
+            tiles: 0,
+            lanes: V::LANES,
+            sums: self.sums,
+        };
+        for lane in (0..lanes).step_by(V::LANES) {
+            strip.lanes = V::LANES.min(lanes - lane);
+            let from = |base: *const T, shared: bool| if shared { base } else { base.wrapping_add(lane) };
+            (strip.a, strip.b, strip.c) = (from(self.a, SHARED_A), from(self.b, SHARED_B), self.c.wrapping_add(lane));
+            // SAFETY: the CPU has V; `run` has checked that all matrices are inside their buffers.
+            unsafe { strip.matrix::<V, SHARED_A, SHARED_B>(m, n) };
+        }
+    }
+}
+
+/// Some columns of C, in tiles one below the other, in one vector of lanes.
+#[derive(Clone, Copy)]
+struct Strip<T> {
+    a: *const T,
+    a_row: usize,
+    a_depth: usize,
+    b: *const T,
+    b_column: usize,
+    b_depth: usize,
+    c: *mut T,
+    c_row: usize,
+    c_column: usize,
+    depth: usize,
+    tiles: usize,
+    /// Lanes of the vector that are in use.
+    lanes: usize,
+    sums: usize,
+}
+
+impl<T: Copy> Strip<T> {
+    /// All of C[m, n], two columns at a time and five rows: as many loads as multiply-adds can hide, and accumulators
+    /// for the latency of two units.
+    #[inline(always)]
+    unsafe fn matrix<V: Simd<Scalar = T>, const SHARED_A: bool, const SHARED_B: bool>(mut self, m: usize, n: usize) {
+        if self.sums > 1 || self.lanes < V::LANES {
+            self.tiles = m * n;
+            // SAFETY: the caller's; each number of C apart.
+            return unsafe { V::compiled::<_, Apart<V, SHARED_A, SHARED_B>>()((self, n)) };
+        }
+        /// Rows in tiles of five, what is left of them in smaller ones.
+        macro_rules! rows {
+            ($columns:literal) => {{
+                let mut part = self;
+                let tasks = [
+                    (m / 5, 5, V::compiled::<_, Tiles<V, SHARED_A, SHARED_B, 5, $columns>>()),
+                    (usize::from(m % 5 == 3), 3, V::compiled::<_, Tiles<V, SHARED_A, SHARED_B, 3, $columns>>()),
+                    ([0, 0, 1, 0, 2][m % 5], 2, V::compiled::<_, Tiles<V, SHARED_A, SHARED_B, 2, $columns>>()),
+                    (usize::from(m % 5 == 1), 1, V::compiled::<_, Tiles<V, SHARED_A, SHARED_B, 1, $columns>>()),
+                ];
+                for (tiles, rows, task) in tasks {
+                    if tiles > 0 {
+                        part.tiles = tiles;
+                        // SAFETY: the caller's: these rows and columns are rows and columns of the matrices.
+                        unsafe { task(part) };
+                        part.a = part.a.wrapping_add(tiles * rows * part.a_row);
+                        part.c = part.c.wrapping_add(tiles * rows * part.c_row);
+                    }
+                }
+            }};
+        }
+        for _ in 0..n / 2 {
+            rows!(2);
+            self.b = self.b.wrapping_add(2 * self.b_column);
+            self.c = self.c.wrapping_add(2 * self.c_column);
+        }
+        if n % 2 == 1 {
+            rows!(1);
+        }
+    }
+}
+
+/// A vector of an operand: one number for all lanes, or each lane's own.
+///
+/// # Safety
+/// The CPU has V's instruction set, and the number or the vector at `at` is inside its buffer.
+#[inline(always)]
+unsafe fn operand<V: Simd, const SHARED: bool>(at: *const V::Scalar) -> V {
+    // SAFETY: the caller's.
+    unsafe { if SHARED { V::splat(*at) } else { V::load(at) } }
+}
+
+/// Tiles of ROWS rows and COLUMNS columns, each of which stays in registers.
+struct Tiles<V: Simd, const SHARED_A: bool, const SHARED_B: bool, const ROWS: usize, const COLUMNS: usize>(
+    Strip<V::Scalar>,
+    PhantomData<V>,
+);
+
+impl<V: Simd, const SHARED_A: bool, const SHARED_B: bool, const ROWS: usize, const COLUMNS: usize>
+    From<Strip<V::Scalar>> for Tiles<V, SHARED_A, SHARED_B, ROWS, COLUMNS>
+{
+    #[inline(always)]
+    fn from(strip: Strip<V::Scalar>) -> Self {
+        Tiles(strip, PhantomData)
+    }
+}
+
+impl<V: Simd, const SHARED_A: bool, const SHARED_B: bool, const ROWS: usize, const COLUMNS: usize> Task
+    for Tiles<V, SHARED_A, SHARED_B, ROWS, COLUMNS>
+{
+    type Output = ();
+
+    #[inline(always)]
+    #[allow(clippy::needless_range_loop)] // the indices are those of the formula
+    fn run(self) {
+        let Strip { mut a, a_row, a_depth, b, b_column, b_depth, mut c, c_row, c_column, depth, tiles, .. } = self.0;
+        // SAFETY: made by `Strip::matrix` alone, whose caller promises the CPU, whole vectors of lanes, and that all
+        // rows, columns and depths of the strip are inside the buffers.
+        unsafe {
+            for _ in 0..tiles {
+                let mut sums = [[V::zero(); COLUMNS]; ROWS];
+                let rows: [*const V::Scalar; ROWS] = std::array::from_fn(|r| a.add(r * a_row));
+                let (mut at, mut column) = (0, b);
+                for _ in 0..depth {
+                    let mut b_row = [V::zero(); COLUMNS];
+                    for j in 0..COLUMNS {
+                        b_row[j] = operand::<V, SHARED_B>(column.add(j * b_column));
+                    }
+                    for r in 0..ROWS {
+                        let x = operand::<V, SHARED_A>(rows[r].add(at));
+                        for j in 0..COLUMNS {
+                            sums[r][j] = x.mul_add(b_row[j], sums[r][j]);
+                        }
+                    }
+                    at = V::opaque(at.wrapping_add(a_depth));
+                    column = column.wrapping_add(b_depth);
+                }
+                for r in 0..ROWS {
+                    for j in 0..COLUMNS {
+                        sums[r][j].store(c.add(r * c_row + j * c_column));
+                    }
+                }
+                a = a.wrapping_add(ROWS * a_row);
+                c = c.wrapping_add(ROWS * c_row);
+            }
+        }
+    }
+}
+
+/// Each number of C apart, in lanes that need not fill the vector, as one sum or several.
+struct Apart<V: Simd, const SHARED_A: bool, const SHARED_B: bool>(Strip<V::Scalar>, usize, PhantomData<V>);
+
+impl<V: Simd, const SHARED_A: bool, const SHARED_B: bool> From<(Strip<V::Scalar>, usize)>
+    for Apart<V, SHARED_A, SHARED_B>
+{
+    #[inline(always)]
+    fn from((strip, columns): (Strip<V::Scalar>, usize)) -> Self {
+        Apart(strip, columns, PhantomData)
+    }
+}
+
+/// The most sums that a product with one column is made of.
+const MOST_SUMS: usize = 8;
+
+impl<V: Simd, const SHARED_A: bool, const SHARED_B: bool> Task for Apart<V, SHARED_A, SHARED_B> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Apart(strip, columns, _) = self;
+        // SAFETY: made by `Strip::matrix` alone, whose caller promises the CPU and that all rows, columns and depths of
+        // the strip are inside the buffers, in as many lanes as are in use.
+        unsafe {
+            let mask = V::first(strip.lanes);
+            let load = |at: *const V::Scalar, shared: bool| match shared {
+                true => V::splat(*at),
+                false if strip.lanes == V::LANES => V::load(at),
+                false => V::load_masked(at, mask),
+            };
+            for number in 0..strip.tiles {
+                let (row, column) = (number / columns, number % columns);
+                let (mut a, mut b) = (strip.a.add(row * strip.a_row), strip.b.add(column * strip.b_column));
+                let mut sums = [V::zero(); MOST_SUMS];
+                let mut left = strip.depth;
+                while left > 0 {
+                    let count = left.min(strip.sums);
+                    for sum in &mut sums[..count] {
+                        *sum = load(a, SHARED_A).mul_add(load(b, SHARED_B), *sum);
+                        a = a.wrapping_add(strip.a_depth);
+                        b = b.wrapping_add(strip.b_depth);
+                    }
+                    // What is beyond the depth counts as 0 · 0.
+                    for sum in &mut sums[count..strip.sums] {
+                        *sum = V::zero().mul_add(V::zero(), *sum);
+                    }
+                    left -= count;
+                }
+                let mut len = strip.sums;
+                while len > 1 {
+                    len /= 2;
+                    for i in 0..len {
+                        sums[i] = sums[i].add(sums[i + len]);
+                    }
+                }
+                let c = strip.c.add(row * strip.c_row + column * strip.c_column);
+                if strip.lanes == V::LANES { sums[0].store(c) } else { sums[0].store_masked(c, mask) }
+            }
+        }
+    }
+}
