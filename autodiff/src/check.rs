@@ -186,6 +186,7 @@ pub const PRIMITIVES: &[Primitive] = &[
     primitive("less_equal", 3, POSITIVE, |x| Var::select(x.less_equal(-x), x.exp(), x.sin())),
     primitive("stop_gradient", 3, ANY, |x| x.exp() + x.stop_gradient() * 0.0),
     primitive("cut", 3, ANY, |x| x.exp().cut() * x),
+    primitive("defer", 3, ANY, |x| x.exp().defer(Stage::POINT) * x),
     primitive("broadcast", 6, ANY, |x| x.reshape([2, 1, 3]).tanh().broadcast_to([4, 2, 5, 3])),
     primitive("sum", 12, ANY, |x| x.reshape([2, 3, 2]).sin().sum(&[0, 2])),
     primitive("sum_lanes", 12, ANY, |x| {

@@ -56,4 +56,4 @@ pub use plan::{Options, Plan, StepTime, Workspace};
 pub use real::Real;
 pub use shape::Shape;
 pub use tape::{Indices, Mask, Stage, Tape, Var};
-pub use transform::{Batched, grad, hvp, jvp, jvp_structural, vjp, vjp_structural, vmap, vmap_lanes};
+pub use transform::{Batched, grad, hvp, jvp, jvp_structural, recompute, vjp, vjp_structural, vmap, vmap_lanes};

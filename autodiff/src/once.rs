@@ -11,8 +11,13 @@ use crate::tape::{Stage, Tape, Var};
 
 /// Sealed: a supertrait of `Element`.
 pub trait Once: Sized {
-    /// [`Plan::staged`], where a request without a stage is for the earliest.
-    fn build_plan(tape: &Tape, requests: &[(Option<Stage>, Var<'_>)], options: Options) -> Plan<Self>;
+    /// [`Plan::with_optional`], where a request without a stage is for the earliest.
+    fn build_plan(
+        tape: &Tape,
+        requests: &[(Option<Stage>, Var<'_>)],
+        optional: &[usize],
+        options: Options,
+    ) -> Plan<Self>;
 
     /// [`Program::run`]
     fn run_program(
@@ -30,8 +35,13 @@ macro_rules! once {
         impl Once for $float {
             #[inline(never)]
             #[track_caller]
-            fn build_plan(tape: &Tape, requests: &[(Option<Stage>, Var<'_>)], options: Options) -> Plan<Self> {
-                Plan::build(tape, requests, options)
+            fn build_plan(
+                tape: &Tape,
+                requests: &[(Option<Stage>, Var<'_>)],
+                optional: &[usize],
+                options: Options,
+            ) -> Plan<Self> {
+                Plan::build(tape, requests, optional, options)
             }
 
             #[inline(never)]

@@ -93,6 +93,16 @@ impl Isa {
         self.0
     }
 
+    /// How many `T` a vector holds.
+    pub fn lanes<T>(self) -> usize {
+        let bytes = match self.0 {
+            Level::Avx512 => 64,
+            Level::Avx2 => 32,
+            Level::Portable => 16,
+        };
+        bytes / size_of::<T>()
+    }
+
     /// Runs `task` compiled for this instruction set.
     #[inline]
     pub fn run<K: Task>(self, task: K) -> K::Output {

@@ -399,8 +399,12 @@ impl<T: Element> Task for Run<'_, '_, T> {
                         MapOp::Pair { first, second, last } => {
                             pair::apply(first, second, last, [source(0), source(1), source(2)], y);
                         }
-                        MapOp::Choose(CompareOp::Less) => choose([0, 1, 2, 3].map(source), y, |a, b| a < b),
-                        MapOp::Choose(CompareOp::LessEqual) => choose([0, 1, 2, 3].map(source), y, |a, b| a <= b),
+                        MapOp::Choose(CompareOp::Less) => {
+                            choose([source(0), source(1), source(2), source(3)], y, |a, b| a < b)
+                        }
+                        MapOp::Choose(CompareOp::LessEqual) => {
+                            choose([source(0), source(1), source(2), source(3)], y, |a, b| a <= b)
+                        }
                         MapOp::Copy => y.copy_from_slice(source(0)),
                         MapOp::Sum(_) => {}
                     }

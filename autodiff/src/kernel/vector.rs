@@ -1,6 +1,8 @@
 //! Operations on flat vectors, for solvers: single passes, sums in `f64`.
+//!
+//! Those in lanes are of several vectors whose numbers lie side by side, each with the bits of one alone.
 
-use super::{Isa, Task};
+use super::{Isa, Task, product};
 use crate::element::Element;
 
 /// Partial sums: enough that additions need not wait for each other.
@@ -66,6 +68,132 @@ impl<T: Element> Task for Scale<'_, T> {
     }
 }
 
+/// Lanes that dot products can be taken in.
+const MOST_LANES: usize = 32;
+
+struct Dots<'a, T>(&'a [T], &'a [T], &'a mut [f64]);
+impl<T: Element> Task for Dots<'_, T> {
+    type Output = ();
+    /// Each lane summed as [`Dot`] sums a vector: the partial sums of all lanes lie side by side as their numbers do.
+    #[inline(always)]
+    fn run(self) {
+        let Dots(x, y, dots) = self;
+        let lanes = dots.len();
+        let mut room = [0.0_f64; LANES * MOST_LANES];
+        let sums = &mut room[..LANES * lanes];
+        let (xs, ys) = (x.chunks_exact(sums.len()), y.chunks_exact(sums.len()));
+        dots.fill(std::iter::empty::<f64>().sum());
+        for (x, y) in xs.remainder().chunks_exact(lanes).zip(ys.remainder().chunks_exact(lanes)) {
+            for ((dot, a), b) in dots.iter_mut().zip(x).zip(y) {
+                *dot += a.to_f64() * b.to_f64();
+            }
+        }
+        for (x, y) in xs.zip(ys) {
+            for ((sum, a), b) in sums.iter_mut().zip(x).zip(y) {
+                *sum += a.to_f64() * b.to_f64();
+            }
+        }
+        let mut len = sums.len();
+        while len > lanes {
+            len /= 2;
+            let (low, high) = sums.split_at_mut(len);
+            for (low, high) in low.iter_mut().zip(&*high) {
+                *low += high;
+            }
+        }
+        for (dot, sum) in dots.iter_mut().zip(sums) {
+            *dot += *sum;
+        }
+    }
+}
+
+/// Numbers of a block in which the coefficients of all lanes are repeated, so that one loop serves any number of lanes.
+const BLOCK: usize = 256;
+
+/// The coefficients, repeated; and how many of the numbers are whole repetitions.
+#[inline(always)]
+fn repeated<T: Element>(coefficients: &[T]) -> ([T; BLOCK], usize) {
+    let lanes = coefficients.len();
+    let mut block = [T::zero(); BLOCK];
+    let whole = BLOCK - BLOCK % lanes;
+    for row in block[..whole].chunks_exact_mut(lanes) {
+        row.copy_from_slice(coefficients);
+    }
+    (block, whole)
+}
+
+struct CombineLanes<'a, T>(&'a [T], &'a [T], &'a [T], &'a mut [T]);
+impl<T: Element> Task for CombineLanes<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let CombineLanes(a, x, b, y) = self;
+        let ((a, len), (b, _)) = (repeated(a), repeated(b));
+        for (y, x) in y.chunks_mut(len).zip(x.chunks(len)) {
+            for (((y, &x), &a), &b) in y.iter_mut().zip(x).zip(&a).zip(&b) {
+                *y = a * x + b * *y;
+            }
+        }
+    }
+}
+
+struct AddScaledLanes<'a, T>(&'a [T], &'a [T], &'a mut [T]);
+impl<T: Element> Task for AddScaledLanes<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let AddScaledLanes(a, x, y) = self;
+        let (a, len) = repeated(a);
+        for (y, x) in y.chunks_mut(len).zip(x.chunks(len)) {
+            for ((y, &x), &a) in y.iter_mut().zip(x).zip(&a) {
+                *y = *y + a * x;
+            }
+        }
+    }
+}
+
+struct ScaleLanes<'a, T>(&'a [T], &'a mut [T]);
+impl<T: Element> Task for ScaleLanes<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let ScaleLanes(a, x) = self;
+        let (a, len) = repeated(a);
+        for x in x.chunks_mut(len) {
+            for (x, &a) in x.iter_mut().zip(&a) {
+                *x = a * *x;
+            }
+        }
+    }
+}
+
+struct LargestLanes<'a, T>(&'a [T], &'a mut [T]);
+impl<T: Element> Task for LargestLanes<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let LargestLanes(x, largest) = self;
+        let (mut all, len) = repeated(largest);
+        for x in x.chunks(len) {
+            for (largest, &x) in all.iter_mut().zip(x) {
+                let size = x.abs();
+                *largest = if size > *largest { size } else { *largest };
+            }
+        }
+        for row in all[..len].chunks_exact(largest.len()) {
+            for (largest, &size) in largest.iter_mut().zip(row) {
+                *largest = if size > *largest { size } else { *largest };
+            }
+        }
+    }
+}
+
+#[track_caller]
+fn check_lanes<T>(x: &[T], lanes: usize) {
+    let fits = 0 < lanes && lanes <= BLOCK && x.len().is_multiple_of(lanes);
+    assert!(fits, "a vector of {} numbers in {lanes} lanes", x.len());
+}
+
 impl Isa {
     /// x ← a x
     pub fn scale<T: Element>(self, a: T, x: &mut [T]) {
@@ -101,6 +229,117 @@ impl Isa {
         assert_eq!(x.len(), y.len(), "combine: lengths differ");
         self.run(Combine(a, x, b, y));
     }
+
+    /// y[j, i] ← x[i, j] for x of `rows` rows: lanes apart, say, or together.
+    ///
+    /// # Panics
+    /// Where the lengths differ or are no multiple of the number of rows.
+    #[track_caller]
+    pub fn transpose<T: Element>(self, rows: usize, x: &[T], y: &mut [T]) {
+        assert_eq!(x.len(), y.len(), "transpose: lengths differ");
+        assert!(rows > 0 && x.len().is_multiple_of(rows), "transpose: {} numbers in {rows} rows", x.len());
+        let columns = x.len() / rows;
+        product::transpose(self, x, columns, y, columns);
+    }
+
+    /// [`dot`](Isa::dot) in every lane: dots[l] = Σ x[i, l] y[i, l], as many lanes as there are dots.
+    ///
+    /// # Panics
+    /// Where the lengths differ or are no multiple of the number of lanes, or there are more than 32 of those.
+    #[track_caller]
+    pub fn dot_lanes<T: Element>(self, x: &[T], y: &[T], dots: &mut [f64]) {
+        assert_eq!(x.len(), y.len(), "dot_lanes: lengths differ");
+        check_lanes(x, dots.len());
+        assert!(dots.len() <= MOST_LANES, "dot_lanes: {} lanes of {MOST_LANES} at most", dots.len());
+        self.run(Dots(x, y, dots));
+    }
+
+    /// [`scale`](Isa::scale) in every lane: x[i, l] ← a[l] x[i, l]
+    ///
+    /// # Panics
+    /// Where the length is no multiple of the number of lanes, or there are more than 256 of those.
+    #[track_caller]
+    pub fn scale_lanes<T: Element>(self, a: &[T], x: &mut [T]) {
+        check_lanes(x, a.len());
+        self.run(ScaleLanes(a, x));
+    }
+
+    /// largest[l] ← max(largest[l], maxᵢ |x[i, l]|), of the numbers that are any.
+    ///
+    /// # Panics
+    /// Where the length is no multiple of the number of lanes, or there are more than 256 of those.
+    #[track_caller]
+    pub fn largest_lanes<T: Element>(self, x: &[T], largest: &mut [T]) {
+        check_lanes(x, largest.len());
+        self.run(LargestLanes(x, largest));
+    }
+
+    /// [`add_scaled`](Isa::add_scaled) in every lane: y[i, l] ← y[i, l] + a[l] x[i, l]
+    ///
+    /// # Panics
+    /// Where the lengths differ or are no multiple of the number of lanes, or there are more than 256 of those.
+    #[track_caller]
+    pub fn add_scaled_lanes<T: Element>(self, a: &[T], x: &[T], y: &mut [T]) {
+        assert_eq!(x.len(), y.len(), "add_scaled_lanes: lengths differ");
+        check_lanes(x, a.len());
+        self.run(AddScaledLanes(a, x, y));
+    }
+
+    /// [`combine`](Isa::combine) in every lane: y[i, l] ← a[l] x[i, l] + b[l] y[i, l]
+    ///
+    /// # Panics
+    /// Where the lengths differ or are no multiple of the number of lanes, or there are more than 256 of those.
+    #[track_caller]
+    pub fn combine_lanes<T: Element>(self, a: &[T], x: &[T], b: &[T], y: &mut [T]) {
+        assert_eq!((x.len(), a.len()), (y.len(), b.len()), "combine_lanes: lengths differ");
+        check_lanes(x, a.len());
+        self.run(CombineLanes(a, x, b, y));
+    }
+}
+
+#[cfg(test)]
+mod lanes {
+    use super::*;
+
+    fn check<T: Element>(isa: Isa, lanes: usize, len: usize) {
+        let numbers = |seed: usize| -> Vec<T> {
+            (0..len * lanes).map(|i| T::from_f64((i * 7919 + seed) as f64 % 1000.0 * 1.37e-3 - 0.6)).collect()
+        };
+        let of = |all: &[T], lane: usize| -> Vec<T> { all.iter().skip(lane).step_by(lanes).copied().collect() };
+        let (x, y, factors) = (numbers(1), numbers(2), numbers(3));
+        let (a, b) = (&factors[..lanes], &factors[lanes..2 * lanes]);
+        let mut dots = vec![0.0; lanes];
+        isa.dot_lanes(&x, &y, &mut dots);
+        let (mut added, mut combined, mut scaled) = (y.clone(), y.clone(), y.clone());
+        isa.add_scaled_lanes(a, &x, &mut added);
+        isa.combine_lanes(a, &x, b, &mut combined);
+        isa.scale_lanes(a, &mut scaled);
+        let mut largest = vec![T::zero(); lanes];
+        isa.largest_lanes(&x, &mut largest);
+        for lane in 0..lanes {
+            let (x, y) = (of(&x, lane), of(&y, lane));
+            let (mut add, mut combine) = (y.clone(), y.clone());
+            isa.add_scaled(a[lane], &x, &mut add);
+            isa.combine(a[lane], &x, b[lane], &mut combine);
+            assert_eq!(dots[lane], isa.dot(&x, &y), "{isa}, lane {lane} of {lanes}");
+            assert_eq!((of(&added, lane), of(&combined, lane)), (add, combine), "{isa}, lane {lane} of {lanes}");
+            assert!(of(&scaled, lane).iter().zip(&y).all(|(&s, &y)| s == a[lane] * y), "{isa}, lane {lane} of {lanes}");
+            let most = x.iter().fold(T::zero(), |most, x| if x.abs() > most { x.abs() } else { most });
+            assert_eq!(largest[lane], most, "{isa}, lane {lane} of {lanes}");
+        }
+    }
+
+    #[test]
+    fn every_lane_has_the_bits_of_a_vector_alone() {
+        for isa in Isa::available() {
+            for lanes in [1, 3, 8, 11, 16] {
+                for len in [2, 31, 32, 100] {
+                    check::<f32>(isa, lanes, len);
+                    check::<f64>(isa, lanes, len);
+                }
+            }
+        }
+    }
 }
 
 #[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
@@ -112,6 +351,14 @@ mod tests {
         assert_vectorised::<Combine<'_, T>>("combine");
         assert_vectorised::<AddScaled<'_, T>>("add_scaled");
         assert_vectorised::<Scale<'_, T>>("scale");
+        assert_vectorised::<CombineLanes<'_, T>>("combine in lanes");
+        assert_vectorised::<AddScaledLanes<'_, T>>("add_scaled in lanes");
+        assert_vectorised::<ScaleLanes<'_, T>>("scale in lanes");
+        // Of choices between numbers in memory the compiler makes vectors at its highest level only.
+        if !cfg!(debug_assertions) {
+            assert_vectorised::<LargestLanes<'_, T>>("the largest in lanes");
+        }
+        assert_vectorised::<Dots<'_, T>>("dots in lanes");
     }
 
     #[test]

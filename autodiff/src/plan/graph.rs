@@ -32,13 +32,9 @@ impl<'a> Graph<'a> {
                 }
             }
         }
-        let mut graph = Graph { tape, live, stage: Vec::with_capacity(len), view: Vec::with_capacity(len) };
+        let mut graph = Graph { tape, live, stage: tape.stages(), view: Vec::with_capacity(len) };
         for i in 0..len {
             let node = &tape.nodes[i];
-            graph.stage.push(match node.prim {
-                Prim::Input(k) => tape.inputs[k as usize].stage,
-                _ => node.operands.iter().map(|o| graph.stage[o.index()]).max().unwrap_or(Stage::DATA),
-            });
             let view = graph.view_of(NodeId(i as u32), node);
             graph.view.push(view);
         }
@@ -51,7 +47,7 @@ impl<'a> Graph<'a> {
             View { root: operand.root, offset: operand.offset + offset, len: node.shape.numel() }
         };
         match &node.prim {
-            Prim::Reshape | Prim::StopGradient | Prim::Cut(_) => of(0),
+            Prim::Reshape | Prim::StopGradient | Prim::Cut(_) | Prim::Defer(_) => of(0),
             Prim::Slice(starts) => match contiguous(starts, &node.shape, self.shape(node.operands[0])) {
                 Some(offset) => of(offset),
                 None => View { root: id, offset: 0, len: node.shape.numel() },
@@ -98,6 +94,11 @@ impl<'a> Graph<'a> {
             Kind::Index { bound } => bound,
             _ => unreachable!("asked of index nodes only"),
         }
+    }
+
+    /// Whether a live node reads this one.
+    pub fn is_read(&self, id: NodeId) -> bool {
+        self.roots().any(|reader| self.operands(reader).any(|view| view.root == id))
     }
 
     /// The views that the node's operands are.

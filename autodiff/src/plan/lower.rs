@@ -43,7 +43,14 @@ pub(super) struct Schedule<'f> {
 }
 
 impl<'f> Schedule<'f> {
-    pub fn new(graph: &Graph<'_>, fusion: &'f Fusion, outputs: &[NodeId], stages: &[Stage]) -> Self {
+    /// `optional` outputs are computed in their place only where nothing else reads them.
+    pub fn new(
+        graph: &Graph<'_>,
+        fusion: &'f Fusion,
+        outputs: &[NodeId],
+        stages: &[Stage],
+        optional: &[usize],
+    ) -> Self {
         let mut schedule = Schedule { stages: Default::default(), last_reader: FxHashMap::default(), fusion };
         let mut items: [Vec<Item>; Stage::COUNT] = Default::default();
         for group in &fusion.groups {
@@ -59,21 +66,22 @@ impl<'f> Schedule<'f> {
             items[graph.stage(id).index()].push(Item { job: Job::Node(id), reads, writes: vec![id] });
         }
         schedule.stages = items.map(in_order);
-        schedule.deliver(graph, outputs, stages);
+        schedule.deliver(graph, outputs, stages, optional);
         schedule
     }
 
     /// Outputs that cannot be computed in place: read by later stages, asked for twice, views, inputs.
-    fn deliver(&mut self, graph: &Graph<'_>, outputs: &[NodeId], stages: &[Stage]) {
+    fn deliver(&mut self, graph: &Graph<'_>, outputs: &[NodeId], stages: &[Stage], optional: &[usize]) {
         let mut counts = [0; Stage::COUNT];
         let mut direct: Vec<(NodeId, Stage, usize)> = Vec::new();
-        for (&id, &stage) in outputs.iter().zip(stages) {
+        for (i, (&id, &stage)) in outputs.iter().zip(stages).enumerate() {
             let output = counts[stage.index()];
             counts[stage.index()] += 1;
             let View { root, offset, len } = graph.view(id);
             let whole = offset == 0 && len == graph.shape(root).numel();
             let computed_here = graph.stage(root) == stage && !matches!(graph.prim(root), Prim::Input(_));
-            if whole && computed_here && direct.iter().all(|d| graph.view(d.0).root != root) {
+            let apart = optional.contains(&i) && graph.is_read(root);
+            if whole && computed_here && !apart && direct.iter().all(|d| graph.view(d.0).root != root) {
                 direct.push((id, stage, output));
             } else {
                 self.copy_to_output(graph, id, stage, output);
@@ -107,7 +115,7 @@ impl<'f> Schedule<'f> {
     }
 
     /// Stored nodes that a pass reads and does not write.
-    fn pass_reads(&self, graph: &Graph<'_>, group: &Group) -> Vec<NodeId> {
+    pub fn pass_reads(&self, graph: &Graph<'_>, group: &Group) -> Vec<NodeId> {
         let mut seen: FxHashSet<NodeId> = group.sinks.iter().copied().collect();
         let mut stack = group.sinks.clone();
         let mut reads = Vec::new();
@@ -164,29 +172,32 @@ fn in_order(items: Vec<Item>) -> Vec<Item> {
     order.into_iter().map(|i| items[i].take().expect("each once")).collect()
 }
 
-/// The steps of one stage.
-pub(super) fn steps<T: Element>(
+/// The steps of these jobs of one stage, by their numbers among all that it has.
+pub(super) fn steps<'j, T: Element>(
     graph: &Graph<'_>,
     schedule: &Schedule<'_>,
     layout: &Layout,
     stage: Stage,
+    jobs: impl Iterator<Item = (usize, &'j Job)>,
 ) -> Vec<Step<T>> {
     let mut convs: FxHashMap<kernel::ConvGeometry, Arc<Conv>> = FxHashMap::default();
-    let items = schedule.stages[stage.index()].iter().enumerate();
-    items
-        .filter_map(|(i, item)| match &item.job {
-            Job::Pass(group) => {
-                let work = layout.work(stage, i);
-                Some(Step::Map(Pass::new(graph, schedule.fusion, layout, group).finish(work)))
-            }
-            Job::Node(id) => node_step(graph, layout, *id, layout.work_if_any(stage, i), &mut convs),
-            Job::Deliver { value, output } => {
-                let x = layout.view(graph.view(*value));
-                let y = layout.output(*output, x.len);
-                Some(Step::Read { dims: [x.len][..].into(), strides: [1][..].into(), start: 0, x, y })
-            }
-        })
-        .collect()
+    let all = &schedule.stages[stage.index()];
+    jobs.filter_map(|(i, job)| match job {
+        Job::Pass(group) => {
+            // A pass that leaves something out needs less room than the whole.
+            let room = schedule.work_len(graph, job);
+            debug_assert!(room <= schedule.work_len(graph, &all[i].job));
+            let work = layout.work(stage, i).slice(0, room);
+            Some(Step::Map(Pass::new(graph, schedule.fusion, layout, group).finish(work)))
+        }
+        Job::Node(id) => node_step(graph, layout, *id, layout.work_if_any(stage, i), &mut convs),
+        Job::Deliver { value, output } => {
+            let x = layout.view(graph.view(*value));
+            let y = layout.output(*output, x.len);
+            Some(Step::Read { dims: [x.len][..].into(), strides: [1][..].into(), start: 0, x, y })
+        }
+    })
+    .collect()
 }
 
 /// Elements of scratch that a job needs while it runs.

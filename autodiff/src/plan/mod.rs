@@ -8,6 +8,7 @@
 //! | `fuse` | which elementwise nodes and sums form one pass, and which values touch memory at all |
 //! | `lower` | the steps of each stage in order, with nodes still in place of addresses |
 //! | `pass` | the instructions of one pass, its registers and how it reads |
+//! | `brief` | what is left of a stage where optional outputs are not asked for |
 //! | `arena` | where each value lives, by liveness |
 //! | `display` | what it looks like |
 //! | `timing` | where the time goes |
@@ -15,6 +16,7 @@
 //! None of them changes rounding: a fused plan and an unfused one give the same bits.
 
 mod arena;
+mod brief;
 mod display;
 mod fuse;
 mod graph;
@@ -50,7 +52,11 @@ pub struct Plan<T> {
     inputs: Vec<Input>,
     /// For each requested output: its stage, its position there, its shape.
     outputs: Vec<(Stage, usize, Shape)>,
+    /// Which of them a run may do without.
+    optional: Vec<usize>,
     programs: [Program<T>; Stage::COUNT],
+    /// The same without optional outputs, where the stage has any.
+    brief: [Option<Program<T>>; Stage::COUNT],
     flops: [u64; Stage::COUNT],
     kept: [Size; Stage::COUNT],
     scratch: Size,
@@ -114,7 +120,7 @@ impl<T: Element> Plan<T> {
     #[track_caller]
     pub fn compile(tape: &Tape, outputs: &[Var<'_>]) -> Self {
         let requests: Vec<_> = outputs.iter().map(|&y| (None, y)).collect();
-        T::build_plan(tape, &requests, Options::default())
+        T::build_plan(tape, &requests, &[], Options::default())
     }
 
     /// Compiles outputs that the named stages deliver, each the earliest of which it could be or a later one.
@@ -124,11 +130,39 @@ impl<T: Element> Plan<T> {
     #[track_caller]
     pub fn staged(tape: &Tape, outputs: &[(Stage, Var<'_>)], options: Options) -> Self {
         let requests: Vec<_> = outputs.iter().map(|&(stage, y)| (Some(stage), y)).collect();
-        T::build_plan(tape, &requests, options)
+        T::build_plan(tape, &requests, &[], options)
+    }
+
+    /// The same, of which runs may leave out the outputs numbered in `optional`: a run that is given an empty slice for
+    /// each of those of its stage computes nothing for their sake. What it computes has the same bits.
+    ///
+    /// ```
+    /// use autodiff::{grad, Options, Plan, Stage, Tape};
+    /// let tape = Tape::new();
+    /// let x = tape.input("x", [2], Stage::POINT);
+    /// let f = x.dot(x);
+    /// let outputs = [(Stage::POINT, f), (Stage::POINT, grad(f, &[x])[0])];
+    /// let plan: Plan<f64> = Plan::with_optional(&tape, &outputs, &[0], Options::default());
+    /// let mut gradient = [0.0; 2];
+    /// plan.run(Stage::POINT, &mut plan.workspace(), &[[1.0, 2.0][..].into()], &mut [&mut [], &mut gradient]);
+    /// assert_eq!(gradient, [2.0, 4.0]);
+    /// ```
+    ///
+    /// # Panics
+    /// As [`staged`](Plan::staged).
+    #[track_caller]
+    pub fn with_optional(tape: &Tape, outputs: &[(Stage, Var<'_>)], optional: &[usize], options: Options) -> Self {
+        let requests: Vec<_> = outputs.iter().map(|&(stage, y)| (Some(stage), y)).collect();
+        T::build_plan(tape, &requests, optional, options)
     }
 
     #[track_caller]
-    pub(crate) fn build(tape: &Tape, requests: &[(Option<Stage>, Var<'_>)], options: Options) -> Self {
+    pub(crate) fn build(
+        tape: &Tape,
+        requests: &[(Option<Stage>, Var<'_>)],
+        optional: &[usize],
+        options: Options,
+    ) -> Self {
         let isa = options.isa.unwrap_or_else(|| match Isa::detect() {
             Ok(isa) => isa,
             Err(message) => panic!("{message}"),
@@ -156,25 +190,45 @@ impl<T: Element> Plan<T> {
                 })
                 .collect();
             let fusion = fuse::Fusion::new(&graph, &ids, options.fuse);
-            let schedule = lower::Schedule::new(&graph, &fusion, &ids, &stages);
+            let schedule = lower::Schedule::new(&graph, &fusion, &ids, &stages, optional);
             let layout = arena::Layout::new(&graph, &schedule, &ids, &outputs);
             let inputs: Vec<Input> = tape_graph
                 .inputs
                 .iter()
                 .map(|i| Input { name: i.name.clone(), shape: i.shape.clone(), stage: i.stage, kind: i.kind })
                 .collect();
-            let sizes = |stage: Stage| Sizes {
+            let sizes = |stage: Stage, left_out: &[usize]| Sizes {
                 inputs: inputs.iter().map(Input::size).collect(),
-                outputs: outputs.iter().filter(|o| o.0 == stage).map(|o| o.2.numel()).collect(),
+                outputs: outputs
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, o)| o.0 == stage)
+                    .map(|(i, o)| if left_out.contains(&i) { 0 } else { o.2.numel() })
+                    .collect(),
                 kept: layout.kept,
                 scratch: layout.scratch,
             };
             let programs = Stage::ALL.map(|stage| {
-                let steps: Vec<Step<T>> = lower::steps(&graph, &schedule, &layout, stage);
-                Program::new(steps, stage, sizes(stage))
+                let jobs = schedule.stages[stage.index()].iter().map(|item| &item.job).enumerate();
+                let steps: Vec<Step<T>> = lower::steps(&graph, &schedule, &layout, stage, jobs);
+                Program::new(steps, stage, sizes(stage, &[]))
+            });
+            let left_out: Vec<brief::Optional> = optional
+                .iter()
+                .map(|&i| brief::Optional { stage: outputs[i].0, position: outputs[i].1, value: ids[i] })
+                .collect();
+            let all: Vec<_> = stages.iter().copied().zip(ids.iter().copied()).collect();
+            let brief = Stage::ALL.map(|stage| {
+                left_out.iter().any(|o| o.stage == stage).then(|| {
+                    let jobs = brief::jobs(&graph, &schedule, &all, &left_out, stage);
+                    let jobs = jobs.iter().map(|(i, job)| (*i, job));
+                    let steps: Vec<Step<T>> = lower::steps(&graph, &schedule, &layout, stage, jobs);
+                    Program::new(steps, stage, sizes(stage, optional))
+                })
             });
             let flops = [0, 1, 2, 3].map(|s: usize| programs[s].steps().iter().map(flops).sum());
-            Plan { inputs, outputs, programs, flops, kept: layout.kept, scratch: layout.scratch, isa }
+            let (optional, kept, scratch) = (optional.to_vec(), layout.kept, layout.scratch);
+            Plan { inputs, outputs, optional, programs, brief, flops, kept, scratch, isa }
         })
     }
 
@@ -213,6 +267,12 @@ impl<T: Element> Plan<T> {
         self.flops[stage.index()]
     }
 
+    /// Whether any of its steps is a convolution.
+    pub fn convolves(&self) -> bool {
+        let is_conv = |step: &Step<T>| matches!(step, Step::Conv { .. });
+        self.programs.iter().any(|program| program.steps().iter().any(is_conv))
+    }
+
     /// The instruction set it runs on.
     pub fn isa(&self) -> Isa {
         self.isa
@@ -226,13 +286,17 @@ impl<T: Element> Plan<T> {
     /// Runs one stage. Earlier stages must have run with this workspace since their inputs changed.
     ///
     /// `inputs` are all declared inputs in order; those of later stages may be empty, those of earlier stages
-    /// are read again and must be as they were. `outputs` are the outputs that this stage delivers, in order.
+    /// are read again and must be as they were. `outputs` are the outputs that this stage delivers, in order;
+    /// [optional](Plan::with_optional) ones may be empty, all of them.
     ///
     /// # Panics
     /// Where a length is not the declared one, naming the input or output, or an index is not below its bound.
     #[track_caller]
     pub fn run(&self, stage: Stage, workspace: &mut Workspace<T>, inputs: &[Arg<'_, T>], outputs: &mut [&mut [T]]) {
-        let program = &self.programs[stage.index()];
+        let mut own = self.outputs.iter().enumerate().filter(|(_, o)| o.0 == stage).zip(&*outputs);
+        let leaves_out = own.any(|((i, _), output)| output.is_empty() && self.optional.contains(&i));
+        let brief = self.brief[stage.index()].as_ref().filter(|_| leaves_out);
+        let program = brief.unwrap_or(&self.programs[stage.index()]);
         assert_eq!(inputs.len(), self.inputs.len(), "run: as many inputs as declared");
         for &i in program.inputs() {
             let Input { name, shape, kind, .. } = &self.inputs[i];
@@ -243,18 +307,21 @@ impl<T: Element> Plan<T> {
             };
             assert_eq!(len, shape.numel(), "run: input {name} has {len} elements, its shape is {shape}");
         }
-        let declared = self.outputs.iter().filter(|o| o.0 == stage);
+        let declared = self.outputs.iter().enumerate().filter(|(_, o)| o.0 == stage);
         assert_eq!(outputs.len(), declared.clone().count(), "run: outputs of the {stage} stage");
-        for (i, (output, (_, _, shape))) in outputs.iter().zip(declared).enumerate() {
+        for (i, (output, (number, (_, _, shape)))) in outputs.iter().zip(declared).enumerate() {
             let len = output.len();
+            let left_out = leaves_out && self.optional.contains(&number);
             assert_eq!(
                 len,
-                shape.numel(),
+                if left_out { 0 } else { shape.numel() },
                 "run: output {i} of the {stage} stage has {len} elements, its shape is {shape}"
             );
         }
         let Workspace { room, times } = workspace;
-        T::run_program(program, self.isa, inputs, outputs, room, times.of(stage));
+        // Steps are timed where all are run.
+        let times = if brief.is_some() { &mut [][..] } else { times.of(stage) };
+        T::run_program(program, self.isa, inputs, outputs, room, times);
     }
 
     /// Runs every stage once in a fresh workspace: for tests and small things. Float inputs only.

@@ -118,7 +118,7 @@ pub(crate) fn batch(tape: &Tape, node: &Node, operands: &[Operand], size: usize)
             let operands: Operands = operands.iter().map(|&o| whole(tape, o, size)).collect();
             elementwise::record(node.prim.clone(), node.kind, tape, &operands)
         }
-        Prim::StopGradient | Prim::OneHot => same(node.prim.clone()),
+        Prim::StopGradient | Prim::Defer(_) | Prim::OneHot => same(node.prim.clone()),
         Prim::Sum(axes) => same(Prim::Sum(shifted(axes))),
         Prim::SumLanes(axes, lanes) => same(Prim::SumLanes(shifted(axes), *lanes)),
         Prim::Broadcast(axes) => structure::broadcast_axes(tape, first, shifted(axes), shape),

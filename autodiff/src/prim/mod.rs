@@ -40,7 +40,7 @@ pub(crate) fn tangent<'t>(tape: &'t Tape, y: Var<'t>, node: &Node, tangents: &[O
         Prim::Input(_) | Prim::Seed(_) | Prim::Literal(_) => None,
         Prim::Compare(_) | Prim::StopGradient | Prim::ArgMax(_) | Prim::OneHot => None,
         // The same value, so the same tangent: unless it is one of the variables, and then this is not asked.
-        Prim::Cut(_) => tangents[0],
+        Prim::Cut(_) | Prim::Defer(_) => tangents[0],
         Prim::Unary(op) => Some(elementwise::unary_tangent(*op, operand(0), y, tangents[0]?)),
         Prim::Binary(op) => elementwise::binary_tangent(*op, operand(0), operand(1), y, tangents[0], tangents[1]),
         Prim::Select => Some(elementwise::select_tangent(node, tape, tangents[1], tangents[2])),

@@ -10,7 +10,7 @@ use super::Cotangents;
 use crate::real::Real;
 use crate::rules::{BinaryOp, UnaryOp};
 use crate::shape::{Axes, Shape};
-use crate::tape::{Kind, Node, NodeId, Operands, Prim, Repr, Tape, Var};
+use crate::tape::{Kind, Node, NodeId, Operands, Prim, Repr, Stage, Tape, Var};
 
 pub(super) fn intern(tape: &Tape, prim: Prim, operand: NodeId, shape: Shape) -> NodeId {
     let kind = tape.read(|g| g.nodes[operand.index()].kind);
@@ -447,6 +447,12 @@ impl<'t> Var<'t> {
     #[track_caller]
     pub fn dot(self, other: Var<'t>) -> Var<'t> {
         (self * other).sum_all()
+    }
+
+    /// The same value, of `stage` at the earliest: what is made of it is computed there, even where an earlier stage
+    /// could.
+    pub fn defer(self, stage: Stage) -> Var<'t> {
+        self.mapped(|tape, id| tape.defer(id, stage))
     }
 
     /// The same elements in row-major order under another shape.

@@ -99,6 +99,17 @@ impl Tape {
         self.intern(Node { prim, operands: Operands::from_slice(&[id]), shape, kind })
     }
 
+    /// The same value, of `stage` at the earliest.
+    pub(crate) fn defer(&self, id: NodeId, stage: Stage) -> NodeId {
+        let Node { shape, kind, .. } = self.get(id);
+        self.intern(Node { prim: Prim::Defer(stage), operands: Operands::from_slice(&[id]), shape, kind })
+    }
+
+    /// The stage of each node: the earliest that has all it needs.
+    pub(crate) fn stages(&self) -> Vec<Stage> {
+        self.read(Graph::stages)
+    }
+
     /// The id of `node`, recording it if it is new.
     #[track_caller]
     pub(crate) fn intern(&self, node: Node) -> NodeId {
@@ -119,6 +130,22 @@ impl Tape {
 
     pub(crate) fn read<R>(&self, f: impl FnOnce(&Graph) -> R) -> R {
         f(&self.graph.borrow())
+    }
+}
+
+impl Graph {
+    /// The stage of each node: the earliest that has all it needs.
+    pub fn stages(&self) -> Vec<Stage> {
+        let mut stages: Vec<Stage> = Vec::with_capacity(self.nodes.len());
+        for node in &self.nodes {
+            let of_operands = node.operands.iter().map(|o| stages[o.index()]).max().unwrap_or(Stage::DATA);
+            stages.push(match node.prim {
+                Prim::Input(k) => self.inputs[k as usize].stage,
+                Prim::Defer(stage) => of_operands.max(stage),
+                _ => of_operands,
+            });
+        }
+        stages
     }
 }
 

@@ -116,6 +116,8 @@ pub(crate) enum Prim {
     /// The same value, as a variable of its own: numbered, so that no two are one node, and no rewrite looks
     /// through it.
     Cut(u32),
+    /// The same value, of this stage at the earliest: what is made of it is computed there.
+    Defer(Stage),
 
     /// Inserts `axes` (positions in the result), repeating the operand along them. Transpose of [`Prim::Sum`].
     Broadcast(Axes),
@@ -207,6 +209,7 @@ impl Prim {
         "select",
         "stop_gradient",
         "cut",
+        "defer",
         "broadcast",
         "sum",
         "sum_lanes",
@@ -237,6 +240,7 @@ impl Prim {
             Prim::Select => "select",
             Prim::StopGradient => "stop_gradient",
             Prim::Cut(_) => "cut",
+            Prim::Defer(_) => "defer",
             Prim::Broadcast(_) => "broadcast",
             Prim::Sum(_) => "sum",
             Prim::SumLanes(..) => "sum_lanes",

@@ -5,16 +5,19 @@
 //! reverse mode     vjp     evaluate on duals, transpose the linear part
 //! Hessian-vector   hvp     evaluate the gradient on duals
 //! many at once     vmap    evaluate with one more axis
+//! less kept        recompute   evaluate what is cheap once more in a later stage
 //! ```
 //!
 //! The variables differentiated with respect to are inputs, or values made variables by
 //! [`Var::cut`](crate::Var::cut): the program is cut there, and whatever lies before them is constant.
 
 mod jvp;
+mod recompute;
 mod vjp;
 mod vmap;
 
 pub use jvp::{jvp, jvp_structural};
+pub use recompute::recompute;
 pub use vjp::{grad, vjp, vjp_structural};
 pub use vmap::{Batched, vmap, vmap_lanes};
 

@@ -53,6 +53,13 @@ impl<T: Element> InnerSolver<T> for Descent {
         self.rate == Rate::Auto
     }
 
+    fn fixed_steps(&self) -> Option<usize> {
+        match (self.rate, self.stop) {
+            (Rate::Given, InnerStop::Steps(steps)) => Some(steps),
+            _ => None,
+        }
+    }
+
     fn solve(&self, task: &mut InnerTask<'_, T>, space: &mut SolverSpace<T>) -> Solved {
         if self.rate == Rate::Auto {
             return self.solve_safely(task, space);
@@ -63,8 +70,12 @@ impl<T: Element> InnerSolver<T> for Descent {
             task.run.accept();
             solved.steps += 1;
             task.run.at_step(task.plan, solved.steps);
-            solved.last = task.look();
             solved.evaluations += 1;
+            match self.stop {
+                // Nothing of what is measured on the way would end it sooner.
+                InnerStop::Steps(steps) if solved.steps < steps => task.glance(),
+                _ => solved.last = task.look(),
+            }
         }
         solved
     }

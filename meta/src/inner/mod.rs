@@ -23,6 +23,7 @@ mod gradient_descent;
 mod hessian_free;
 mod kink;
 mod krylov;
+mod lanes;
 mod lbfgs;
 mod line_search;
 mod min_norm;
@@ -39,7 +40,9 @@ mod solver;
 mod step;
 mod watch;
 
-use autodiff::{Arg, Block, Element, Options, Plan, Stage, Tape, Var, Workspace, grad, jvp_structural, vjp_structural};
+use autodiff::{
+    Arg, Block, Element, Options, Plan, Stage, Tape, Var, Workspace, grad, jvp_structural, recompute, vjp_structural,
+};
 
 pub use adam::Adam;
 pub use adaptation::{Adaptation, SolverOfSteps};
@@ -47,6 +50,7 @@ pub use descent::Descent;
 pub(crate) use falling::Falling;
 pub use gradient_descent::GradientDescent;
 pub use hessian_free::HessianFree;
+pub(crate) use lanes::MOST_LANES;
 pub use lbfgs::Lbfgs;
 pub use momentum::Momentum;
 pub use nesterov::Nesterov;
@@ -62,6 +66,7 @@ pub use watch::Watch;
 pub(crate) use watch::WithGradient;
 
 use crate::problem::{At, Problem, Start};
+use lanes::Declaring;
 use step::Varying;
 
 /// What the direction stage of an [`InnerPlan`] multiplies by.
@@ -97,9 +102,14 @@ pub struct Hyper {
     pub rate: f64,
 }
 
-/// The compiled inner level.
+/// The compiled inner level: of one task, or of several at a time, one in every lane.
+///
+/// In lanes every vector holds for each coordinate in turn those of all tasks: φ is [|φ|, lanes], θ repeated as
+/// [|θ|, lanes], data [shape, lanes] (indices [lanes, shape]), and whatever is said of a vector is said of the whole.
+/// Each task has the bits that it has alone.
 pub struct InnerPlan<T> {
     plan: Plan<T>,
+    lanes: usize,
     dim: usize,
     theta_dim: usize,
     start: Start,
@@ -108,6 +118,8 @@ pub struct InnerPlan<T> {
     /// Whether the derivative has a part in θ.
     in_theta: bool,
     data: usize,
+    /// Inputs behind those of the data that nothing reads.
+    unread: usize,
 }
 
 /// What one run of the point stage measured, at the state it started from.
@@ -147,8 +159,11 @@ fn add<'t>(a: Option<Var<'t>>, b: Option<Var<'t>>) -> Option<Var<'t>> {
     }
 }
 
+/// Bytes of a point's residuals beyond which they are not in a cache when they are read.
+const FAR: usize = 256 << 10;
+
 /// The most data inputs a problem may have: they are bound on the stack.
-const MOST_DATA: usize = 12;
+pub(crate) const MOST_DATA: usize = 12;
 
 impl<T: Element> InnerPlan<T> {
     /// Records and compiles.
@@ -156,6 +171,15 @@ impl<T: Element> InnerPlan<T> {
     /// # Panics
     /// Where the problem's parts do not fit together.
     pub fn new(problem: &dyn Problem, step: &dyn Step, derivative: Derivative) -> Self {
+        Self::in_lanes(problem, step, derivative, 1)
+    }
+
+    /// The same for so many tasks at a time.
+    ///
+    /// # Panics
+    /// As [`new`](InnerPlan::new), and where there are no lanes or more than 16.
+    #[track_caller]
+    pub fn in_lanes(problem: &dyn Problem, step: &dyn Step, derivative: Derivative, lanes: usize) -> Self {
         let tape = Tape::new();
         let dim = problem.dim();
         let theta_dim = problem.theta_dim();
@@ -166,18 +190,19 @@ impl<T: Element> InnerPlan<T> {
             Start::Fixed(phi) => assert_eq!(phi.len(), dim, "the start has another length than φ"),
         }
         let varying = Varying::of(problem, step);
-        let theta = tape.input("theta", theta_dim, Stage::DATA);
+        let mut declaring = Declaring::new(&tape, lanes);
+        let theta = declaring.input("theta", theta_dim, Stage::DATA);
         let hyper = ["lambda", "rate"].map(|name| tape.input(name, [1], Stage::DATA));
         let [lambda, rate] = hyper.map(|h| h.reshape([]));
-        let state = tape.input("state", state_len, Stage::POINT);
+        let state = declaring.input("state", state_len, Stage::POINT);
         let direction_len = match derivative {
             Derivative::None | Derivative::Hessian | Derivative::GaussNewton | Derivative::Fisher => dim,
             Derivative::Pullback | Derivative::Differences => state_len,
             Derivative::Pushforward => state_len + theta_dim + 2,
         };
-        let direction = tape.input("direction", direction_len, Stage::DIRECTION);
-        let solution = tape.input("solution", dim, Stage::ADJOINT);
-        let data = problem.declare(&tape);
+        let direction = declaring.input("direction", direction_len, Stage::DIRECTION);
+        let solution = declaring.input("solution", dim, Stage::ADJOINT);
+        let data = declaring.data(problem);
         assert!(data.len() <= MOST_DATA, "a problem has at most {MOST_DATA} data inputs");
         let numbers = varying.numbers.as_ref().map_or(Vec::new(), |n| {
             let all = tape.input("numbers", n.count, Stage::POINT);
@@ -232,13 +257,25 @@ impl<T: Element> InnerPlan<T> {
                 in_theta = step.record(gradient_variable, direction, &mut outputs);
             }
         }
-        let plan = Plan::staged(&tape, &outputs, Options::default());
-        InnerPlan { plan, dim, theta_dim, start, varying, state_len, in_theta, data: data_len }
+        // What is measured is not needed on the way.
+        let compile = |outputs| Plan::with_optional(&tape, &declaring.outputs(outputs), &[0, 1], Options::default());
+        let plan: Plan<T> = compile(outputs.clone());
+        // Pulled back through once, a point is read from afar once: what is cheap takes no longer to compute again.
+        let far = derivative == Derivative::Pullback && plan.kept_bytes(Stage::POINT) > FAR;
+        let plan = if far { compile(recompute(&outputs, Stage::POINT)) } else { plan };
+        let [dim, theta_dim, state_len] = [dim, theta_dim, state_len].map(|len| len * lanes);
+        let (data, unread) = (data_len, declaring.unread);
+        InnerPlan { plan, lanes, dim, theta_dim, start, varying, state_len, in_theta, data, unread }
     }
 
     /// The compiled plan.
     pub fn plan(&self) -> &Plan<T> {
         &self.plan
+    }
+
+    /// Tasks at a time.
+    pub fn lanes(&self) -> usize {
+        self.lanes
     }
 
     /// |φ|
@@ -261,7 +298,10 @@ impl<T: Element> InnerPlan<T> {
         state[self.dim..].fill(T::zero());
         match &self.start {
             Start::Theta => state[..self.dim].copy_from_slice(&theta[..self.dim]),
-            Start::Fixed(phi) => state.iter_mut().zip(phi).for_each(|(s, &p)| *s = T::from_f64(p)),
+            Start::Fixed(phi) => {
+                let coordinates = state.chunks_exact_mut(self.lanes).zip(phi);
+                coordinates.for_each(|(lanes, &p)| lanes.fill(T::from_f64(p)));
+            }
         }
     }
 
@@ -316,7 +356,7 @@ impl<T: Element> InnerPlan<T> {
         outputs: &mut [&mut [T]],
     ) {
         assert_eq!(inputs.data.len(), self.data, "as many data inputs as the problem declares");
-        let mut args = [Arg::Floats(&[][..]); 8 + MOST_DATA];
+        let mut args = [Arg::Floats(&[][..]); 8 + 2 * MOST_DATA];
         args[0] = inputs.theta.into();
         args[1] = inputs.hyper[..1].into();
         args[2] = inputs.hyper[1..].into();
@@ -324,7 +364,7 @@ impl<T: Element> InnerPlan<T> {
         args[4] = direction.into();
         args[5] = solution.into();
         args[6..6 + self.data].copy_from_slice(inputs.data);
-        let mut count = 6 + self.data;
+        let mut count = 6 + self.data + self.unread;
         if self.varying.numbers.is_some() || self.varying.minibatch.is_some() {
             let step = inputs.step.expect("this plan's steps vary: they are run with StepInputs");
             if self.varying.numbers.is_some() {
@@ -346,9 +386,28 @@ impl<T: Element> InnerPlan<T> {
 
     /// next ← S(state); keeps in `workspace` what derivatives at `state` need.
     pub fn step(&self, workspace: &mut Workspace<T>, inputs: &Inputs<'_, T>, state: &[T], next: &mut [T]) -> Measured {
-        let (mut value, mut square) = ([T::zero()], [T::zero()]);
-        self.run(Stage::POINT, workspace, inputs, [state, &[], &[]], &mut [&mut value, &mut square, next]);
-        Measured { value: value[0].to_f64(), gradient_norm: square[0].to_f64().sqrt() }
+        let mut measured = [Measured::default()];
+        self.step_in_lanes(workspace, inputs, state, next, &mut measured);
+        measured[0]
+    }
+
+    /// [`step`](InnerPlan::step) of a plan for several tasks, with what each measured; nothing is measured where there is
+    /// no room for it.
+    pub fn step_in_lanes(
+        &self,
+        workspace: &mut Workspace<T>,
+        inputs: &Inputs<'_, T>,
+        state: &[T],
+        next: &mut [T],
+        measured: &mut [Measured],
+    ) {
+        let (mut values, mut squares) = ([T::zero(); MOST_LANES], [T::zero(); MOST_LANES]);
+        let count = if measured.is_empty() { 0 } else { self.lanes };
+        let (values, squares) = (&mut values[..count], &mut squares[..count]);
+        self.run(Stage::POINT, workspace, inputs, [state, &[], &[]], &mut [values, squares, next]);
+        for ((m, value), square) in measured.iter_mut().zip(values).zip(squares) {
+            *m = Measured { value: value.to_f64(), gradient_norm: square.to_f64().sqrt() };
+        }
     }
 
     /// product ← ∇²_φφG c at the last point, of a plan made for [`Derivative::Hessian`]; what stands for the Hessian, of

@@ -14,6 +14,8 @@ pub struct Run<T> {
     pub next: Vec<T>,
     hyper: [T; 2],
     step: StepInputs<T>,
+    /// What was measured at the last point looked at, of each task.
+    pub measured: Vec<Measured>,
     /// What is remembered of the points looked at, where something is.
     pub watch: Option<Watch<T>>,
 }
@@ -28,6 +30,7 @@ impl<T: Element> Run<T> {
             next: zeros(),
             hyper: [T::zero(); 2],
             step: plan.step_inputs(),
+            measured: vec![Measured::default(); plan.lanes()],
             watch: None,
         }
     }
@@ -74,14 +77,31 @@ impl<T: Element> Run<T> {
         (workspace, state, next, Inputs { theta, hyper, data, step: Some(step) })
     }
 
-    /// Measures at the state and writes S(state) to `next`, without moving.
+    /// Measures at the state and writes S(state) to `next`, without moving. Of several tasks it gives what the first
+    /// measured.
     pub fn look(&mut self, plan: &InnerPlan<T>, theta: &[T], data: &[Arg<'_, T>]) -> Measured {
-        let (workspace, state, next, inputs) = self.parts(theta, data);
-        let measured = plan.step(workspace, &inputs, state, next);
+        let Run { workspace, state, next, hyper, step, measured, .. } = self;
+        plan.step_in_lanes(workspace, &Inputs { theta, hyper, data, step: Some(step) }, state, next, measured);
+        let measured = measured[0];
         if let Some(watch) = &mut self.watch {
             watch.see(&self.state, &self.next);
         }
         measured
+    }
+
+    /// Writes S(state) to `next` without measuring or moving.
+    pub fn glance(&mut self, plan: &InnerPlan<T>, theta: &[T], data: &[Arg<'_, T>]) {
+        let (workspace, state, next, inputs) = self.parts(theta, data);
+        plan.step_in_lanes(workspace, &inputs, state, next, &mut []);
+        if let Some(watch) = &mut self.watch {
+            watch.see(&self.state, &self.next);
+        }
+    }
+
+    /// kept ← state, state ← next; what `kept` held is lost.
+    pub fn accept_keeping(&mut self, kept: &mut Vec<T>) {
+        std::mem::swap(&mut self.state, kept);
+        self.accept();
     }
 
     /// state ← next

@@ -49,6 +49,11 @@ impl<'a, T: Element> InnerTask<'a, T> {
     pub fn look(&mut self) -> Measured {
         self.run.look(self.plan, self.theta, self.data)
     }
+
+    /// `run.next` ← S(state), measuring nothing.
+    pub fn glance(&mut self) {
+        self.run.glance(self.plan, self.theta, self.data);
+    }
 }
 
 /// Finds φ ≈ argmin G(·, θ). It may decide as it goes: what it does is not differentiated, its answer is.
@@ -69,6 +74,11 @@ pub trait InnerSolver<T>: Send + Sync {
     /// Whether it multiplies by ∇²G: a plan that is made for its solution alone needs no products otherwise.
     fn multiplies(&self) -> bool {
         true
+    }
+
+    /// How many steps it takes, where it takes so many of the given size whatever it meets.
+    fn fixed_steps(&self) -> Option<usize> {
+        None
     }
 
     /// Goes from the task's state to the solution. The last point looked at is `run.state`: there the derivatives are.

@@ -13,8 +13,8 @@ use autodiff::Element;
 
 use super::cycles::{Cycle, Until, solve};
 use super::{
-    Fallback, Held, LinearOperator, LinearSolver, Needs, OnNegativeCurvature, Policy, Preconditioner, Room, Solution,
-    SolverSpace, Status,
+    CgLanes, Fallback, Held, LinearOperator, LinearSolver, Needs, OnNegativeCurvature, Policy, Preconditioner, Room,
+    Solution, SolverSpace, Status,
 };
 
 /// Conjugate gradients.
@@ -133,6 +133,11 @@ impl Cg {
 impl<T: Element> LinearSolver<T> for Cg {
     fn room(&self) -> Room {
         Room { vectors: 2, scalars: 0 }
+    }
+
+    fn in_lanes(&self) -> Option<CgLanes> {
+        let Until::Iterations(iterations) = self.until else { return None };
+        Some(CgLanes { iterations, stops: self.policy == OnNegativeCurvature::Stop })
     }
 
     fn solve<'s>(&self, a: &mut dyn LinearOperator<T>, b: &[T], space: &'s mut SolverSpace<T>) -> Solution<'s, T> {

@@ -16,7 +16,7 @@ use autodiff::Element;
 
 use super::cycles::{scale_exponent, scaled_copy};
 use super::lanczos::{ROOM, Ritz};
-use super::{LinearOperator, LinearSolver, Needs, Room, Shifted, Solution, SolverSpace, Stats, Status};
+use super::{CgLanes, LinearOperator, LinearSolver, Needs, Room, Shifted, Solution, SolverSpace, Stats, Status};
 
 /// δ of damping, relative to the λ that the operator has: v is amplified ten times at most along a direction met.
 const FLOOR: f64 = 0.1;
@@ -134,6 +134,11 @@ impl<T: Element> LinearSolver<T> for Fallback<T> {
             Policy::RaiseLambda => room.or(ROOM),
             Policy::Damp | Policy::GaussNewton => room,
         }
+    }
+
+    fn in_lanes(&self) -> Option<CgLanes> {
+        // The first stops where the operator is indefinite: that system is then told apart, and solved here.
+        self.first.in_lanes()
     }
 
     fn needs(&self) -> Needs {

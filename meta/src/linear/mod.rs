@@ -26,6 +26,7 @@ mod eigen;
 mod fallback;
 mod gmres;
 mod lanczos;
+mod lanes;
 mod minres;
 mod neumann;
 mod nystrom;
@@ -42,6 +43,7 @@ pub use dense::Dense;
 pub use fallback::{Fallback, Policy};
 pub use gmres::Gmres;
 pub(crate) use lanczos::Ritz;
+pub use lanes::{CgLanes, CgLanesSpace, LaneSolution};
 pub use minres::Minres;
 pub use neumann::Neumann;
 pub use nystrom::Nystrom;
@@ -71,6 +73,12 @@ pub trait LinearSolver<T>: Send + Sync {
 
     /// What a [`SolverSpace`] for it has to hold.
     fn room(&self) -> Room;
+
+    /// The same for several systems at a time, where the solver takes as many products for each and decides nothing on
+    /// the way but what a system can be told apart by.
+    fn in_lanes(&self) -> Option<CgLanes> {
+        None
+    }
 
     /// What the operator should know beside its products. Solvers do without what it does not.
     fn needs(&self) -> Needs {

@@ -5,14 +5,16 @@
 
 use autodiff::{Arg, Element, Stage, Workspace};
 
-use super::{Method, Report, Worker, take_steps};
-use crate::inner::{Derivative, GradientDescent, Hyper, InnerPlan, OuterPlan, Run, Step};
+use super::abreast::{LaneReports, LaneWorker};
+use super::plans::Plans;
+use super::{Abreast, Method, Report, Worker, take_steps_in_lanes};
+use crate::inner::{Derivative, GradientDescent, Hyper, MOST_LANES, Run, Step};
 use crate::problem::Problem;
 
 /// g = ∂f/∂θ + ∂f/∂φ at φ_K; keeps nothing of the inner trajectory.
 pub struct FirstOrder<T> {
-    inner: InnerPlan<T>,
-    outer: OuterPlan<T>,
+    plans: Plans<T>,
+    lanes: Option<Plans<T>>,
     steps: usize,
 }
 
@@ -24,51 +26,82 @@ impl<T: Element> FirstOrder<T> {
 
     /// With another inner optimiser.
     pub fn with_step(problem: &dyn Problem, step: &dyn Step, steps: usize) -> Self {
-        let inner = InnerPlan::new(problem, step, Derivative::None);
-        FirstOrder { inner, outer: OuterPlan::new(problem), steps }
+        let plans = Plans::new(problem, step, Derivative::None);
+        let lanes = plans.in_lanes(problem, step, Derivative::None);
+        FirstOrder { plans, lanes, steps }
     }
 }
 
 impl<T: Element> Method<T> for FirstOrder<T> {
     fn shared_worker(&self, threads: usize) -> Box<dyn Worker<T> + '_> {
-        let outer = self.outer.plan().shared_workspace(threads);
-        Box::new(FirstOrderWorker {
-            method: self,
-            run: Run::new(&self.inner, threads),
-            outer,
-            v: vec![T::zero(); self.inner.dim()],
-        })
+        Box::new(FirstOrderWorker::new(&self.plans, self.steps, threads))
+    }
+
+    fn abreast(&self) -> Option<Abreast<'_, T>> {
+        let plans = self.lanes.as_ref()?;
+        let worker = FirstOrderWorker::new(plans, self.steps, 1);
+        Some(Abreast::new(worker, plans))
     }
 
     fn bytes(&self) -> usize {
-        Run::bytes(&self.inner) + self.outer.plan().bytes() + self.inner.dim() * size_of::<T>()
+        self.plans.bytes() + self.plans.inner.dim() * size_of::<T>()
     }
 
     fn flops(&self, report: &Report) -> u64 {
-        let plan = self.inner.plan();
-        report.steps as u64 * plan.flops(Stage::POINT) + plan.flops(Stage::DATA) + self.outer.flops()
+        let plan = self.plans.inner.plan();
+        report.steps as u64 * plan.flops(Stage::POINT) + plan.flops(Stage::DATA) + self.plans.outer.flops()
     }
 }
 
 struct FirstOrderWorker<'m, T> {
-    method: &'m FirstOrder<T>,
+    plans: &'m Plans<T>,
+    steps: usize,
     run: Run<T>,
     outer: Workspace<T>,
     v: Vec<T>,
 }
 
+impl<'m, T: Element> FirstOrderWorker<'m, T> {
+    fn new(plans: &'m Plans<T>, steps: usize, threads: usize) -> Self {
+        let Plans { inner, outer, .. } = plans;
+        let (run, outer) = (Run::new(inner, threads), outer.plan().shared_workspace(threads));
+        FirstOrderWorker { plans, steps, run, outer, v: vec![T::zero(); inner.dim()] }
+    }
+
+    /// Of one task, or of one in every lane.
+    fn take(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>], gradient: &mut [T], reports: &mut [Report]) {
+        let Plans { inner, outer, .. } = self.plans;
+        self.run.start(inner, theta, hyper, data);
+        take_steps_in_lanes(&mut self.run, inner, theta, data, 0..self.steps, reports);
+        let (_, state, _, inputs) = self.run.parts(theta, data);
+        let mut losses = [0.0; MOST_LANES];
+        let phi = &state[..inner.dim()];
+        outer.gradient_in_lanes(&mut self.outer, &inputs, phi, &mut self.v, gradient, [&mut losses, &mut []]);
+        inner.add_start_cotangent(&self.v, gradient);
+        reports.iter_mut().zip(losses).for_each(|(report, loss)| report.query_loss = loss);
+    }
+}
+
 impl<T: Element> Worker<T> for FirstOrderWorker<'_, T> {
     fn gradient(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>], gradient: &mut [T]) -> Report {
-        let FirstOrder { inner, outer, steps } = self.method;
-        self.run.start(inner, theta, hyper, data);
-        let mut report = take_steps(&mut self.run, inner, theta, data, 0..*steps);
-        let (_, state, _, inputs) = self.run.parts(theta, data);
-        report.query_loss = outer.gradient(&mut self.outer, &inputs, &state[..inner.dim()], &mut self.v, gradient);
-        inner.add_start_cotangent(&self.v, gradient);
-        report
+        let mut report = [Report::default()];
+        self.take(theta, hyper, data, gradient, &mut report);
+        report[0]
     }
 
     fn phi(&self) -> &[T] {
-        &self.run.state[..self.method.inner.dim()]
+        &self.run.state[..self.plans.inner.dim()]
+    }
+}
+
+impl<T: Element> LaneWorker<T> for FirstOrderWorker<'_, T> {
+    fn lanes(&self) -> usize {
+        self.plans.inner.lanes()
+    }
+
+    fn gradients(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>], gradient: &mut [T]) -> LaneReports {
+        let mut reports = LaneReports::default();
+        self.take(theta, hyper, data, gradient, reports.of(self.lanes()));
+        reports
     }
 }

@@ -10,21 +10,22 @@
 //! This differs from the paper's released code, which solves 2I + H/(λ+10) and leaves the prox term out of the
 //! inner loop: here the objective solved is the objective differentiated, and λ is λ.
 
+mod lanes;
+
 use autodiff::{Arg, Element, Isa, Stage, Workspace};
 
-use super::{InnerStop, Method, Report, WarmStart, Worker};
+use super::plans::Plans;
+use super::{Abreast, InnerStop, Method, Report, WarmStart, Worker};
 use crate::error::{Answer, Estimator, EstimatorSpace};
 use crate::inner::{
-    Derivative, Descent, GradientOnly, Hyper, InnerPlan, InnerSolver, InnerTask, OuterPlan, Run, Step, Watch,
-    WithGradient,
+    Derivative, Descent, GradientOnly, Hyper, InnerPlan, InnerSolver, InnerTask, Run, Step, Watch, WithGradient,
 };
 use crate::linear::{LinearOperator, LinearSolver, SecantPairs, SolverSpace};
 use crate::problem::Problem;
 
 /// Implicit differentiation at the point the inner solver reached.
 pub struct Implicit<T> {
-    inner: InnerPlan<T>,
-    outer: OuterPlan<T>,
+    plans: Plans<T>,
     solver: Box<dyn InnerSolver<T>>,
     linear: Box<dyn LinearSolver<T>>,
     /// Where ∇G is in a new state, where the linear solver wants secant pairs.
@@ -33,6 +34,7 @@ pub struct Implicit<T> {
     /// In the place of ∇²_φφG, where the linear solver may want that.
     gauss_newton: Option<InnerPlan<T>>,
     estimator: Option<Estimator<T>>,
+    lanes: Option<lanes::Lanes<T>>,
 }
 
 impl<T: Element> Implicit<T> {
@@ -69,18 +71,21 @@ impl<T: Element> Implicit<T> {
         let is_one = matches!(curvature, Derivative::Hessian | Derivative::GaussNewton | Derivative::Fisher);
         assert!(is_one, "an implicit gradient is solved with a curvature, not with {curvature:?}");
         let step = solver.step();
-        let (inner, gradient_at) = if linear.needs().secant_pairs == 0 {
-            (InnerPlan::new(problem, step, curvature), None)
+        let (plans, gradient_at) = if linear.needs().secant_pairs == 0 {
+            (Plans::new(problem, step, curvature), None)
         } else if let Some(at) = step.gradient_at(problem.dim()) {
-            (InnerPlan::new(problem, step, curvature), Some(at))
+            (Plans::new(problem, step, curvature), Some(at))
         } else {
             let step = WithGradient(step);
-            (InnerPlan::new(problem, &step, curvature), step.gradient_at(problem.dim()))
+            (Plans::new(problem, &step, curvature), step.gradient_at(problem.dim()))
         };
         let wanted = linear.needs().gauss_newton;
         let gauss_newton = wanted.then(|| InnerPlan::new(problem, &GradientOnly, Derivative::GaussNewton));
-        let outer = OuterPlan::new(problem);
-        Implicit { inner, outer, solver, linear, gradient_at, gauss_newton, warm: None, estimator: None }
+        let lanes = solver.fixed_steps().zip(linear.in_lanes()).and_then(|(steps, linear)| {
+            let plans = plans.in_lanes(problem, step, curvature)?;
+            Some(lanes::Lanes { plans, steps, linear })
+        });
+        Implicit { plans, solver, linear, gradient_at, gauss_newton, warm: None, estimator: None, lanes }
     }
 
     /// The same, whose linear solves start from what [`Worker::start_from`] is given, and who gives it what.
@@ -95,53 +100,60 @@ impl<T: Element> Implicit<T> {
 
     /// The compiled inner level, to look at.
     pub fn inner(&self) -> &InnerPlan<T> {
-        &self.inner
+        &self.plans.inner
     }
 }
 
 impl<T: Element> Method<T> for Implicit<T> {
     fn shared_worker(&self, threads: usize) -> Box<dyn Worker<T> + '_> {
-        let dim = self.inner.dim();
-        let mut run = Run::new(&self.inner, threads);
-        let (pairs, isa) = (self.linear.needs().secant_pairs, self.inner.plan().isa());
+        let Plans { inner, outer, .. } = &self.plans;
+        let dim = inner.dim();
+        let mut run = Run::new(inner, threads);
+        let (pairs, isa) = (self.linear.needs().secant_pairs, inner.plan().isa());
         run.watch = self.gradient_at.map(|at| Watch::new(pairs, dim, at, isa));
         Box::new(ImplicitWorker {
             method: self,
             run,
             gauss_newton: self.gauss_newton.as_ref().map(|plan| Run::new(plan, threads)),
-            outer: self.outer.plan().shared_workspace(threads),
+            outer: outer.plan().shared_workspace(threads),
             pairs: secant_pairs(self.solver.pairs(), dim, isa),
-            solving: SolverSpace::new(self.solver.room(), dim, self.inner.plan().isa()),
-            space: SolverSpace::new(self.linear.room(), dim, self.inner.plan().isa()),
+            solving: SolverSpace::new(self.solver.room(), dim, isa),
+            space: SolverSpace::new(self.linear.room(), dim, isa),
             v: vec![T::zero(); dim],
-            direct: vec![T::zero(); self.inner.theta_dim()],
+            direct: vec![T::zero(); inner.theta_dim()],
             start: vec![T::zero(); if self.warm_start().is_some() { dim } else { 0 }],
             started: false,
             estimating: self.estimator.as_ref().map(|e| e.space(threads)),
         })
     }
 
+    fn abreast(&self) -> Option<Abreast<'_, T>> {
+        let plans = &self.lanes.as_ref()?.plans;
+        Some(Abreast::new(self.lane_worker()?, plans))
+    }
+
     fn warm_start(&self) -> Option<WarmStart> {
-        self.warm.filter(|_| self.inner.starts_at_theta())
+        self.warm.filter(|_| self.plans.inner.starts_at_theta())
     }
 
     fn bytes(&self) -> usize {
-        let dim = self.inner.dim();
+        let dim = self.plans.inner.dim();
         let spaces = [self.solver.room(), self.linear.room()].map(|room| SolverSpace::<T>::bytes(room, dim));
         let pairs = SecantPairs::<T>::bytes(self.solver.pairs(), dim);
         let start = if self.warm_start().is_some() { dim } else { 0 };
-        let vectors = (dim + self.inner.theta_dim() + start) * size_of::<T>() + spaces.iter().sum::<usize>() + pairs;
+        let vectors =
+            (dim + self.plans.inner.theta_dim() + start) * size_of::<T>() + spaces.iter().sum::<usize>() + pairs;
         let watch = self.gradient_at.map_or(0, |_| Watch::<T>::bytes(self.linear.needs().secant_pairs, dim));
         let estimating = self.estimator.as_ref().map_or(0, Estimator::bytes);
         let gauss_newton = self.gauss_newton.as_ref().map_or(0, Run::bytes);
-        Run::bytes(&self.inner) + gauss_newton + self.outer.plan().bytes() + vectors + watch + estimating
+        self.plans.bytes() + gauss_newton + vectors + watch + estimating
     }
 
     fn flops(&self, report: &Report) -> u64 {
-        let plan = self.inner.plan();
+        let plan = self.plans.inner.plan();
         report.evaluations as u64 * plan.flops(Stage::POINT)
             + plan.flops(Stage::DATA)
-            + self.outer.flops()
+            + self.plans.outer.flops()
             + (report.inner_products + report.products) as u64 * plan.flops(Stage::DIRECTION)
             + plan.flops(Stage::ADJOINT)
             + report.estimate.and(self.estimator.as_ref()).map_or(0, Estimator::flops)
@@ -207,7 +219,7 @@ impl<T: Element> LinearOperator<T> for AtSolution<'_, '_, T> {
 
 impl<T: Element> Worker<T> for ImplicitWorker<'_, T> {
     fn gradient(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>], gradient: &mut [T]) -> Report {
-        let Implicit { inner, outer, solver, linear, estimator, .. } = self.method;
+        let Implicit { plans: Plans { inner, outer, .. }, solver, linear, estimator, .. } = self.method;
         self.run.start(inner, theta, hyper, data);
         let mut task = InnerTask { plan: inner, run: &mut self.run, theta, data, pairs: self.pairs.as_mut() };
         let solved = solver.solve(&mut task, &mut self.solving);
@@ -260,7 +272,7 @@ impl<T: Element> Worker<T> for ImplicitWorker<'_, T> {
 
     fn start_from(&mut self, gradient: &[T]) {
         if !self.start.is_empty() {
-            self.start.copy_from_slice(&gradient[..self.method.inner.dim()]);
+            self.start.copy_from_slice(&gradient[..self.method.plans.inner.dim()]);
             self.started = true;
         }
     }
@@ -270,6 +282,6 @@ impl<T: Element> Worker<T> for ImplicitWorker<'_, T> {
     }
 
     fn phi(&self) -> &[T] {
-        &self.run.state[..self.method.inner.dim()]
+        &self.run.state[..self.method.plans.inner.dim()]
     }
 }

@@ -15,6 +15,7 @@
 //!
 //! [`Survey`] and [`decide`] choose between the exact ways and their truncation for a problem.
 
+mod abreast;
 mod auto;
 mod budget;
 mod evolution;
@@ -22,12 +23,14 @@ mod finite_difference;
 mod first_order;
 mod forward;
 mod implicit;
+mod plans;
 mod reptile;
 mod revolve;
 mod unrolled;
 
 use autodiff::{Arg, Element};
 
+pub use abreast::Abreast;
 pub use auto::{Choice, Decision, Situation, Survey, decide};
 pub use budget::{OverBudget, UnrollSizes};
 pub use evolution::EvolutionStrategies;
@@ -57,6 +60,12 @@ pub trait Method<T>: Send + Sync {
 
     /// What its workers want [`Worker::start_from`] to be called with, if they make use of it.
     fn warm_start(&self) -> Option<WarmStart> {
+        None
+    }
+
+    /// A worker that takes several tasks at a time, one in every lane of vectors, where the method can and where it pays:
+    /// of small networks. Each task's gradient has the bits that a worker gives it alone.
+    fn abreast(&self) -> Option<Abreast<'_, T>> {
         None
     }
 
@@ -159,11 +168,49 @@ pub(crate) fn take_steps<T: Element>(
     data: &[Arg<'_, T>],
     steps: std::ops::Range<usize>,
 ) -> Report {
-    let mut report = Report::default();
+    let mut report = [Report::default()];
+    take_steps_in_lanes(run, plan, theta, data, steps, &mut report);
+    report[0]
+}
+
+/// The same of several tasks at a time, with a report of each.
+fn take_steps_in_lanes<T: Element>(
+    run: &mut Run<T>,
+    plan: &InnerPlan<T>,
+    theta: &[T],
+    data: &[Arg<'_, T>],
+    steps: std::ops::Range<usize>,
+    reports: &mut [Report],
+) {
+    let (first, last) = (steps.start, steps.end);
     for k in steps {
-        report.saw(run.advance(plan, theta, data, k));
+        see_step(run, plan, theta, data, (k, k == first || k + 1 == last), reports);
+        run.accept();
     }
-    report
+}
+
+/// next ← S(state), as step k, measured or not.
+fn see_step<T: Element>(
+    run: &mut Run<T>,
+    plan: &InnerPlan<T>,
+    theta: &[T],
+    data: &[Arg<'_, T>],
+    (k, measured): (usize, bool),
+    reports: &mut [Report],
+) {
+    run.at_step(plan, k);
+    if measured {
+        run.look(plan, theta, data);
+        saw(reports, run);
+    } else {
+        run.glance(plan, theta, data);
+        reports.iter_mut().for_each(|report| report.steps += 1);
+    }
+}
+
+/// Enters the evaluation that a run has just made of each task.
+fn saw<T>(reports: &mut [Report], run: &Run<T>) {
+    reports.iter_mut().zip(&run.measured).for_each(|(report, &measured)| report.saw(measured));
 }
 
 impl Report {

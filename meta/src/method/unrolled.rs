@@ -10,10 +10,12 @@
 
 use autodiff::{Arg, Block, Element, Stage, Workspace};
 
+use super::abreast::{LaneReports, LaneWorker};
 use super::budget::{OverBudget, UnrollSizes};
+use super::plans::Plans;
 use super::revolve::Action;
-use super::{Method, Report, Schedule, Worker};
-use crate::inner::{Derivative, Falling, GradientDescent, Hyper, InnerPlan, OuterPlan, Rate, Run, Step};
+use super::{Abreast, Method, Report, Schedule, Worker, saw, see_step};
+use crate::inner::{Derivative, Falling, GradientDescent, Hyper, MOST_LANES, Rate, Run, Step};
 use crate::problem::Problem;
 
 /// What is kept of K inner steps.
@@ -33,8 +35,8 @@ pub enum Keep {
 
 /// The gradient through every inner step, or the last few.
 pub struct Unrolled<T> {
-    inner: InnerPlan<T>,
-    outer: OuterPlan<T>,
+    plans: Plans<T>,
+    lanes: Option<Plans<T>>,
     steps: usize,
     keep: Keep,
     /// Of the states that are kept, where points are run again.
@@ -50,8 +52,11 @@ impl<T: Element> Unrolled<T> {
 
     /// With another inner optimiser.
     pub fn with_step(problem: &dyn Problem, step: &dyn Step, steps: usize, keep: Keep) -> Self {
-        let inner = InnerPlan::new(problem, step, Derivative::Pullback);
-        Self::keeping(inner, OuterPlan::new(problem), steps, keep)
+        let plans = Plans::new(problem, step, Derivative::Pullback);
+        let small = |sizes: UnrollSizes| sizes.bytes(keep, steps) <= MOST_KEPT;
+        let lanes = plans.in_lanes(problem, step, Derivative::Pullback);
+        let lanes = lanes.filter(|lanes| small(UnrollSizes::of(&lanes.inner, &lanes.outer)));
+        Unrolled { lanes, ..Self::keeping(plans, steps, keep) }
     }
 
     /// Gradient descent whose step size is found for each task ([`Rate::Auto`]): 1/L, and where G rises in a step, half
@@ -63,7 +68,8 @@ impl<T: Element> Unrolled<T> {
     #[track_caller]
     pub fn automatic(problem: &dyn Problem, steps: usize, keep: Keep) -> Self {
         assert!(problem.minibatch().is_none(), "automatic: a rise of G cannot be told where each step sees other data");
-        Unrolled { rate: Rate::Auto, ..Self::new(problem, steps, keep) }
+        let plans = Plans::new(problem, &GradientDescent, Derivative::Pullback);
+        Unrolled { rate: Rate::Auto, ..Self::keeping(plans, steps, keep) }
     }
 
     /// The exact gradient through `steps` steps, keeping as much as `bytes` allow: [`Method::bytes`] is at most that.
@@ -85,25 +91,25 @@ impl<T: Element> Unrolled<T> {
     /// assert!(within(1_000).is_err_and(|e| e.least > 1_000));
     /// ```
     pub fn within(problem: &dyn Problem, step: &dyn Step, steps: usize, bytes: usize) -> Result<Self, OverBudget> {
-        let inner = InnerPlan::new(problem, step, Derivative::Pullback);
-        let outer = OuterPlan::new(problem);
-        let keep = Keep::within(&UnrollSizes::of(&inner, &outer), steps, bytes)?;
-        Ok(Self::keeping(inner, outer, steps, keep))
+        let plans = Plans::new(problem, step, Derivative::Pullback);
+        let keep = Keep::within(&UnrollSizes::of(&plans.inner, &plans.outer), steps, bytes)?;
+        Ok(Self::keeping(plans, steps, keep))
     }
 
-    fn keeping(inner: InnerPlan<T>, outer: OuterPlan<T>, steps: usize, keep: Keep) -> Self {
+    /// One task at a time.
+    fn keeping(plans: Plans<T>, steps: usize, keep: Keep) -> Self {
         let (blocks, states) = keep.counts(steps);
         let schedule = if blocks == 0 && !matches!(keep, Keep::Last(_)) {
             Schedule::new(steps, states)
         } else {
             Schedule { actions: Vec::new() }
         };
-        Unrolled { inner, outer, steps, keep, schedule, rate: Rate::Given }
+        Unrolled { plans, lanes: None, steps, keep, schedule, rate: Rate::Given }
     }
 
     /// Bytes of its parts.
     pub fn sizes(&self) -> UnrollSizes {
-        UnrollSizes::of(&self.inner, &self.outer)
+        UnrollSizes::of(&self.plans.inner, &self.plans.outer)
     }
 
     /// What it keeps.
@@ -112,21 +118,17 @@ impl<T: Element> Unrolled<T> {
     }
 }
 
+/// Bytes for all lanes beyond which tasks are taken one after the other.
+const MOST_KEPT: usize = 64 << 20;
+
 impl<T: Element> Method<T> for Unrolled<T> {
     fn shared_worker(&self, threads: usize) -> Box<dyn Worker<T> + '_> {
-        let (blocks, states) = self.keep.counts(self.steps);
-        let zeros = |n| vec![T::zero(); n];
-        Box::new(UnrolledWorker {
-            method: self,
-            run: Run::new(&self.inner, threads),
-            outer: self.outer.plan().shared_workspace(threads),
-            blocks: (0..blocks).map(|_| self.inner.block()).collect(),
-            states: (0..states).map(|_| zeros(self.inner.state_len())).collect(),
-            phi: zeros(self.inner.dim()),
-            w: zeros(self.inner.state_len()),
-            pulled: zeros(self.inner.state_len()),
-            in_theta: zeros(self.inner.theta_dim()),
-        })
+        Box::new(UnrolledWorker::new(self, &self.plans, threads))
+    }
+
+    fn abreast(&self) -> Option<Abreast<'_, T>> {
+        let plans = self.lanes.as_ref()?;
+        Some(Abreast::new(UnrolledWorker::new(self, plans, 1), plans))
     }
 
     fn bytes(&self) -> usize {
@@ -134,16 +136,17 @@ impl<T: Element> Method<T> for Unrolled<T> {
     }
 
     fn flops(&self, report: &Report) -> u64 {
-        let plan = self.inner.plan();
+        let plan = self.plans.inner.plan();
         report.evaluations.max(report.steps) as u64 * plan.flops(Stage::POINT)
             + (report.inner_products + report.products) as u64 * plan.flops(Stage::DIRECTION)
             + plan.flops(Stage::DATA)
-            + self.outer.flops()
+            + self.plans.outer.flops()
     }
 }
 
 struct UnrolledWorker<'m, T> {
     method: &'m Unrolled<T>,
+    plans: &'m Plans<T>,
     run: Run<T>,
     outer: Workspace<T>,
     blocks: Vec<Block<T>>,
@@ -154,19 +157,43 @@ struct UnrolledWorker<'m, T> {
     in_theta: Vec<T>,
 }
 
-impl<T: Element> UnrolledWorker<'_, T> {
+/// Of one task, or of one in every lane.
+impl<'m, T: Element> UnrolledWorker<'m, T> {
+    fn new(method: &'m Unrolled<T>, plans: &'m Plans<T>, threads: usize) -> Self {
+        let Plans { inner, outer, .. } = plans;
+        let (blocks, states) = method.keep.counts(method.steps);
+        let zeros = |n| vec![T::zero(); n];
+        UnrolledWorker {
+            method,
+            plans,
+            run: Run::new(inner, threads),
+            outer: outer.plan().shared_workspace(threads),
+            blocks: (0..blocks).map(|_| inner.block()).collect(),
+            states: (0..states).map(|_| zeros(inner.state_len())).collect(),
+            phi: zeros(inner.dim()),
+            w: zeros(inner.state_len()),
+            pulled: zeros(inner.state_len()),
+            in_theta: zeros(inner.theta_dim()),
+        }
+    }
+
     /// φ_K ← `run.state`, w ← ∂f/∂φ_K, gradient ← ∂f/∂θ.
-    fn measure(&mut self, theta: &[T], data: &[Arg<'_, T>], gradient: &mut [T]) -> f64 {
-        let Unrolled { inner, outer, .. } = self.method;
-        self.phi.copy_from_slice(&self.run.state[..inner.dim()]);
-        self.w.fill(T::zero());
-        let (_, _, _, inputs) = self.run.parts(theta, data);
-        outer.gradient(&mut self.outer, &inputs, &self.phi, &mut self.w[..inner.dim()], gradient)
+    fn measure(&mut self, theta: &[T], data: &[Arg<'_, T>], gradient: &mut [T], reports: &mut [Report]) {
+        let Plans { inner, outer, .. } = self.plans;
+        let (w, rest) = self.w.split_at_mut(inner.dim());
+        rest.fill(T::zero());
+        let (_, state, _, inputs) = self.run.parts(theta, data);
+        let (phi, mut losses) = (&state[..inner.dim()], [0.0; MOST_LANES]);
+        outer.gradient_in_lanes(&mut self.outer, &inputs, phi, w, gradient, [&mut losses, &mut []]);
+        if inner.lanes() == 1 {
+            self.phi.copy_from_slice(&self.run.state[..inner.dim()]);
+        }
+        reports.iter_mut().zip(losses).for_each(|(report, loss)| report.query_loss = loss);
     }
 
     /// w ← (∂S/∂state)ᵀ w at `run.state`, whose point is in the workspace; θ's part is added to `gradient`.
     fn pull(&mut self, theta: &[T], data: &[Arg<'_, T>], gradient: &mut [T]) {
-        let inner = &self.method.inner;
+        let inner = &self.plans.inner;
         let (workspace, state, _, inputs) = self.run.parts(theta, data);
         inner.pullback(workspace, &inputs, state, &self.w, &mut self.pulled, &mut self.in_theta);
         std::mem::swap(&mut self.w, &mut self.pulled);
@@ -176,87 +203,107 @@ impl<T: Element> UnrolledWorker<'_, T> {
     }
 
     /// Forward through all steps, keeping the last points; then back through those.
-    fn through_points(&mut self, theta: &[T], data: &[Arg<'_, T>], gradient: &mut [T]) -> Report {
-        let Unrolled { inner, steps, .. } = self.method;
-        let mut report = Report { products: self.blocks.len(), ..Report::default() };
+    fn through_points(&mut self, theta: &[T], data: &[Arg<'_, T>], gradient: &mut [T], reports: &mut [Report]) {
+        let (inner, steps) = (&self.plans.inner, self.method.steps);
         let first = steps - self.blocks.len();
-        for k in 0..*steps {
+        for k in 0..steps {
+            let step = (k, k == 0 || k + 1 == steps);
+            see_step(&mut self.run, inner, theta, data, step, reports);
             if k < first {
-                report.saw(self.run.advance(inner, theta, data, k));
+                self.run.accept();
                 continue;
             }
-            self.states[k - first].copy_from_slice(&self.run.state);
-            report.saw(self.run.advance(inner, theta, data, k));
+            self.run.accept_keeping(&mut self.states[k - first]);
             self.run.workspace.swap(Stage::POINT, &mut self.blocks[k - first]);
         }
-        report.query_loss = self.measure(theta, data, gradient);
+        self.measure(theta, data, gradient, reports);
         for i in (0..self.blocks.len()).rev() {
             self.run.workspace.swap(Stage::POINT, &mut self.blocks[i]);
-            self.run.state.copy_from_slice(&self.states[i]);
+            std::mem::swap(&mut self.run.state, &mut self.states[i]);
             self.run.at_step(inner, first + i);
             self.pull(theta, data, gradient);
         }
-        report
     }
 
     /// Back through all steps on the schedule. Its first way forward is the run itself: no step is run for the query
     /// loss alone, and none twice where all states are kept but for its own reversal.
-    fn on_schedule(&mut self, theta: &[T], data: &[Arg<'_, T>], gradient: &mut [T]) -> Report {
-        let Unrolled { inner, steps, schedule, .. } = self.method;
-        let mut report = Report::default();
+    fn on_schedule(&mut self, theta: &[T], data: &[Arg<'_, T>], gradient: &mut [T], reports: &mut [Report]) {
+        let Unrolled { steps, schedule, .. } = self.method;
+        let inner = &self.plans.inner;
         for action in &schedule.actions {
             match *action {
                 Action::Restore { slot, .. } => self.run.state.copy_from_slice(&self.states[slot]),
                 Action::Store { slot, .. } => self.states[slot].copy_from_slice(&self.run.state),
                 Action::Advance { from, to } => {
                     for k in from..to {
-                        let measured = self.run.advance(inner, theta, data, k);
-                        if k == report.steps {
-                            report.saw(measured);
+                        self.run.advance(inner, theta, data, k);
+                        if k == reports[0].steps {
+                            saw(reports, &self.run);
                         }
                     }
                 }
                 Action::Reverse { step } => {
                     self.run.at_step(inner, step);
-                    let measured = self.run.look(inner, theta, data);
+                    self.run.look(inner, theta, data);
                     if step + 1 == *steps {
-                        report.saw(measured);
+                        saw(reports, &self.run);
                         self.run.accept();
-                        report.query_loss = self.measure(theta, data, gradient);
+                        self.measure(theta, data, gradient, reports);
                         self.run.accept();
                     }
                     self.pull(theta, data, gradient);
                 }
             }
         }
-        report.products = *steps;
-        report
+    }
+
+    fn take(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>], gradient: &mut [T], reports: &mut [Report]) {
+        let inner = &self.plans.inner;
+        self.run.start(inner, theta, hyper, data);
+        let products = if self.method.schedule.actions.is_empty() {
+            self.through_points(theta, data, gradient, reports);
+            self.blocks.len()
+        } else {
+            self.on_schedule(theta, data, gradient, reports);
+            self.method.steps
+        };
+        reports.iter_mut().for_each(|report| report.products = products);
+        inner.add_start_cotangent(&self.w, gradient);
     }
 }
 
 impl<T: Element> Worker<T> for UnrolledWorker<'_, T> {
     fn gradient(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>], gradient: &mut [T]) -> Report {
-        let Unrolled { inner, steps, rate, .. } = self.method;
+        let Unrolled { steps, rate, .. } = self.method;
+        let inner = &self.plans.inner;
         let found = (*rate == Rate::Auto).then(|| {
             let UnrolledWorker { run, phi, w, pulled, in_theta, .. } = self;
             Falling { plan: inner, theta, hyper, data, steps: *steps }.rate(run, ([phi, w, pulled], in_theta))
         });
         let hyper = found.map_or(hyper, |found| Hyper { rate: found.rate, ..hyper });
-        self.run.start(inner, theta, hyper, data);
-        let mut report = if self.method.schedule.actions.is_empty() {
-            self.through_points(theta, data, gradient)
-        } else {
-            self.on_schedule(theta, data, gradient)
-        };
+        let mut report = [Report::default()];
+        self.take(theta, hyper, data, gradient, &mut report);
+        let [mut report] = report;
         if let Some(found) = found {
             report.evaluations = report.steps + found.evaluations;
             report.inner_products = found.products;
         }
-        inner.add_start_cotangent(&self.w, gradient);
         report
     }
 
     fn phi(&self) -> &[T] {
         &self.phi
+    }
+}
+
+impl<T: Element> LaneWorker<T> for UnrolledWorker<'_, T> {
+    fn lanes(&self) -> usize {
+        self.plans.inner.lanes()
+    }
+
+    fn gradients(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>], gradient: &mut [T]) -> LaneReports {
+        let mut reports = LaneReports::default();
+        self.take(theta, hyper, data, gradient, reports.of(self.lanes()));
+        reports
     }
 }

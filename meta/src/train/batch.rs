@@ -4,27 +4,32 @@ use std::any::Any;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use autodiff::{Arg, Element};
+use autodiff::{Arg, Element, Isa};
 use rayon::prelude::*;
 
 use super::TaskSource;
 use crate::inner::Hyper;
-use crate::method::{Method, Report, WarmStart, Worker};
+use crate::method::{Abreast, Method, Report, WarmStart, Worker};
 
 /// Workers for every thread and a gradient for every task, made once.
 ///
 /// Which thread takes which task changes nothing: each task's gradient goes to its own place, and the sum
-/// is taken in task order. Where linear solves start from [a neighbour's](WarmStart::Neighbour), a thread takes a pair.
+/// is taken in task order. Where linear solves start from [a neighbour's](WarmStart::Neighbour), a thread takes a pair;
+/// where a method can take [several tasks at a time](Method::abreast), a thread takes those, with the bits of one alone.
 pub struct MetaBatch<'m, T> {
+    isa: Isa,
     pool: &'m rayon::ThreadPool,
     threads: Vec<Thread<'m, T>>,
     tasks: Vec<Mutex<Task<T>>>,
-    /// Tasks that one thread takes one after the other.
+    /// Tasks that one thread takes together.
     together: usize,
+    /// Whether a thread's second linear solve starts from its first.
+    pairs: bool,
 }
 
 struct Thread<'m, T> {
     worker: Box<dyn Worker<T> + 'm>,
+    abreast: Option<Abreast<'m, T>>,
     /// Room for one task of the last source, of that source's type.
     local: Option<Box<dyn Any + Send>>,
 }
@@ -69,17 +74,27 @@ pub struct BatchReport {
 
 impl<'m, T: Element> MetaBatch<'m, T> {
     /// For up to `tasks` tasks with `dim` meta-parameters.
+    ///
+    /// # Panics
+    /// Where `AUTODIFF_ISA` names an instruction set that this CPU lacks.
     pub fn new(method: &'m dyn Method<T>, pool: &'m rayon::ThreadPool, dim: usize, tasks: usize) -> Self {
         let all = pool.current_num_threads();
-        let together = if method.warm_start() == Some(WarmStart::Neighbour) { 2 } else { 1 };
+        let pairs = method.warm_start() == Some(WarmStart::Neighbour);
+        let abreast = || method.abreast().filter(|abreast| !pairs && lanes_pay(abreast.lanes(), tasks, all));
+        let mut made = abreast();
+        let together = made.as_ref().map_or(if pairs { 2 } else { 1 }, Abreast::lanes);
         let threads = all.min(tasks.div_ceil(together)).max(1);
         let worker = || method.shared_worker((all / threads).max(1));
         let task = || Mutex::new(Task { gradient: vec![T::zero(); dim], report: Report::default() });
         MetaBatch {
+            isa: Isa::detect().unwrap_or_else(|message| panic!("{message}")),
             pool,
-            threads: (0..threads).map(|_| Thread { worker: worker(), local: None }).collect(),
+            threads: (0..threads)
+                .map(|_| Thread { worker: worker(), abreast: made.take().or_else(abreast), local: None })
+                .collect(),
             tasks: (0..tasks).map(|_| task()).collect(),
             together,
+            pairs,
         }
     }
 
@@ -113,24 +128,42 @@ impl<'m, T: Element> MetaBatch<'m, T> {
                 thread.local = Some(Box::new(source.local()));
             }
         }
-        let (tasks, next, together) = (&self.tasks[..count], AtomicUsize::new(0), self.together);
+        let (tasks, next) = (&self.tasks[..count], AtomicUsize::new(0));
+        let (isa, together, pairs) = (self.isa, self.together, self.pairs);
         let work = |thread: &mut Thread<'_, T>| {
             let local = thread.local.as_mut().and_then(|l| l.downcast_mut::<S::Local>()).expect("made above");
-            let worker = &mut thread.worker;
+            let Thread { worker, abreast, .. } = thread;
             loop {
                 let first = next.fetch_add(together, Ordering::Relaxed);
                 let Some(tasks) = tasks.get(first..count.min(first + together)).filter(|tasks| !tasks.is_empty())
                 else {
                     break;
                 };
+                let all_at_once = abreast.as_mut().filter(|abreast| lanes_pay(abreast.lanes(), tasks.len(), 1));
+                if let Some(abreast) = all_at_once {
+                    for lane in 0..tasks.len() {
+                        source.with_task(first + lane, local, |data| abreast.put(lane, data));
+                    }
+                    abreast.gradients(theta, hyper);
+                    for (lane, task) in tasks.iter().enumerate() {
+                        let mut task = task.lock().expect("no task panics while it is held");
+                        let Task { gradient, report } = &mut *task;
+                        *report = match abreast.take(lane, gradient) {
+                            Some(report) => report,
+                            None => source
+                                .with_task(first + lane, local, |data| worker.gradient(theta, hyper, data, gradient)),
+                        };
+                    }
+                    continue;
+                }
                 for (i, task) in tasks.iter().enumerate() {
                     let mut task = task.lock().expect("no task panics while it is held");
                     let Task { gradient, report } = &mut *task;
                     *report = source.with_task(first + i, local, |data: &[Arg<'_, T>]| {
                         worker.gradient(theta, hyper, data, gradient)
                     });
-                    if together > 1 {
-                        let usable = i + 1 < tasks.len() && finite(gradient).is_some() && !report.is_troubled();
+                    if pairs {
+                        let usable = i + 1 < tasks.len() && finite(isa, gradient).is_some() && !report.is_troubled();
                         if usable { worker.start_from(gradient) } else { worker.start_from_zero() }
                     }
                 }
@@ -151,13 +184,11 @@ impl<'m, T: Element> MetaBatch<'m, T> {
         gradient.fill(T::zero());
         for (i, task) in self.tasks[..count].iter_mut().enumerate() {
             let Task { gradient: own, report } = task.get_mut().expect("no task panics while it is held");
-            let Some(square) = finite(own).filter(|_| !report.is_troubled()) else {
+            let Some(square) = finite(self.isa, own).filter(|_| !report.is_troubled()) else {
                 total.not_finite.push(i);
                 continue;
             };
-            for (sum, &g) in gradient.iter_mut().zip(&*own) {
-                *sum = *sum + g;
-            }
+            self.isa.add_scaled(T::one(), own, gradient);
             squares += square;
             total.kept += 1;
             total.add(report);
@@ -165,10 +196,10 @@ impl<'m, T: Element> MetaBatch<'m, T> {
         let n = total.kept as f64;
         // With none kept this is 0 · ∞: no one takes it for a gradient.
         let scale = T::from_f64(1.0 / n);
-        gradient.iter_mut().for_each(|g| *g = *g * scale);
+        self.isa.scale(scale, gradient);
         total.divide(n);
         if total.kept > 1 {
-            let mean: f64 = gradient.iter().map(|g| g.to_f64() * g.to_f64()).sum();
+            let mean = self.isa.dot(gradient, gradient);
             total.sampling_error = ((squares / n - mean).max(0.0) / (n - 1.0)).sqrt();
         }
         total
@@ -185,9 +216,15 @@ impl<'m, T: Element> MetaBatch<'m, T> {
     }
 }
 
+/// Whether so many tasks, shared by threads, are faster in lanes than one by one: all lanes together cost about as much as
+/// two fifths of as many tasks alone.
+fn lanes_pay(lanes: usize, tasks: usize, threads: usize) -> bool {
+    2 * lanes * tasks.div_ceil(lanes).div_ceil(threads) < 5 * tasks.div_ceil(threads)
+}
+
 /// ‖g‖², where every element is finite.
-fn finite<T: Element>(gradient: &[T]) -> Option<f64> {
-    let square: f64 = gradient.iter().map(|g| g.to_f64() * g.to_f64()).sum();
+fn finite<T: Element>(isa: Isa, gradient: &[T]) -> Option<f64> {
+    let square = isa.dot(gradient, gradient);
     // The square may overflow where no element has.
     let finite = square.is_finite() || gradient.iter().all(|g| g.to_f64().is_finite());
     finite.then_some(square)

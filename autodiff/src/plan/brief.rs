@@ -1,0 +1,75 @@
+//! What is left of a stage where optional outputs are not asked for.
+
+use rustc_hash::FxHashSet;
+
+use super::fuse::Group;
+use super::graph::Graph;
+use super::lower::{Job, Schedule};
+use crate::tape::{NodeId, Stage};
+
+/// An output that a run may do without: its stage, its position there, its value.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Optional {
+    pub stage: Stage,
+    pub position: usize,
+    pub value: NodeId,
+}
+
+/// The stage's jobs, by their numbers among all of them, without what only these outputs need.
+///
+/// What is kept for later stages is the same, and so are all addresses.
+pub(super) fn jobs(
+    graph: &Graph<'_>,
+    schedule: &Schedule<'_>,
+    outputs: &[(Stage, NodeId)],
+    optional: &[Optional],
+    stage: Stage,
+) -> Vec<(usize, Job)> {
+    let left_out = |id: NodeId| optional.iter().any(|o| o.stage == stage && graph.view(o.value).root == id);
+    let mut needed: FxHashSet<NodeId> = FxHashSet::default();
+    for later in Stage::ALL.into_iter().filter(|&later| later > stage) {
+        needed.extend(schedule.stages[later.index()].iter().flat_map(|item| &item.reads));
+    }
+    let given = outputs.iter().filter(|o| o.0 == stage).map(|o| graph.view(o.1).root);
+    needed.extend(given.filter(|&id| !left_out(id)));
+    let mut kept = Vec::new();
+    for (i, item) in schedule.stages[stage.index()].iter().enumerate().rev() {
+        let job = match &item.job {
+            Job::Deliver { output, .. } => {
+                let asked = !optional.iter().any(|o| o.stage == stage && o.position == *output);
+                asked.then(|| item.job.clone())
+            }
+            Job::Node(id) => needed.contains(id).then(|| item.job.clone()),
+            Job::Pass(group) => {
+                let sinks = group.sinks.iter().copied().filter(|id| needed.contains(id)).collect();
+                without_the_rest(graph, schedule, group, sinks).map(Job::Pass)
+            }
+        };
+        let Some(job) = job else { continue };
+        match &job {
+            Job::Pass(group) => needed.extend(schedule.pass_reads(graph, group)),
+            _ => needed.extend(&item.reads),
+        }
+        kept.push((i, job));
+    }
+    kept.reverse();
+    kept
+}
+
+/// The pass with these sinks, and those it computes them from.
+fn without_the_rest(
+    graph: &Graph<'_>,
+    schedule: &Schedule<'_>,
+    group: &Group,
+    mut sinks: Vec<NodeId>,
+) -> Option<Group> {
+    loop {
+        let part = Group { stage: group.stage, sinks };
+        let reads = schedule.pass_reads(graph, &part);
+        let more: Vec<NodeId> = reads.into_iter().filter(|id| group.sinks.contains(id)).collect();
+        if more.is_empty() {
+            return (!part.sinks.is_empty()).then_some(part);
+        }
+        sinks = part.sinks.into_iter().chain(more).collect();
+    }
+}

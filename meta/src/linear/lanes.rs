@@ -1,0 +1,149 @@
+//! Conjugate gradients on several systems at a time, one in every lane.
+//!
+//! The iteration is [`Cg`](super::Cg)'s, with α and β of each lane's own and the bits of each system alone, for as long as
+//! nothing happens that one lane would have to decide: a residual of 0, a breakdown, a number that is not finite. A lane
+//! in which something does is told *apart*; whoever asked solves that system alone.
+
+use autodiff::{Element, Isa};
+
+use super::{Stats, Status};
+use crate::inner::MOST_LANES;
+
+/// So many iterations of conjugate gradients from zero in every lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CgLanes {
+    /// In every lane.
+    pub(super) iterations: usize,
+    /// Whether negative curvature tells a lane apart.
+    pub(super) stops: bool,
+}
+
+/// Vectors for [`CgLanes::solve`].
+pub struct CgLanesSpace<T> {
+    x: Vec<T>,
+    r: Vec<T>,
+    p: Vec<T>,
+    ap: Vec<T>,
+}
+
+impl<T: Element> CgLanesSpace<T> {
+    /// For vectors of so many numbers in all lanes.
+    pub fn new(len: usize) -> Self {
+        let zeros = || vec![T::zero(); len];
+        CgLanesSpace { x: zeros(), r: zeros(), p: zeros(), ap: zeros() }
+    }
+}
+
+/// How the solve of one lane went.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LaneSolution {
+    /// What it took.
+    pub stats: Stats,
+    /// How it ended.
+    pub status: Status,
+    /// Whether it has to be solved alone.
+    pub apart: bool,
+}
+
+/// A number for each lane.
+type OfLanes = [f64; MOST_LANES];
+
+impl CgLanes {
+    /// A x = b in every lane, `apply` being y ← A x for all; x is returned. There are as many lanes as `solutions`.
+    pub fn solve<'s, T: Element>(
+        self,
+        isa: Isa,
+        mut apply: impl FnMut(&[T], &mut [T]),
+        b: &[T],
+        space: &'s mut CgLanesSpace<T>,
+        solutions: &mut [LaneSolution],
+    ) -> &'s [T] {
+        let CgLanesSpace { x, r, p, ap } = space;
+        let lanes = solutions.len();
+        solutions.fill(LaneSolution { status: Status::Finished, ..LaneSolution::default() });
+        let factors = scales::<T>(isa, b, solutions);
+        x.fill(T::zero());
+        r.copy_from_slice(b);
+        factors.down.iter().for_each(|by| isa.scale_lanes(&by[..lanes], r));
+        p.copy_from_slice(r);
+        let dots = |x: &[T], y: &[T]| -> OfLanes {
+            let mut dots = [0.0; MOST_LANES];
+            isa.dot_lanes(x, y, &mut dots[..lanes]);
+            dots
+        };
+        let mut rr = dots(r, r);
+        let norms = rr.map(f64::sqrt);
+        for (lane, solution) in solutions.iter_mut().enumerate() {
+            solution.stats.residual = 1.0;
+            solution.apart |= norms[lane] <= 0.0 || !norms[lane].is_finite();
+        }
+        for iteration in 0..self.iterations {
+            apply(p, ap);
+            let (curvature, pp, aap) = (dots(p, ap), dots(p, p), dots(ap, ap));
+            let (mut alpha, mut minus_alpha) = ([T::zero(); MOST_LANES], [T::zero(); MOST_LANES]);
+            for (lane, solution) in solutions.iter_mut().enumerate() {
+                let (curvature, pp, aap) = (curvature[lane], pp[lane], aap[lane]);
+                let negative = curvature <= 0.0;
+                let breaks = curvature.abs() <= T::EPSILON * (pp * aap).sqrt();
+                let finite = curvature.is_finite() && aap.is_finite();
+                solution.apart |= !finite || breaks || (negative && self.stops);
+                if solution.apart {
+                    continue;
+                }
+                if negative {
+                    solution.stats.met_negative(curvature, pp);
+                }
+                alpha[lane] = T::from_f64(rr[lane] / curvature);
+                minus_alpha[lane] = T::from_f64(-(rr[lane] / curvature));
+            }
+            isa.add_scaled_lanes(&alpha[..lanes], p, x);
+            isa.add_scaled_lanes(&minus_alpha[..lanes], ap, r);
+            let next = dots(r, r);
+            let mut beta = [T::zero(); MOST_LANES];
+            for (lane, solution) in solutions.iter_mut().enumerate().filter(|(_, solution)| !solution.apart) {
+                solution.stats.products += 1;
+                solution.stats.iterations += 1;
+                solution.stats.residual = next[lane].sqrt() / norms[lane];
+                solution.apart = next[lane] <= 0.0 || next[lane].is_nan();
+                beta[lane] = T::from_f64(next[lane] / rr[lane]);
+            }
+            if iteration + 1 < self.iterations {
+                isa.combine_lanes(&[T::one(); MOST_LANES][..lanes], r, &beta[..lanes], p);
+            }
+            rr = next;
+        }
+        factors.up.iter().for_each(|by| isa.scale_lanes(&by[..lanes], x));
+        x
+    }
+}
+
+/// A number for each lane, in the vectors' type.
+type Factors<T> = [T; MOST_LANES];
+
+/// Powers of two for each lane, as two factors each: the power itself need not be a number of the type.
+struct Scales<T> {
+    down: [Factors<T>; 2],
+    up: [Factors<T>; 2],
+}
+
+/// Those that make the largest number of each lane one of [1, 2), and their inverses; a lane in which there are none is told
+/// apart.
+fn scales<T: Element>(isa: Isa, b: &[T], solutions: &mut [LaneSolution]) -> Scales<T> {
+    let mut largest = [T::zero(); MOST_LANES];
+    isa.largest_lanes(b, &mut largest[..solutions.len()]);
+    let ones = [[T::one(); MOST_LANES]; 2];
+    let mut scales = Scales { down: ones, up: ones };
+    for (lane, solution) in solutions.iter_mut().enumerate() {
+        let size = largest[lane].to_f64();
+        if !(size > 0.0 && size.is_finite()) {
+            solution.apart = true;
+            continue;
+        }
+        let exponent = size.log2().floor() as i32;
+        for (factors, k) in [(&mut scales.down, -exponent), (&mut scales.up, exponent)] {
+            factors[0][lane] = T::from_f64(2.0_f64.powi(k / 2));
+            factors[1][lane] = T::from_f64(2.0_f64.powi(k - k / 2));
+        }
+    }
+    scales
+}

@@ -1,0 +1,103 @@
+//! Implicit gradients of several tasks at a time: so many steps of a first-order optimiser, so many iterations of CG.
+
+use autodiff::{Arg, Element, Workspace};
+
+use super::super::Report;
+use super::super::abreast::{LaneReports, LaneWorker};
+use super::super::plans::Plans;
+use super::Implicit;
+use crate::inner::{Hyper, InnerStatus, MOST_LANES, Run};
+use crate::linear::{CgLanes, CgLanesSpace, LaneSolution};
+
+/// What is the same for all tasks.
+pub(super) struct Lanes<T> {
+    pub plans: Plans<T>,
+    pub steps: usize,
+    pub linear: CgLanes,
+}
+
+impl<T: Element> Implicit<T> {
+    /// A worker for all lanes, where the method has them.
+    pub(super) fn lane_worker(&self) -> Option<ImplicitLanes<'_, T>> {
+        // What starts or is looked at beyond the solve is a task's own.
+        let lanes = self.lanes.as_ref().filter(|_| self.warm.is_none() && self.estimator.is_none())?;
+        let (inner, outer) = (&lanes.plans.inner, &lanes.plans.outer);
+        Some(ImplicitLanes {
+            lanes,
+            run: Run::new(inner, 1),
+            outer: outer.plan().workspace(),
+            space: CgLanesSpace::new(inner.dim()),
+            v: vec![T::zero(); inner.dim()],
+            direct: vec![T::zero(); inner.theta_dim()],
+        })
+    }
+}
+
+pub(super) struct ImplicitLanes<'m, T> {
+    lanes: &'m Lanes<T>,
+    run: Run<T>,
+    outer: Workspace<T>,
+    space: CgLanesSpace<T>,
+    v: Vec<T>,
+    direct: Vec<T>,
+}
+
+impl<T: Element> LaneWorker<T> for ImplicitLanes<'_, T> {
+    fn lanes(&self) -> usize {
+        self.lanes.plans.inner.lanes()
+    }
+
+    fn gradients(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>], gradient: &mut [T]) -> LaneReports {
+        let Lanes { plans: Plans { inner, outer, .. }, steps, linear } = self.lanes;
+        let (lanes, isa) = (inner.lanes(), inner.plan().isa());
+        let mut all = LaneReports::default();
+        self.run.start(inner, theta, hyper, data);
+        for k in 0..=*steps {
+            self.run.at_step(inner, k);
+            if 0 < k && k < *steps {
+                self.run.glance(inner, theta, data);
+                self.run.accept();
+                continue;
+            }
+            self.run.look(inner, theta, data);
+            for ((report, measured), apart) in all.reports.iter_mut().zip(&self.run.measured).zip(&mut all.apart) {
+                report.saw(*measured);
+                // A solve of this one alone would end here.
+                let ends = measured.gradient_norm <= 0.0 && k < *steps;
+                *apart |= ends || !(measured.value.is_finite() && measured.gradient_norm.is_finite());
+            }
+            if k < *steps {
+                self.run.accept();
+            }
+        }
+        let (workspace, state, _, inputs) = self.run.parts(theta, data);
+        let mut losses = [0.0; MOST_LANES];
+        let (phi, of_lanes) = (&state[..inner.dim()], [&mut losses[..], &mut []]);
+        outer.gradient_in_lanes(&mut self.outer, &inputs, phi, &mut self.v, &mut self.direct, of_lanes);
+
+        let mut solutions = [LaneSolution::default(); MOST_LANES];
+        let solutions = &mut solutions[..lanes];
+        let apply = |x: &[T], y: &mut [T]| inner.hessian(workspace, &inputs, state, x, y);
+        let x = linear.solve(isa, apply, &self.v, &mut self.space, solutions);
+        let (workspace, state, _, inputs) = self.run.parts(theta, data);
+        inner.mixed(workspace, &inputs, state, x, gradient);
+        for (g, &direct) in gradient.iter_mut().zip(&self.direct) {
+            *g = direct - *g;
+        }
+        for (lane, &LaneSolution { stats, status, apart }) in solutions.iter().enumerate() {
+            all.apart[lane] |= apart;
+            all.reports[lane] = Report {
+                query_loss: losses[lane],
+                steps: *steps,
+                evaluations: steps + 1,
+                inner_status: Some(InnerStatus::Finished),
+                products: stats.products,
+                status: Some(status),
+                linear_residual: stats.residual,
+                negative_curvature: stats.negative_curvature,
+                ..all.reports[lane]
+            };
+        }
+        all
+    }
+}
