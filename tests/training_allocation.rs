@@ -170,9 +170,9 @@ fn training_allocates_nothing() {
         let trainings = || {
             let omniglot =
                 OmniglotTasks::new(Arc::clone(&data), 1, ASKED, CharacterSplit::Original, Rotations::Always).unwrap();
-            // Pairs for every thread: they all draw together.
+            // Pairs for every thread, and groups as wide as vectors of small tasks: they all draw together.
             [
-                ("sinusoid", training("mlp:1-8-8-1", Sinusoid::new(1, 5, 5).unwrap(), 8)),
+                ("sinusoid", training("mlp:1-8-8-1", Sinusoid::new(1, 5, 5).unwrap(), 64)),
                 ("glyphs", training(CONV, Glyphs::new(1, ASKED).unwrap(), 4)),
                 ("omniglot", training(CONV, omniglot, 4)),
             ]
@@ -181,10 +181,14 @@ fn training_allocates_nothing() {
             let method = Unrolled::new(&training.problem, 2, Keep::Everything);
             check(name, training, &pool, &method, None);
         }
-        for start in [WarmStart::Previous, WarmStart::Neighbour] {
+        for start in [None, Some(WarmStart::Previous), Some(WarmStart::Neighbour)] {
             for (name, training) in trainings() {
                 let cg = Box::new(Cg::iterations(2));
-                let method = Implicit::new(&training.problem, InnerStop::Steps(2), cg).warm_started(start);
+                let method = Implicit::new(&training.problem, InnerStop::Steps(2), cg);
+                let method = match start {
+                    Some(start) => method.warm_started(start),
+                    None => method,
+                };
                 check(name, training, &pool, &method, None);
             }
         }

@@ -1,7 +1,10 @@
 //! What a plan must get right beyond arithmetic: who holds which memory, which stage delivers what, and the
 //! mistakes that must be caught where they are made.
 
-use autodiff::{Arg, Options, Plan, Real, Stage, Tape, Var, grad, jvp};
+mod common;
+
+use autodiff::{Arg, Options, Plan, Real, Stage, Tape, Var, grad, hvp, jvp, recompute};
+use common::numbers;
 
 fn evaluate(tape: &Tape, outputs: &[Var<'_>], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
     let fused = Plan::<f64>::compile(tape, outputs).evaluate(inputs);
@@ -265,4 +268,77 @@ fn recording_mistakes_name_the_callers_line() {
     std::panic::set_hook(previous);
     assert!(mistake.is_err());
     assert!(here.lock().unwrap().ends_with("plans.rs"), "{}", here.lock().unwrap());
+}
+
+/// A small convolutional loss, its gradient and a product, as a plan for backpropagation through training has them.
+fn convolutional<'t>(tape: &'t Tape) -> (Vec<(Stage, Var<'t>)>, [usize; 4]) {
+    let lens = [2 * 6 * 6, 3 * 3 * 4 + 3 * 3 * 4 * 4, 2 * 6 * 6 * 4, 3 * 3 * 4 + 3 * 3 * 4 * 4];
+    let image = tape.input("image", lens[0], Stage::DATA).reshape([2, 6, 6, 1]);
+    let w = tape.input("w", lens[1], Stage::POINT);
+    let target = tape.input("target", lens[2], Stage::DATA).reshape([2, 6, 6, 4]);
+    let v = tape.input("v", lens[3], Stage::DIRECTION);
+    let (first, second) = (w.slice(&[0], &[36]).reshape([3, 3, 1, 4]), w.slice(&[36], &[180]).reshape([3, 3, 4, 4]));
+    let normalised = |x: Var<'t>| {
+        let centred = x - x.mean(&[0, 1, 2]);
+        centred / (centred.square().mean(&[0, 1, 2]) + 1e-3).sqrt()
+    };
+    let hidden = normalised(image.conv2d(first, [1, 1], [1, 1])).tanh();
+    let f = (normalised(hidden.conv2d(second, [1, 1], [1, 1])) - target).square().sum_all();
+    let gradient = grad(f, &[w])[0];
+    let product = hvp(f, &[w], &[(w, v)])[0];
+    let outputs = vec![
+        (Stage::POINT, f),
+        (Stage::POINT, gradient.dot(gradient)),
+        (Stage::POINT, w - gradient * 0.1),
+        (Stage::DIRECTION, product),
+    ];
+    (outputs, lens)
+}
+
+#[test]
+fn what_is_not_asked_for_changes_nothing_else() {
+    let tape = Tape::new();
+    let (outputs, lens) = convolutional(&tape);
+    let inputs: Vec<Vec<f64>> = lens.iter().enumerate().map(|(i, &n)| numbers(40 + i as u64, n)).collect();
+    let args: Vec<Arg<'_, f64>> = inputs.iter().map(|x| x.into()).collect();
+    for fuse in [true, false] {
+        let options = Options { fuse, ..Options::default() };
+        let plan: Plan<f64> = Plan::with_optional(&tape, &outputs, &[0, 1], options);
+        let whole = plan.evaluate_args(&args);
+        let mut workspace = plan.workspace();
+        let (mut next, mut product) = (vec![f64::NAN; lens[1]], vec![f64::NAN; lens[1]]);
+        plan.run(Stage::DATA, &mut workspace, &args, &mut []);
+        plan.run(Stage::POINT, &mut workspace, &args, &mut [&mut [], &mut [], &mut next]);
+        plan.run(Stage::DIRECTION, &mut workspace, &args, &mut [&mut product]);
+        assert_eq!([&next, &product], [&whole[2], &whole[3]]);
+    }
+}
+
+#[test]
+#[should_panic(expected = "run: output 1 of the point stage has 1 elements")]
+fn optional_outputs_are_left_out_together() {
+    let tape = Tape::new();
+    let x = tape.input("x", 2, Stage::POINT);
+    let outputs = [(Stage::POINT, x.sum_all()), (Stage::POINT, x.dot(x))];
+    let plan: Plan<f64> = Plan::with_optional(&tape, &outputs, &[0, 1], Options::default());
+    plan.run(Stage::POINT, &mut plan.workspace(), &[[1.0, 2.0][..].into()], &mut [&mut [], &mut [0.0]]);
+}
+
+#[test]
+fn what_is_computed_again_has_the_same_bits() {
+    let tape = Tape::new();
+    let (outputs, lens) = convolutional(&tape);
+    let inputs: Vec<Vec<f64>> = lens.iter().enumerate().map(|(i, &n)| numbers(50 + i as u64, n)).collect();
+    let inputs: Vec<&[f64]> = inputs.iter().map(|x| &x[..]).collect();
+    let again = recompute(&outputs, Stage::POINT);
+    for fuse in [true, false] {
+        let options = Options { fuse, ..Options::default() };
+        let [kept, computed] = [&outputs, &again].map(|outputs| Plan::<f64>::staged(&tape, outputs, options));
+        assert_eq!(kept.evaluate(&inputs), computed.evaluate(&inputs));
+        // The second layer's convolution and the cotangent of the first layer's activations, and sums.
+        let image = 2 * 6 * 6 * 4 * size_of::<f64>();
+        let bytes = computed.kept_bytes(Stage::POINT);
+        assert!(2 * image <= bytes && bytes < 3 * image, "{bytes} bytes");
+        assert!(2 * bytes < kept.kept_bytes(Stage::POINT));
+    }
 }

@@ -1,7 +1,10 @@
 //! A batch of programs gives each the bits that it gives alone.
 
+mod common;
+
 use autodiff::check::PRIMITIVES;
 use autodiff::{Arg, Batched, Options, Plan, Real, Shape, Stage, Tape, Var, grad, hvp, vmap, vmap_lanes};
+use common::numbers;
 
 const MEMBERS: usize = 3;
 
@@ -31,16 +34,6 @@ impl Axis {
             Axis::Lanes => of.iter().skip(k).step_by(members).copied().collect(),
         }
     }
-}
-
-/// Numbers in (0, 1), the same everywhere.
-fn numbers(seed: u64, n: usize) -> Vec<f64> {
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 11) as f64 / (1_u64 << 53) as f64
-    };
-    (0..n).map(|_| next()).collect()
 }
 
 fn evaluate(tape: &Tape, outputs: &[Var<'_>], inputs: &[Arg<'_, f64>], fuse: bool) -> Vec<Vec<f64>> {

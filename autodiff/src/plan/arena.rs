@@ -122,8 +122,8 @@ impl Layout {
             arena.push(Request { whose: Whose::Node(id), len, first, last });
         }
         self.kept[stage.index()] = kept;
-        for (i, item) in items.iter().enumerate() {
-            let len = schedule.work_len(graph, &item.job);
+        for i in 0..items.len() {
+            let len = schedule.work_len(graph, stage, i);
             if len > 0 {
                 floats.push(Request { whose: Whose::Work(i), len, first: i, last: i });
             }

@@ -7,38 +7,29 @@ use super::graph::Graph;
 use super::lower::{Job, Schedule};
 use crate::tape::{NodeId, Stage};
 
-/// An output that a run may do without: its stage, its position there, its value.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Optional {
-    pub stage: Stage,
-    pub position: usize,
-    pub value: NodeId,
-}
-
-/// The stage's jobs, by their numbers among all of them, without what only these outputs need.
+/// The stage's jobs, by their numbers among all of them, without what only `optional` ones of the outputs need.
 ///
 /// What is kept for later stages is the same, and so are all addresses.
 pub(super) fn jobs(
     graph: &Graph<'_>,
     schedule: &Schedule<'_>,
-    outputs: &[(Stage, NodeId)],
-    optional: &[Optional],
+    (outputs, stages): (&[NodeId], &[Stage]),
+    optional: &[usize],
     stage: Stage,
 ) -> Vec<(usize, Job)> {
-    let left_out = |id: NodeId| optional.iter().any(|o| o.stage == stage && graph.view(o.value).root == id);
+    // By position: the root of each output, and whether it is asked for.
+    let of_stage = outputs.iter().zip(stages).enumerate().filter(|(_, (_, of))| **of == stage);
+    let given: Vec<(NodeId, bool)> =
+        of_stage.map(|(i, (&id, _))| (graph.view(id).root, !optional.contains(&i))).collect();
     let mut needed: FxHashSet<NodeId> = FxHashSet::default();
     for later in Stage::ALL.into_iter().filter(|&later| later > stage) {
         needed.extend(schedule.stages[later.index()].iter().flat_map(|item| &item.reads));
     }
-    let given = outputs.iter().filter(|o| o.0 == stage).map(|o| graph.view(o.1).root);
-    needed.extend(given.filter(|&id| !left_out(id)));
+    needed.extend(given.iter().filter(|(_, asked)| *asked).map(|(id, _)| id));
     let mut kept = Vec::new();
     for (i, item) in schedule.stages[stage.index()].iter().enumerate().rev() {
         let job = match &item.job {
-            Job::Deliver { output, .. } => {
-                let asked = !optional.iter().any(|o| o.stage == stage && o.position == *output);
-                asked.then(|| item.job.clone())
-            }
+            Job::Deliver { output, .. } => given[*output].1.then(|| item.job.clone()),
             Job::Node(id) => needed.contains(id).then(|| item.job.clone()),
             Job::Pass(group) => {
                 let sinks = group.sinks.iter().copied().filter(|id| needed.contains(id)).collect();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::arena::Layout;
+use super::brief;
 use super::fuse::{Fusion, Group};
 use super::graph::{Graph, View, contiguous};
 use super::pass::{Pass, reads_through};
@@ -37,6 +38,8 @@ pub(super) struct Item {
 /// The jobs of each stage, in order.
 pub(super) struct Schedule<'f> {
     pub stages: [Vec<Item>; Stage::COUNT],
+    /// What is left of each without its optional outputs, where it has any: jobs by their numbers.
+    pub brief: [Option<Vec<(usize, Job)>>; Stage::COUNT],
     /// The last stage that reads each stored node.
     last_reader: FxHashMap<NodeId, Stage>,
     fusion: &'f Fusion,
@@ -51,7 +54,8 @@ impl<'f> Schedule<'f> {
         stages: &[Stage],
         optional: &[usize],
     ) -> Self {
-        let mut schedule = Schedule { stages: Default::default(), last_reader: FxHashMap::default(), fusion };
+        let (empty, brief, last_reader) = Default::default();
+        let mut schedule = Schedule { stages: empty, brief, last_reader, fusion };
         let mut items: [Vec<Item>; Stage::COUNT] = Default::default();
         for group in &fusion.groups {
             let reads = schedule.pass_reads(graph, group);
@@ -67,6 +71,10 @@ impl<'f> Schedule<'f> {
         }
         schedule.stages = items.map(in_order);
         schedule.deliver(graph, outputs, stages, optional);
+        schedule.brief = Stage::ALL.map(|stage| {
+            let of_stage = optional.iter().any(|&i| stages[i] == stage);
+            of_stage.then(|| brief::jobs(graph, &schedule, (outputs, stages), optional, stage))
+        });
         schedule
     }
 
@@ -181,13 +189,10 @@ pub(super) fn steps<'j, T: Element>(
     jobs: impl Iterator<Item = (usize, &'j Job)>,
 ) -> Vec<Step<T>> {
     let mut convs: FxHashMap<kernel::ConvGeometry, Arc<Conv>> = FxHashMap::default();
-    let all = &schedule.stages[stage.index()];
     jobs.filter_map(|(i, job)| match job {
         Job::Pass(group) => {
-            // A pass that leaves something out needs less room than the whole.
-            let room = schedule.work_len(graph, job);
-            debug_assert!(room <= schedule.work_len(graph, &all[i].job));
-            let work = layout.work(stage, i).slice(0, room);
+            // The place has room for the larger of the whole pass and what is left of it.
+            let work = layout.work(stage, i).slice(0, work_len(graph, schedule.fusion, job));
             Some(Step::Map(Pass::new(graph, schedule.fusion, layout, group).finish(work)))
         }
         Job::Node(id) => node_step(graph, layout, *id, layout.work_if_any(stage, i), &mut convs),
@@ -201,7 +206,7 @@ pub(super) fn steps<'j, T: Element>(
 }
 
 /// Elements of scratch that a job needs while it runs.
-pub(super) fn work_len(graph: &Graph<'_>, fusion: &Fusion, job: &Job) -> usize {
+fn work_len(graph: &Graph<'_>, fusion: &Fusion, job: &Job) -> usize {
     match job {
         Job::Pass(group) => {
             let nowhere = Layout::default();
@@ -218,8 +223,11 @@ fn sum_shape(graph: &Graph<'_>, id: NodeId) -> SumShape {
 }
 
 impl Schedule<'_> {
-    pub fn work_len(&self, graph: &Graph<'_>, job: &Job) -> usize {
-        work_len(graph, self.fusion, job)
+    /// Elements of scratch that job number `i` needs while it runs, whole or in what is left of it.
+    pub fn work_len(&self, graph: &Graph<'_>, stage: Stage, i: usize) -> usize {
+        let whole = work_len(graph, self.fusion, &self.stages[stage.index()][i].job);
+        let brief = self.brief[stage.index()].iter().flatten().find(|(number, _)| *number == i);
+        whole.max(brief.map_or(0, |(_, job)| work_len(graph, self.fusion, job)))
     }
 }
 

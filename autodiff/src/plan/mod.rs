@@ -137,15 +137,15 @@ impl<T: Element> Plan<T> {
     /// each of those of its stage computes nothing for their sake. What it computes has the same bits.
     ///
     /// ```
-    /// use autodiff::{grad, Options, Plan, Stage, Tape};
+    /// use autodiff::{grad, Options, Plan, Real, Stage, Tape};
     /// let tape = Tape::new();
     /// let x = tape.input("x", [2], Stage::POINT);
-    /// let f = x.dot(x);
+    /// let f = x.exp().sum_all();
     /// let outputs = [(Stage::POINT, f), (Stage::POINT, grad(f, &[x])[0])];
     /// let plan: Plan<f64> = Plan::with_optional(&tape, &outputs, &[0], Options::default());
     /// let mut gradient = [0.0; 2];
-    /// plan.run(Stage::POINT, &mut plan.workspace(), &[[1.0, 2.0][..].into()], &mut [&mut [], &mut gradient]);
-    /// assert_eq!(gradient, [2.0, 4.0]);
+    /// plan.run(Stage::POINT, &mut plan.workspace(), &[[0.0, 0.0][..].into()], &mut [&mut [], &mut gradient]);
+    /// assert_eq!(gradient, [1.0, 1.0]);
     /// ```
     ///
     /// # Panics
@@ -213,14 +213,8 @@ impl<T: Element> Plan<T> {
                 let steps: Vec<Step<T>> = lower::steps(&graph, &schedule, &layout, stage, jobs);
                 Program::new(steps, stage, sizes(stage, &[]))
             });
-            let left_out: Vec<brief::Optional> = optional
-                .iter()
-                .map(|&i| brief::Optional { stage: outputs[i].0, position: outputs[i].1, value: ids[i] })
-                .collect();
-            let all: Vec<_> = stages.iter().copied().zip(ids.iter().copied()).collect();
             let brief = Stage::ALL.map(|stage| {
-                left_out.iter().any(|o| o.stage == stage).then(|| {
-                    let jobs = brief::jobs(&graph, &schedule, &all, &left_out, stage);
+                schedule.brief[stage.index()].as_ref().map(|jobs| {
                     let jobs = jobs.iter().map(|(i, job)| (*i, job));
                     let steps: Vec<Step<T>> = lower::steps(&graph, &schedule, &layout, stage, jobs);
                     Program::new(steps, stage, sizes(stage, optional))
