@@ -72,6 +72,17 @@ pub fn train(
     from: Option<(Checkpoint, String)>,
 ) -> Result<Outcome, Failure> {
     let stop = stop_signal()?;
+    // By a thread of the pool: to hand each iteration over to one takes as long as a small iteration.
+    experiment.pool.install(|| train_until(&stop, config, experiment, folder, from))
+}
+
+fn train_until(
+    stop: &AtomicBool,
+    config: &Config,
+    experiment: &Experiment,
+    folder: &RunFolder,
+    from: Option<(Checkpoint, String)>,
+) -> Result<Outcome, Failure> {
     let Experiment { stream, problem, hyper, pool, .. } = experiment;
     let tolerance = Arc::new(Tolerance::default());
     let (method, probe) = match config.tol {

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use autodiff::{Arg, Element, Isa};
 use rayon::prelude::*;
@@ -130,7 +131,9 @@ impl<'m, T: Element> MetaBatch<'m, T> {
         }
         let (tasks, next) = (&self.tasks[..count], AtomicUsize::new(0));
         let (isa, together, pairs) = (self.isa, self.together, self.pairs);
+        let gathering = Gathering::default();
         let work = |thread: &mut Thread<'_, T>| {
+            let _done = gathering.join();
             let local = thread.local.as_mut().and_then(|l| l.downcast_mut::<S::Local>()).expect("made above");
             let Thread { worker, abreast, .. } = thread;
             loop {
@@ -220,6 +223,41 @@ impl<'m, T: Element> MetaBatch<'m, T> {
 /// two fifths of as many tasks alone.
 fn lanes_pay(lanes: usize, tasks: usize, threads: usize) -> bool {
     2 * lanes * tasks.div_ceil(lanes).div_ceil(threads) < 5 * tasks.div_ceil(threads)
+}
+
+/// Threads that work on a meta-batch. Who is done first waits for the others, awake, as long as it would take to wake it
+/// again: the next meta-batch comes soon.
+#[derive(Default)]
+struct Gathering {
+    came: AtomicUsize,
+    left: AtomicUsize,
+}
+
+/// About how long a sleeping thread takes to be at work again.
+const WAKING: Duration = Duration::from_micros(100);
+
+impl Gathering {
+    fn join(&self) -> Leaving<'_> {
+        self.came.fetch_add(1, Ordering::Relaxed);
+        Leaving(self)
+    }
+}
+
+struct Leaving<'g>(&'g Gathering);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        let Gathering { came, left } = self.0;
+        left.fetch_add(1, Ordering::Relaxed);
+        let all_left = || left.load(Ordering::Relaxed) >= came.load(Ordering::Relaxed);
+        if all_left() {
+            return;
+        }
+        let since = Instant::now();
+        while !all_left() && since.elapsed() < WAKING {
+            std::hint::spin_loop();
+        }
+    }
 }
 
 /// ‖g‖², where every element is finite.
