@@ -1,7 +1,8 @@
 //! Derivatives of functions of one vector, for when there is no need to see the tape.
 
+use crate::directions::{Directions, DirectionsSpace};
 use crate::element::Element;
-use crate::plan::{Plan, Workspace};
+use crate::plan::Plan;
 use crate::tape::{Stage, Tape, Var};
 use crate::transform;
 
@@ -29,8 +30,8 @@ pub fn value_and_grad<T: Element>(f: impl for<'t> Fn(Var<'t>) -> Var<'t>, x: &[T
 /// f: ℝⁿ → ℝᵐ at a point, and its derivative there as a linear map v ↦ J v: what depends on the point
 /// alone is computed once.
 pub struct Linearized<T> {
-    plan: Plan<T>,
-    workspace: Workspace<T>,
+    products: Directions<T>,
+    space: DirectionsSpace<T>,
     x: Vec<T>,
     value: Vec<T>,
 }
@@ -50,12 +51,11 @@ pub fn linearize<T: Element>(f: impl for<'t> Fn(Var<'t>) -> Var<'t>, x: &[T]) ->
     let v = tape.input("v", x.len(), Stage::DIRECTION);
     let y = f(at);
     let dy = transform::jvp(&[y], &[(at, v)])[0];
-    let plan: Plan<T> = Plan::staged(&tape, &[(Stage::POINT, y), (Stage::DIRECTION, dy)], Default::default());
-    let mut workspace = plan.workspace();
-    let mut value = vec![T::zero(); plan.output_shape(0).numel()];
-    plan.run(Stage::DATA, &mut workspace, &[x.into(), [][..].into()], &mut []);
-    plan.run(Stage::POINT, &mut workspace, &[x.into(), [][..].into()], &mut [&mut value]);
-    Linearized { plan, workspace, x: x.to_vec(), value }
+    let products: Directions<T> = Directions::compile(&tape, &[(Stage::POINT, y)], dy, v);
+    let mut space = products.space();
+    let mut value = vec![T::zero(); products.plan().output_shape(0).numel()];
+    products.run_point(&mut space, &[x.into(), [][..].into()], &mut [&mut value]);
+    Linearized { products, space, x: x.to_vec(), value }
 }
 
 impl<T: Element> Linearized<T> {
@@ -64,16 +64,15 @@ impl<T: Element> Linearized<T> {
         &self.value
     }
 
-    /// J v
+    /// J v, or of several v that lie one behind the other J v of each, likewise.
     ///
     /// # Panics
-    /// Where v has not as many coordinates as x.
+    /// Where v has not as many coordinates as x, or a multiple of that.
     #[track_caller]
     pub fn apply(&mut self, v: &[T]) -> Vec<T> {
-        let mut product = vec![T::zero(); self.value.len()];
-        let inputs = [(&self.x[..]).into(), v.into()];
-        self.plan.run(Stage::DIRECTION, &mut self.workspace, &inputs, &mut [&mut product]);
-        product
+        let mut products = vec![T::zero(); v.len() / self.x.len() * self.value.len()];
+        self.products.run(&mut self.space, &[(&self.x[..]).into(), [][..].into()], v, &mut products);
+        products
     }
 }
 
@@ -88,13 +87,17 @@ pub fn jacobian<T: Element>(f: impl for<'t> Fn(Var<'t>) -> Var<'t>, x: &[T]) -> 
     let mut linear = linearize(f, x);
     let (m, n) = (linear.value().len(), x.len());
     let mut jacobian = vec![T::zero(); m * n];
-    let mut e = vec![T::zero(); n];
-    for j in 0..n {
-        e[j] = T::one();
-        for (i, value) in linear.apply(&e).into_iter().enumerate() {
-            jacobian[i * n + j] = value;
+    // Columns that are taken together: the memory for them does not grow with their number.
+    let together = linear.products.together().min(n);
+    let mut unit = vec![T::zero(); together * n];
+    for first in (0..n).step_by(together) {
+        let count = together.min(n - first);
+        (0..count).for_each(|j| unit[j * n + first + j] = T::one());
+        let columns = linear.apply(&unit[..count * n]);
+        for (j, column) in columns.chunks_exact(m).enumerate() {
+            column.iter().enumerate().for_each(|(i, &value)| jacobian[i * n + first + j] = value);
         }
-        e[j] = T::zero();
+        (0..count).for_each(|j| unit[j * n + first + j] = T::zero());
     }
     jacobian
 }

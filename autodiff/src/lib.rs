@@ -35,6 +35,7 @@
 //! ```
 
 pub mod check;
+mod directions;
 pub mod dual;
 pub mod element;
 pub mod functions;
@@ -48,6 +49,7 @@ pub mod shape;
 pub mod tape;
 mod transform;
 
+pub use directions::{Directions, DirectionsSpace};
 pub use dual::{Dual, derivative, gradient, hessian_vector};
 pub use element::Element;
 pub use functions::{Linearized, hessian, jacobian, linearize, value_and_grad};

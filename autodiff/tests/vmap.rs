@@ -3,7 +3,9 @@
 mod common;
 
 use autodiff::check::PRIMITIVES;
-use autodiff::{Arg, Batched, Options, Plan, Real, Shape, Stage, Tape, Var, grad, hvp, vmap, vmap_lanes};
+use autodiff::{
+    Arg, Batched, Options, Plan, Real, Shape, Stage, Tape, Var, grad, hessian, hvp, linearize, vmap, vmap_lanes,
+};
 use common::numbers;
 
 const MEMBERS: usize = 3;
@@ -122,4 +124,26 @@ fn a_batch_of_another_shape_panics() {
     let tape = Tape::new();
     let (x, xs) = (tape.input("x", 3, Stage::POINT), tape.input("xs", [2, 4], Stage::POINT));
     let _ = vmap(&[x.exp()], &[Batched::Values(x, xs)]);
+}
+
+/// Whatever their number: in lanes, and what is left alone.
+#[test]
+fn several_directions_have_the_bits_of_each() {
+    let n = 12;
+    fn record(x: Var<'_>) -> Var<'_> {
+        let (a, b) = (x.slice(&[0], &[6]).reshape([2, 3]), x.slice(&[6], &[12]).reshape([3, 2]));
+        a.tanh().matmul(b.sin()).square().sum_all()
+    }
+    let x = numbers(3, n);
+    let mut gradient = linearize(|x| grad(record(x), &[x])[0], &x);
+    let directions = numbers(4, 21 * n);
+    let one_by_one: Vec<f64> = directions.chunks(n).flat_map(|v| gradient.apply(v)).collect();
+    for count in [1, 2, 7, 8, 9, 12, 21] {
+        assert_eq!(gradient.apply(&directions[..count * n]), one_by_one[..count * n], "{count} directions");
+    }
+    let dense = hessian(record, &x);
+    let product = |v: &[f64], i: usize| -> f64 { (0..n).map(|j| dense[i * n + j] * v[j]).sum() };
+    for (v, hv) in directions.chunks(n).zip(one_by_one.chunks(n)) {
+        assert!((0..n).all(|i| (product(v, i) - hv[i]).abs() < 1e-13), "{v:?}");
+    }
 }

@@ -1,9 +1,10 @@
 //! Gradients and Hessian-vector products of one task's support loss on one thread: a product from scratch (the point and
-//! one direction), and each of ten at one point, as in a linear solve. Throughput is in floating-point operations.
+//! one direction), ten at one point one after the other, as in a linear solve, and ten that are known at once. Throughput
+//! is in floating-point operations.
 //!
 //! `cargo bench -p bench --bench derivatives`
 
-use autodiff::{Arg, Options, Plan, Real, Stage, Tape, Var, grad, hvp};
+use autodiff::{Arg, Directions, Options, Plan, Real, Stage, Tape, Var, grad, hvp};
 use bench::{NAMES, Workload};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use meta::problem::{At, Problem};
@@ -24,6 +25,17 @@ fn compile(workload: &Workload, product: bool) -> Plan<f32> {
         vec![(Stage::POINT, loss), (Stage::POINT, grad(loss, &[theta])[0])]
     };
     Plan::staged(&tape, &outputs, Options::default())
+}
+
+/// The same products, for several directions at once.
+fn several(workload: &Workload) -> Directions<f32> {
+    let (tape, problem) = (Tape::new(), &workload.plain);
+    let theta = tape.input("theta", problem.dim(), Stage::POINT);
+    let direction = tape.input("direction", problem.dim(), Stage::DIRECTION);
+    let at = At::new(theta, theta, Var::zero(), problem.declare(&tape));
+    let loss = problem.support_loss(&at);
+    let product = hvp(loss, &[theta], &[(theta, direction)])[0];
+    Directions::compile(&tape, &[(Stage::POINT, loss)], product, direction)
 }
 
 fn derivatives(c: &mut Criterion) {
@@ -62,6 +74,16 @@ fn derivatives(c: &mut Criterion) {
                 for _ in 0..DIRECTIONS {
                     plan.run(Stage::DIRECTION, &mut workspace, &inputs, &mut [&mut vector]);
                 }
+            });
+        });
+        let products = several(&workload);
+        let mut space = products.space();
+        let directions: Vec<f32> = (0..DIRECTIONS).flat_map(|_| workload.theta.iter().copied()).collect();
+        let mut all = vec![0.0; directions.len()];
+        group.bench_function(format!("hvp, {DIRECTIONS} at once"), |bench| {
+            bench.iter(|| {
+                products.run_point(&mut space, &inputs, &mut [&mut loss]);
+                products.run(&mut space, &inputs, &directions, &mut all);
             });
         });
         group.finish();

@@ -118,7 +118,7 @@ fn run_in<T: Element>(common: &Common, task: &Task<'_>, opened: &Opened) -> Resu
         Task::Grad => Box::new(SupportGradient::new(&problem)),
         Task::Hvp => {
             width = dim * vectors.len();
-            Box::new(SupportHessian::new(&problem, vectors))
+            Box::new(SupportHessian::new(&problem, &vectors))
         }
         Task::Metagrad(a) => {
             hyper = Hyper { lambda: if prox { a.lambda.unwrap_or(2.0) } else { 0.0 }, rate: a.inner()?.hyper_rate() };

@@ -1,0 +1,151 @@
+//! Products with several directions at one point.
+
+use smallvec::SmallVec;
+
+use crate::element::Element;
+use crate::kernel::Arg;
+use crate::plan::{Options, Plan, Workspace};
+use crate::tape::{Prim, Stage, Tape, Var};
+use crate::transform::{Batched, vmap_lanes};
+
+/// A product, such as one with a Hessian, compiled for one direction and for several at once.
+///
+/// Several small ones are taken as [lanes](vmap_lanes) of vectors; large ones fill vectors as they are and share the
+/// caches badly, and are taken one after the other. The bits are the same, and so is what the point has computed for them.
+pub struct Directions<T> {
+    plan: Plan<T>,
+    /// How many directions are taken together; 1 where each is taken alone.
+    lanes: usize,
+    /// The direction's number among the inputs.
+    input: usize,
+    /// Inputs, the directions of all lanes apart.
+    inputs: usize,
+    /// Numbers of a direction, and of a product.
+    sizes: [usize; 2],
+}
+
+/// Bytes of all lanes up to which they are faster than one direction after the other.
+const MOST_BYTES: usize = 2 << 20;
+
+/// A thread's memory for [`Directions`].
+pub struct DirectionsSpace<T> {
+    /// Where the plan runs; its earlier stages are the caller's to run.
+    pub workspace: Workspace<T>,
+    lanes: [Vec<T>; 2],
+    apart: [Vec<T>; 2],
+}
+
+impl<T: Element> Directions<T> {
+    /// Compiles `outputs`, of stages before [`Stage::DIRECTION`], and `product`, which depends on `direction`, an input of
+    /// that stage.
+    ///
+    /// ```
+    /// use autodiff::{Directions, Real, Stage, Tape, hvp};
+    /// let tape = Tape::new();
+    /// let (x, v) = (tape.input("x", 2, Stage::POINT), tape.input("v", 2, Stage::DIRECTION));
+    /// let f = x.powi(3).sum_all();
+    /// let products = Directions::<f64>::compile(&tape, &[], hvp(f, &[x], &[(x, v)])[0], v);
+    /// let mut space = products.space();
+    /// let inputs = [[2.0, 3.0][..].into(), [][..].into()];
+    /// products.run_point(&mut space, &inputs, &mut []);
+    /// let mut all = [0.0; 6];
+    /// products.run(&mut space, &inputs, &[1.0, 0.0, 0.0, 1.0, 1.0, 1.0], &mut all);
+    /// assert_eq!(all, [12.0, 0.0, 0.0, 18.0, 12.0, 18.0]);
+    /// ```
+    ///
+    /// # Panics
+    /// Where `direction` is no input, or as [`Plan::staged`].
+    #[track_caller]
+    pub fn compile<'t>(tape: &'t Tape, outputs: &[(Stage, Var<'t>)], product: Var<'t>, direction: Var<'t>) -> Self {
+        let (id, inputs) = (direction.id_on(tape), tape.read(|g| g.inputs.len()));
+        let Prim::Input(input) = tape.get(id).prim else { panic!("a direction is an input of the tape") };
+        let alone = [outputs, &[(Stage::DIRECTION, product)]].concat();
+        let plan: Plan<T> = Plan::staged(tape, &alone, Options::default());
+        let sizes = [direction.shape().numel(), product.shape().numel()];
+        let lanes = plan.isa().lanes::<T>().max(8);
+        let bytes = plan.bytes() + (sizes[0] + sizes[1]) * size_of::<T>();
+        if bytes * lanes > MOST_BYTES || plan.convolves() {
+            return Directions { plan, lanes: 1, input: input as usize, inputs, sizes };
+        }
+        // All lanes have the stage behind, so that either runs at the same point.
+        let all = direction.shape().dims().iter().copied().chain([lanes]).collect::<crate::Shape>();
+        let directions = tape.input("directions", all, Stage::ADJOINT);
+        let together = vmap_lanes(&[product], &[Batched::Values(direction, directions)])[0];
+        let plan = Plan::staged(tape, &[&alone[..], &[(Stage::ADJOINT, together)]].concat(), Options::default());
+        Directions { plan, lanes, input: input as usize, inputs, sizes }
+    }
+
+    /// The compiled plan: its inputs are those of the tape and, where several are taken together, one more.
+    pub fn plan(&self) -> &Plan<T> {
+        &self.plan
+    }
+
+    /// How many directions are taken together.
+    pub fn together(&self) -> usize {
+        self.lanes
+    }
+
+    /// Memory for one thread.
+    pub fn space(&self) -> DirectionsSpace<T> {
+        self.shared_space(1)
+    }
+
+    /// As [`Plan::shared_workspace`].
+    pub fn shared_space(&self, threads: usize) -> DirectionsSpace<T> {
+        let room = || self.sizes.map(|n| vec![T::zero(); if self.lanes > 1 { n * self.lanes } else { 0 }]);
+        DirectionsSpace { workspace: self.plan.shared_workspace(threads), lanes: room(), apart: room() }
+    }
+
+    /// Runs the stages before the directions; `outputs` are those of [`Stage::POINT`].
+    ///
+    /// # Panics
+    /// As [`Plan::run`], and where an output is one of another stage.
+    #[track_caller]
+    pub fn run_point(&self, space: &mut DirectionsSpace<T>, inputs: &[Arg<'_, T>], outputs: &mut [&mut [T]]) {
+        let args = self.args(inputs);
+        self.plan.run(Stage::DATA, &mut space.workspace, &args, &mut []);
+        self.plan.run(Stage::POINT, &mut space.workspace, &args, outputs);
+    }
+
+    /// products ← the product with each of `directions`, which lie one behind the other.
+    ///
+    /// # Panics
+    /// Where there are not as many products as directions, or as [`Plan::run`].
+    #[track_caller]
+    pub fn run(&self, space: &mut DirectionsSpace<T>, inputs: &[Arg<'_, T>], directions: &[T], products: &mut [T]) {
+        let [n, m] = self.sizes;
+        let whole = directions.len().is_multiple_of(n) && directions.len() / n * m == products.len();
+        assert!(whole, "directions of {n} numbers ({}) and products of {m} ({})", directions.len(), products.len());
+        let (isa, lanes) = (self.plan.isa(), self.lanes);
+        let DirectionsSpace { workspace, lanes: [from, to], apart: [directions_apart, products_apart] } = space;
+        for (directions, products) in directions.chunks(n * lanes).zip(products.chunks_mut(m * lanes)) {
+            let mut args = self.args(inputs);
+            // Fewer than half would be faster one by one.
+            if lanes == 1 || 2 * directions.len() < n * lanes {
+                for (direction, product) in directions.chunks_exact(n).zip(products.chunks_exact_mut(m)) {
+                    args[self.input] = direction.into();
+                    self.plan.run(Stage::DIRECTION, workspace, &args, &mut [product]);
+                }
+                continue;
+            }
+            directions_apart[..directions.len()].copy_from_slice(directions);
+            directions_apart[directions.len()..].fill(T::zero());
+            isa.transpose(lanes, directions_apart, from);
+            let last = args.len() - 1;
+            args[last] = (&*from).into();
+            self.plan.run(Stage::ADJOINT, workspace, &args, &mut [to]);
+            isa.transpose(m, to, products_apart);
+            products.copy_from_slice(&products_apart[..products.len()]);
+        }
+    }
+
+    /// The caller's inputs, and room for the directions of all lanes.
+    fn args<'a>(&self, inputs: &[Arg<'a, T>]) -> SmallVec<[Arg<'a, T>; 16]> {
+        assert_eq!(inputs.len(), self.inputs, "as many inputs as declared");
+        let mut args = SmallVec::from_slice(inputs);
+        if self.lanes > 1 {
+            args.push(Arg::Floats(&[]));
+        }
+        args
+    }
+}
