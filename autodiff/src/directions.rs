@@ -128,14 +128,23 @@ impl<T: Element> Directions<T> {
                 }
                 continue;
             }
-            directions_apart[..directions.len()].copy_from_slice(directions);
-            directions_apart[directions.len()..].fill(T::zero());
-            isa.transpose(lanes, directions_apart, from);
+            let all = directions.len() == n * lanes;
+            if all {
+                isa.transpose(lanes, directions, from);
+            } else {
+                directions_apart[..directions.len()].copy_from_slice(directions);
+                directions_apart[directions.len()..].fill(T::zero());
+                isa.transpose(lanes, directions_apart, from);
+            }
             let last = args.len() - 1;
             args[last] = (&*from).into();
             self.plan.run(Stage::ADJOINT, workspace, &args, &mut [to]);
-            isa.transpose(m, to, products_apart);
-            products.copy_from_slice(&products_apart[..products.len()]);
+            if all {
+                isa.transpose(m, to, products);
+            } else {
+                isa.transpose(m, to, products_apart);
+                products.copy_from_slice(&products_apart[..products.len()]);
+            }
         }
     }
 

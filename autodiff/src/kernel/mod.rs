@@ -24,7 +24,6 @@ pub(crate) use map::{BLOCK, Instruction, Leaf, LeafValue, MOST_SLOTS, Map, MapOp
 pub use memory::Block;
 pub(crate) use memory::{Place, Plain, Region, Size};
 pub(crate) use movement::permuted_strides;
-pub(crate) use product::LONG;
 pub use product::{Conv, ConvGeometry, LaneMatMul, MatMul, ProductElement};
 pub use program::Arg;
 pub(crate) use program::{Program, Room, Sizes};

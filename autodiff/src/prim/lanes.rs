@@ -8,7 +8,7 @@
 //! |---|---|
 //! | elementwise, broadcast, reshape, slice, assemble, permute | the same, of longer rows |
 //! | sum | the same of longer rows; where one lane alone is summed as a vector, so is each lane |
-//! | matmul | a product in every lane; with a shared left factor one product with more columns |
+//! | matmul | a product in every lane |
 //! | all others, products of more than two axes | with the axis [in front](super::batch) |
 //!
 //! Indices have their axis in front always: they are no lanes of anything.
@@ -18,7 +18,6 @@ use smallvec::smallvec;
 use super::batch::{self, Operand, whole};
 use super::structure::{self, lanes_merged, shape_of};
 use super::{elementwise, product};
-use crate::kernel::LONG;
 use crate::shape::{Axes, Shape};
 use crate::tape::{Kind, MatMulLanes, Node, NodeId, Operands, Prim, Tape};
 
@@ -107,29 +106,17 @@ pub(crate) fn lanes(tape: &Tape, node: &Node, operands: &[Operand], shapes: &[Sh
             let permuted = structure::permute(tape, apart, perm.iter().copied().chain([rank]).collect());
             structure::reshape(tape, permuted, shape)
         }
-        Prim::MatMul { trans_a } if rank == 2 => matmul(tape, node, *trans_a, operands, shapes, lanes),
+        Prim::MatMul { trans_a } if rank == 2 => matmul(tape, *trans_a, operands, shapes, lanes),
         _ => return in_front(tape, node, operands, shapes, lanes),
     })
 }
 
-fn matmul(tape: &Tape, node: &Node, trans_a: bool, operands: &[Operand], shapes: &[Shape], lanes: usize) -> NodeId {
+fn matmul(tape: &Tape, trans_a: bool, operands: &[Operand], shapes: &[Shape], lanes: usize) -> NodeId {
     let (mut b, mut trans_b) = (operands[1], false);
     if let Some(id) = transposed(tape, b, &shapes[1], lanes) {
         (b, trans_b) = (id, true);
     }
     let [shared_a, shared_b] = [operands[0], b].map(|o| !o.is_batched());
-    let (m, n) = (node.shape[0], node.shape[1]);
-    let k = shapes[1][0];
-    // Alone it is a sum along vectors, of another order than one of many columns.
-    let along_depth = n == 1 && k >= LONG && (m == 1 || !trans_a);
-    if shared_a && !trans_b && !along_depth {
-        return tape.intern(Node {
-            prim: node.prim.clone(),
-            operands: smallvec![operands[0].id(), b.id()],
-            shape: [m, n * lanes].into(),
-            kind: node.kind,
-        });
-    }
     let of = MatMulLanes { count: lanes, trans_a, trans_b, shared_a, shared_b };
     product::matmul_lanes(tape, operands[0].id(), b.id(), of).id_on(tape)
 }

@@ -91,9 +91,39 @@ pub(super) fn repeat<T: Element>(x: &[T], block: &mut [T]) {
     }
 }
 
+/// block[j] = x[(start + j)/N · step]: lanes of one number.
+#[inline(always)]
+fn repeat_each<T: Element, const N: usize>(x: &[T], step: usize, start: usize, block: &mut [T]) {
+    let (chunks, rest) = block.as_chunks_mut::<N>();
+    if !start.is_multiple_of(N) || !rest.is_empty() {
+        return repeat_each_of(x, step, N, start, block);
+    }
+    for (chunk, &v) in chunks.iter_mut().zip(x[start / N * step..].iter().step_by(step)) {
+        *chunk = [v; N];
+    }
+}
+
+/// The same of any count.
+#[inline(always)]
+fn repeat_each_of<T: Element>(x: &[T], step: usize, count: usize, start: usize, mut block: &mut [T]) {
+    let (mut at, mut left) = (start / count * step, count - start % count);
+    while !block.is_empty() {
+        let (part, rest) = block.split_at_mut(left.min(block.len()));
+        part.fill(x[at]);
+        (block, at, left) = (rest, at + step, count);
+    }
+}
+
 /// block[j] = the element of x that belongs to position `start + j` of a row-major walk over `dims`.
 #[inline(always)]
 pub(super) fn stretch_strided<T: Element>(x: &[T], dims: &[usize], strides: &[usize], start: usize, block: &mut [T]) {
+    if let (&[_, count], &[step, 0]) = (dims, strides) {
+        return match count {
+            8 => repeat_each::<T, 8>(x, step, start, block),
+            16 => repeat_each::<T, 16>(x, step, start, block),
+            _ => repeat_each_of(x, step, count, start, block),
+        };
+    }
     let inner = dims.len() - 1;
     let mut done = 0;
     while done < block.len() {
@@ -116,6 +146,19 @@ pub(super) fn stretch_strided<T: Element>(x: &[T], dims: &[usize], strides: &[us
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_repeated_from_anywhere_to_anywhere() {
+        let x: Vec<f32> = (0..40).map(|i| i as f32).collect();
+        for (count, step) in [(8, 1), (16, 1), (5, 1), (8, 2), (3, 1)] {
+            for (start, len) in [(0, 32), (16, 64), (3, 20), (8, 13), (0, 1)] {
+                let mut block = vec![f32::NAN; len];
+                stretch_strided(&x, &[40 / step, count], &[step, 0], start, &mut block);
+                let expected = (0..len).map(|j| x[(start + j) / count * step]);
+                assert!(block.into_iter().eq(expected), "{count} times, every {step}, {len} from {start}");
+            }
+        }
+    }
 
     #[test]
     fn powers_of_a_block_are_those_of_its_numbers() {

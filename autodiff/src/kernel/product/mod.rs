@@ -45,7 +45,6 @@ mod weight_grad;
 mod x86;
 
 pub use conv::{Conv, ConvGeometry};
-pub(crate) use dots::LONG;
 pub use lanes::LaneMatMul;
 pub use matmul::MatMul;
 pub(super) use transpose::transpose;
