@@ -1,8 +1,9 @@
-//! Matrix products of the workloads' shapes: the engine's kernels and the crate `faer`, on one thread.
+//! Matrix products of the workloads' shapes: the engine's kernels, alone and of the smallest one in every lane of vectors,
+//! and the crate `faer`, on one thread.
 //!
 //! `cargo bench -p bench --bench products`
 
-use autodiff::{Options, Plan, Stage, Tape};
+use autodiff::{Batched, Isa, Options, Plan, Stage, Tape, vmap_lanes};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
@@ -22,6 +23,9 @@ const SHAPES: [(&str, usize, usize, usize, bool); 11] = [
     ("C20 layer 1 forward", 19600, 9, 64, false),
 ];
 
+/// Multiply-adds of products that are taken in lanes, too.
+const SMALL: usize = 1 << 16;
+
 fn products(c: &mut Criterion) {
     for (name, m, k, n, trans_a) in SHAPES {
         let mut group = c.benchmark_group(name);
@@ -38,6 +42,24 @@ fn products(c: &mut Criterion) {
         group.bench_function("autodiff", |bench| {
             bench.iter(|| plan.run(Stage::POINT, &mut workspace, &[(&a).into(), (&b).into()], &mut [&mut y]));
         });
+
+        if m * k * n <= SMALL {
+            let lanes = Isa::detect().expect("an instruction set").lanes::<f32>();
+            group.throughput(Throughput::Elements(2 * (m * k * n * lanes) as u64));
+            let (tape, [p, q]) = (Tape::new(), if trans_a { [k, m] } else { [m, k] });
+            let [left, right] = [("a", [p, q]), ("b", [k, n])].map(|(name, of)| tape.input(name, of, Stage::POINT));
+            let [lefts, rights] =
+                [("as", [p, q, lanes]), ("bs", [k, n, lanes])].map(|(name, of)| tape.input(name, of, Stage::POINT));
+            let product = if trans_a { left.t() } else { left }.matmul(right);
+            let each = [Batched::Values(left, lefts), Batched::Values(right, rights)];
+            let plan: Plan<f32> = Plan::compile(&tape, &vmap_lanes(&[product], &each));
+            let (a, b, mut y) = (vec![0.5; m * k * lanes], vec![0.25; k * n * lanes], vec![0.0; m * n * lanes]);
+            let (inputs, mut workspace) = ([[][..].into(), [][..].into(), (&a).into(), (&b).into()], plan.workspace());
+            group.bench_function(format!("autodiff, {lanes} lanes"), |bench| {
+                bench.iter(|| plan.run(Stage::POINT, &mut workspace, &inputs, &mut [&mut y]));
+            });
+            group.throughput(Throughput::Elements(2 * (m * k * n) as u64));
+        }
 
         group.bench_function("faer", |bench| {
             let stored = if trans_a { (k, m) } else { (m, k) };

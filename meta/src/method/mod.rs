@@ -1,7 +1,8 @@
 //! Meta-gradients behind one signature.
 //!
 //! A [`Method`] is compiled once for a problem and shared by threads; each thread takes a [`Worker`] from it,
-//! which holds its memory and takes the gradient of one task at a time.
+//! which holds its memory and takes the gradient of one task at a time; of small tasks, where the method can,
+//! [`Abreast`] takes as many at a time as vectors have lanes.
 //!
 //! | method | dF/dθ | keeps | costs beside K steps |
 //! |---|---|---|---|
@@ -64,7 +65,8 @@ pub trait Method<T>: Send + Sync {
     }
 
     /// A worker that takes several tasks at a time, one in every lane of vectors, where the method can and where it pays:
-    /// of small networks. Each task's gradient has the bits that a worker gives it alone.
+    /// of small networks. Each task's gradient has the bits that a worker gives it alone. Its memory is about that of a
+    /// worker for each lane, and beside what [`bytes`](Method::bytes) says; a method made for a byte budget has none.
     fn abreast(&self) -> Option<Abreast<'_, T>> {
         None
     }

@@ -1,4 +1,5 @@
-//! The mean meta-gradient of many tasks, on many threads: a thread a task, or several where tasks are fewer.
+//! The mean meta-gradient of many tasks, on many threads: a thread a task, or several where tasks are fewer; or a thread
+//! for as many small tasks as vectors have lanes.
 
 use std::any::Any;
 use std::sync::Mutex;

@@ -95,6 +95,9 @@ impl<T: ProductElement> VectorTask<T> for Job<T> {
 
 impl<T: ProductElement> Job<T> {
     /// A vector of lanes at a time; A or B is the same for all.
+    ///
+    /// # Safety
+    /// The CPU has V's instruction set.
     #[inline(always)]
     unsafe fn all_lanes<V: Simd<Scalar = T>, const SHARED_A: bool, const SHARED_B: bool>(&self) {
         let LaneMatMul { lanes, m, k, n, trans_a, trans_b, .. } = self.shape;
@@ -128,7 +131,7 @@ impl<T: ProductElement> Job<T> {
 
 /// Some columns of C, in tiles one below the other, in one vector of lanes.
 #[derive(Clone, Copy)]
-struct Strip<T> {
+pub(super) struct Strip<T> {
     a: *const T,
     a_row: usize,
     a_depth: usize,
@@ -148,6 +151,10 @@ struct Strip<T> {
 impl<T: Copy> Strip<T> {
     /// All of C[m, n], two columns at a time and five rows: as many loads as multiply-adds can hide, and accumulators
     /// for the latency of two units.
+    ///
+    /// # Safety
+    /// The CPU has V's instruction set; m rows of A and C, n columns of B and C and the depth are inside their buffers, in
+    /// as many lanes as are in use.
     #[inline(always)]
     unsafe fn matrix<V: Simd<Scalar = T>, const SHARED_A: bool, const SHARED_B: bool>(mut self, m: usize, n: usize) {
         if self.sums > 1 || self.lanes < V::LANES {
@@ -198,7 +205,7 @@ unsafe fn operand<V: Simd, const SHARED: bool>(at: *const V::Scalar) -> V {
 }
 
 /// Tiles of ROWS rows and COLUMNS columns, each of which stays in registers.
-struct Tiles<V: Simd, const SHARED_A: bool, const SHARED_B: bool, const ROWS: usize, const COLUMNS: usize>(
+pub(super) struct Tiles<V: Simd, const SHARED_A: bool, const SHARED_B: bool, const ROWS: usize, const COLUMNS: usize>(
     Strip<V::Scalar>,
     PhantomData<V>,
 );

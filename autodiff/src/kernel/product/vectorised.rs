@@ -1,6 +1,7 @@
 //! The micro-kernels are what they are written to be: asserted on the machine code.
 
 use super::dots::Dots;
+use super::lanes::{Strip, Tiles};
 use super::simd::Simd;
 use super::tile::{MicroKernel, Tile, most_rows};
 use super::vectors::Vectors;
@@ -29,6 +30,27 @@ where
     }
 }
 
+/// So are the products in lanes, whether or not lanes share an operand.
+fn check_lanes<V: Simd>(width: Width)
+where
+    V::Scalar: 'static,
+{
+    let kernels = [
+        V::compiled::<Strip<V::Scalar>, Tiles<V, false, false, 5, 2>>() as usize,
+        V::compiled::<Strip<V::Scalar>, Tiles<V, true, false, 5, 2>>() as usize,
+        V::compiled::<Strip<V::Scalar>, Tiles<V, false, true, 5, 2>>() as usize,
+    ];
+    for kernel in kernels {
+        let Some(loops) = loops(kernel) else { return };
+        let name = format!("lanes of {}", std::any::type_name::<V>());
+        let hot = loops.iter().max_by_key(|l| l.fused).expect("a micro-kernel loops over the depth");
+        assert!(hot.fused > 0 && hot.fused == hot.packed(width) && hot.scalar == 0, "{name}: {hot:?}");
+        if !cfg!(debug_assertions) {
+            assert_eq!((hot.fused, hot.stores, hot.calls), (10, 0, 0), "{name}: {hot:?}");
+        }
+    }
+}
+
 /// With one column the lanes run along the depth.
 fn check_dots<V: Simd>(width: Width)
 where
@@ -49,6 +71,9 @@ fn check_all<T: Vectors + 'static>() {
     check::<T::HalfAvx512, 16, 1>(Width::Ymm);
     check::<T::Avx2, 10, 1>(Width::Ymm);
     check::<T::Avx2, 6, 2>(Width::Ymm);
+    check_lanes::<T::Avx512>(Width::Zmm);
+    check_lanes::<T::HalfAvx512>(Width::Ymm);
+    check_lanes::<T::Avx2>(Width::Ymm);
     check_dots::<T::Avx512>(Width::Zmm);
     check_dots::<T::Avx2>(Width::Ymm);
 }
