@@ -24,9 +24,6 @@ pub struct Directions<T> {
     sizes: [usize; 2],
 }
 
-/// Bytes of all lanes up to which they are faster than one direction after the other.
-const MOST_BYTES: usize = 2 << 20;
-
 /// A thread's memory for [`Directions`].
 pub struct DirectionsSpace<T> {
     /// Where the plan runs; its earlier stages are the caller's to run.
@@ -62,11 +59,10 @@ impl<T: Element> Directions<T> {
         let alone = [outputs, &[(Stage::DIRECTION, product)]].concat();
         let plan: Plan<T> = Plan::staged(tape, &alone, Options::default());
         let sizes = [direction.shape().numel(), product.shape().numel()];
-        let lanes = plan.isa().lanes::<T>().max(8);
         let bytes = plan.bytes() + (sizes[0] + sizes[1]) * size_of::<T>();
-        if bytes * lanes > MOST_BYTES || plan.convolves() {
+        let Some(lanes) = plan.lanes(bytes) else {
             return Directions { plan, lanes: 1, input: input as usize, inputs, sizes };
-        }
+        };
         // All lanes have the stage behind, so that either runs at the same point.
         let all = direction.shape().dims().iter().copied().chain([lanes]).collect::<crate::Shape>();
         let directions = tape.input("directions", all, Stage::ADJOINT);
@@ -83,6 +79,12 @@ impl<T: Element> Directions<T> {
     /// How many directions are taken together.
     pub fn together(&self) -> usize {
         self.lanes
+    }
+
+    /// Bytes of a [`DirectionsSpace`] of one thread.
+    pub fn bytes(&self) -> usize {
+        let vectors = if self.lanes > 1 { 2 * self.lanes * (self.sizes[0] + self.sizes[1]) } else { 0 };
+        self.plan.bytes() + vectors * size_of::<T>()
     }
 
     /// Memory for one thread.

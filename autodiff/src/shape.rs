@@ -133,6 +133,20 @@ pub(crate) fn collapse(dims: &[usize], strides: &[usize]) -> (Axes, Axes) {
     (d, s)
 }
 
+/// […, d·lanes] → […, d, lanes]: a batch that is held in the lanes of its last axis, apart.
+pub(crate) fn lanes_apart(merged: &Shape, lanes: usize) -> Shape {
+    let (last, rest) = merged.dims().split_last().expect("lanes have an axis");
+    rest.iter().copied().chain([last / lanes, lanes]).collect()
+}
+
+/// […, d, lanes] → […, d·lanes]; a single number in each lane is [lanes].
+pub(crate) fn lanes_merged(shape: &Shape, lanes: usize) -> Shape {
+    match shape.dims().split_last() {
+        Some((last, rest)) => rest.iter().copied().chain([last * lanes]).collect(),
+        None => [lanes].into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

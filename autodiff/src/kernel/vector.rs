@@ -69,7 +69,7 @@ impl<T: Element> Task for Scale<'_, T> {
 }
 
 /// Lanes that dot products can be taken in.
-const MOST_LANES: usize = 32;
+const MOST_LANES: usize = 16;
 
 struct Dots<'a, T>(&'a [T], &'a [T], &'a mut [f64]);
 impl<T: Element> Task for Dots<'_, T> {
@@ -245,7 +245,7 @@ impl Isa {
     /// [`dot`](Isa::dot) in every lane: dotsₗ = Σ xᵢₗ yᵢₗ, as many lanes as there are dots.
     ///
     /// # Panics
-    /// Where the lengths differ or are no multiple of the number of lanes, or there are more than 32 of those.
+    /// Where the lengths differ or are no multiple of the number of lanes, or there are more than 16 of those.
     #[track_caller]
     pub fn dot_lanes<T: Element>(self, x: &[T], y: &[T], dots: &mut [f64]) {
         assert_eq!(x.len(), y.len(), "dot_lanes: lengths differ");

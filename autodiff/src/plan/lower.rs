@@ -54,8 +54,8 @@ impl<'f> Schedule<'f> {
         stages: &[Stage],
         optional: &[usize],
     ) -> Self {
-        let (empty, brief, last_reader) = Default::default();
-        let mut schedule = Schedule { stages: empty, brief, last_reader, fusion };
+        let (none, last_reader) = (Default::default(), FxHashMap::default());
+        let mut schedule = Schedule { stages: Default::default(), brief: none, last_reader, fusion };
         let mut items: [Vec<Item>; Stage::COUNT] = Default::default();
         for group in &fusion.groups {
             let reads = schedule.pass_reads(graph, group);

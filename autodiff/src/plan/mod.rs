@@ -261,10 +261,16 @@ impl<T: Element> Plan<T> {
         self.flops[stage.index()]
     }
 
-    /// Whether any of its steps is a convolution.
-    pub fn convolves(&self) -> bool {
+    /// How many runs of it are faster side by side, in [lanes](crate::vmap_lanes), than one after the other: as many as
+    /// fill a vector, 8 at least, where all of them, of `bytes` each, are small. `None` for what is large, and for
+    /// convolutions, which fill vectors as they are.
+    pub fn lanes(&self, bytes: usize) -> Option<usize> {
+        /// About what the nearer caches hold.
+        const MOST_BYTES: usize = 2 << 20;
         let is_conv = |step: &Step<T>| matches!(step, Step::Conv { .. });
-        self.programs.iter().any(|program| program.steps().iter().any(is_conv))
+        let convolves = self.programs.iter().any(|program| program.steps().iter().any(is_conv));
+        let lanes = self.isa.lanes::<T>().max(8);
+        (!convolves && bytes * lanes <= MOST_BYTES).then_some(lanes)
     }
 
     /// The instruction set it runs on.
@@ -287,9 +293,10 @@ impl<T: Element> Plan<T> {
     /// Where a length is not the declared one, naming the input or output, or an index is not below its bound.
     #[track_caller]
     pub fn run(&self, stage: Stage, workspace: &mut Workspace<T>, inputs: &[Arg<'_, T>], outputs: &mut [&mut [T]]) {
-        let mut own = self.outputs.iter().enumerate().filter(|(_, o)| o.0 == stage).zip(&*outputs);
-        let leaves_out = own.any(|((i, _), output)| output.is_empty() && self.optional.contains(&i));
-        let brief = self.brief[stage.index()].as_ref().filter(|_| leaves_out);
+        let brief = self.brief[stage.index()].as_ref().filter(|_| {
+            let mut own = self.outputs.iter().enumerate().filter(|(_, o)| o.0 == stage).zip(&*outputs);
+            own.any(|((i, _), output)| output.is_empty() && self.optional.contains(&i))
+        });
         let program = brief.unwrap_or(&self.programs[stage.index()]);
         assert_eq!(inputs.len(), self.inputs.len(), "run: as many inputs as declared");
         for &i in program.inputs() {
@@ -305,7 +312,7 @@ impl<T: Element> Plan<T> {
         assert_eq!(outputs.len(), declared.clone().count(), "run: outputs of the {stage} stage");
         for (i, (output, (number, (_, _, shape)))) in outputs.iter().zip(declared).enumerate() {
             let len = output.len();
-            let left_out = leaves_out && self.optional.contains(&number);
+            let left_out = brief.is_some() && self.optional.contains(&number);
             assert_eq!(
                 len,
                 if left_out { 0 } else { shape.numel() },

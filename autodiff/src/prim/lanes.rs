@@ -16,9 +16,9 @@
 use smallvec::smallvec;
 
 use super::batch::{self, Operand, whole};
-use super::structure::{self, lanes_merged, shape_of};
+use super::structure::{self, shape_of};
 use super::{elementwise, product};
-use crate::shape::{Axes, Shape};
+use crate::shape::{Axes, Shape, lanes_merged};
 use crate::tape::{Kind, MatMulLanes, Node, NodeId, Operands, Prim, Tape};
 
 /// [S, lanes] as the rules hold it.

@@ -12,12 +12,15 @@
 //! | [`structure`] | broadcast, sum, reshape, permute, slice, assemble | the same, of the tangent | each other |
 //! | [`product`] | matmul, conv2d | both product rules | the other faces of the trilinear form |
 //! | [`index`] | gather, scatter-add, arg max, one-hot | the same, of the tangent | each other |
+//!
+//! [`shaping`] is what users write of `structure`.
 
 mod batch;
 mod elementwise;
 mod index;
 mod lanes;
 mod product;
+mod shaping;
 mod structure;
 
 use smallvec::SmallVec;

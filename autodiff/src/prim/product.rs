@@ -5,10 +5,10 @@
 
 use smallvec::smallvec;
 
-use super::structure::{lanes_apart, shape_of};
+use super::structure::shape_of;
 use super::{Cotangents, sum_of};
 use crate::kernel::ConvGeometry;
-use crate::shape::Shape;
+use crate::shape::{Shape, lanes_apart};
 use crate::tape::{ConvFace, Kind, MatMulLanes, Node, NodeId, Prim, Tape, Var};
 
 fn node<'t>(tape: &'t Tape, prim: Prim, a: NodeId, b: NodeId, shape: Shape) -> Var<'t> {

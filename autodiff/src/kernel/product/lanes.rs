@@ -4,8 +4,9 @@
 //! C[i, j, l] = Σ_d A[i, d, l] · B[d, j, l]      l the lanes of a vector
 //! ```
 //!
-//! Nothing is repeated or added across lanes, so that the shapes of the matrices do not matter: a product with one
-//! column is as fast as any other.
+//! Nothing is repeated or added across lanes, so that matrices need not fill anything: a hidden layer of 40 runs at four
+//! fifths of the machine's multiply-adds. Apart from that are lanes that fill no vector, and products with one column,
+//! which repeat the order in which one alone is summed: each of their numbers is a loop of its own.
 
 use super::dots::LONG;
 use super::simd::Simd;

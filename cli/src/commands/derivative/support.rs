@@ -78,7 +78,7 @@ impl<T: Element> Method<T> for SupportHessian<T> {
         Box::new(HessianWorker { method: self, space: self.products.shared_space(threads) })
     }
     fn bytes(&self) -> usize {
-        self.products.plan().bytes()
+        self.products.bytes()
     }
     fn flops(&self, report: &Report) -> u64 {
         let plan = self.products.plan();
