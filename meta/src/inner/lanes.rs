@@ -2,7 +2,7 @@
 
 use autodiff::{Batched, Shape, Stage, Tape, Var, vmap_lanes};
 
-use crate::problem::{Data, Problem};
+use crate::problem::{Data, DataSpec, Problem};
 
 /// The most lanes of any plan.
 pub(crate) const MOST_LANES: usize = 16;
@@ -57,14 +57,14 @@ impl<'t> Declaring<'t> {
                 Some(bound) => Data::Indices(tape.indices(spec.name, of_all(&spec.shape), bound, Stage::DATA)),
             })
             .collect();
-        let stand_in = |(input, spec): (Data<'t>, _)| match (input, spec) {
-            (Data::Indices(all), crate::problem::DataSpec { bound: Some(bound), shape, name }) => {
-                let one = tape.indices(name, shape, bound, Stage::DATA);
+        let stand_in = |(input, spec): (Data<'t>, DataSpec)| match input {
+            Data::Values(one) => Data::Values(one),
+            Data::Indices(all) => {
+                let one = tape.indices(spec.name, spec.shape, all.bound(), Stage::DATA);
                 self.over.push(Batched::Indices(one, all));
                 self.unread += 1;
                 Data::Indices(one)
             }
-            (values, _) => values,
         };
         inputs.into_iter().zip(specs).map(stand_in).collect()
     }

@@ -65,7 +65,7 @@ pub use step::{GradientOnly, Numbers, Step, StepAt, StepInputs};
 pub use watch::Watch;
 pub(crate) use watch::WithGradient;
 
-use crate::problem::{At, Problem, Start};
+use crate::problem::{At, DataSpec, Problem, Start};
 use lanes::Declaring;
 use step::Varying;
 
@@ -117,7 +117,7 @@ pub struct InnerPlan<T> {
     state_len: usize,
     /// Whether the derivative has a part in θ.
     in_theta: bool,
-    data: usize,
+    data: Vec<DataSpec>,
     /// Inputs behind those of the data that nothing reads.
     unread: usize,
 }
@@ -211,7 +211,6 @@ impl<T: Element> InnerPlan<T> {
         let minibatch = varying.minibatch.as_ref().map(|m| tape.indices("minibatch", m.rows, m.of, Stage::POINT));
 
         let phi = state.slice(&[0], &[dim]).cut();
-        let data_len = data.len();
         let at = At { phi, theta, lambda, data, minibatch };
         let value = problem.inner(&at);
         let gradients = grad(value, &[phi, theta]);
@@ -264,7 +263,7 @@ impl<T: Element> InnerPlan<T> {
         let far = derivative == Derivative::Pullback && plan.kept_bytes(Stage::POINT) > FAR;
         let plan = if far { compile(recompute(&outputs, Stage::POINT)) } else { plan };
         let [dim, theta_dim, state_len] = [dim, theta_dim, state_len].map(|len| len * lanes);
-        let (data, unread) = (data_len, declaring.unread);
+        let (data, unread) = (problem.data(), declaring.unread);
         InnerPlan { plan, lanes, dim, theta_dim, start, varying, state_len, in_theta, data, unread }
     }
 
@@ -276,6 +275,11 @@ impl<T: Element> InnerPlan<T> {
     /// Tasks at a time.
     pub fn lanes(&self) -> usize {
         self.lanes
+    }
+
+    /// What a task's data are.
+    pub fn data(&self) -> &[DataSpec] {
+        &self.data
     }
 
     /// |φ|
@@ -355,7 +359,8 @@ impl<T: Element> InnerPlan<T> {
         [state, direction, solution]: [&[T]; 3],
         outputs: &mut [&mut [T]],
     ) {
-        assert_eq!(inputs.data.len(), self.data, "as many data inputs as the problem declares");
+        let data = self.data.len();
+        assert_eq!(inputs.data.len(), data, "as many data inputs as the problem declares");
         let mut args = [Arg::Floats(&[][..]); 8 + 2 * MOST_DATA];
         args[0] = inputs.theta.into();
         args[1] = inputs.hyper[..1].into();
@@ -363,8 +368,8 @@ impl<T: Element> InnerPlan<T> {
         args[3] = state.into();
         args[4] = direction.into();
         args[5] = solution.into();
-        args[6..6 + self.data].copy_from_slice(inputs.data);
-        let mut count = 6 + self.data + self.unread;
+        args[6..6 + data].copy_from_slice(inputs.data);
+        let mut count = 6 + data + self.unread;
         if self.varying.numbers.is_some() || self.varying.minibatch.is_some() {
             let step = inputs.step.expect("this plan's steps vary: they are run with StepInputs");
             if self.varying.numbers.is_some() {

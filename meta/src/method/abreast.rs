@@ -4,30 +4,22 @@ use autodiff::{Arg, Element, Isa};
 
 use super::Report;
 use super::plans::Plans;
-use crate::inner::{Hyper, MOST_DATA, MOST_LANES};
+use crate::inner::{Hyper, MOST_DATA};
 use crate::problem::DataSpec;
 
-/// What takes the gradients of as many tasks at a time as its plans have lanes.
+/// What takes the gradient of one task, or of one in every lane of its plans.
 pub(super) trait LaneWorker<T>: Send {
-    /// How many.
-    fn lanes(&self) -> usize;
-
-    /// gradient ← dF_i/dθ of the tasks in `data`, [|θ|, lanes] as θ and all other vectors are, and their reports.
-    fn gradients(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>], gradient: &mut [T]) -> LaneReports;
-}
-
-/// A report of the task in each lane.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct LaneReports {
-    pub reports: [Report; MOST_LANES],
-    /// Whether the task has to be taken alone: it took another turn than the others.
-    pub apart: [bool; MOST_LANES],
-}
-
-impl LaneReports {
-    pub fn of(&mut self, lanes: usize) -> &mut [Report] {
-        &mut self.reports[..lanes]
-    }
+    /// gradient ← dF_i/dθ of the tasks in `data`, [|θ|, lanes] as θ and all other vectors are, and in `reports`, which are
+    /// new, what each took; `apart` ← whether a task took another turn than the others: then nothing is said of it.
+    fn take(
+        &mut self,
+        theta: &[T],
+        hyper: Hyper,
+        data: &[Arg<'_, T>],
+        gradient: &mut [T],
+        reports: &mut [Report],
+        apart: &mut [bool],
+    );
 }
 
 /// A thread's memory for several tasks at a time, made by [`Method::abreast`](super::Method::abreast).
@@ -42,7 +34,9 @@ pub struct Abreast<'m, T> {
     /// [lanes, |θ|]
     apart: Vec<T>,
     data: Vec<Packed<T>>,
-    reports: LaneReports,
+    reports: Vec<Report>,
+    /// Whether the task in a lane has to be taken alone.
+    turned: Vec<bool>,
 }
 
 /// One input of all lanes.
@@ -56,21 +50,21 @@ enum Packed<T> {
 impl<'m, T: Element> Abreast<'m, T> {
     /// For a worker of these plans.
     pub(super) fn new(worker: impl LaneWorker<T> + 'm, plans: &Plans<T>) -> Self {
-        let lanes = worker.lanes();
-        let theta_dim = plans.inner.theta_dim();
+        let (lanes, theta_dim) = (plans.inner.lanes(), plans.inner.theta_dim());
         let packed = |spec: &DataSpec| match spec.bound {
             None => Packed::Floats(vec![T::zero(); spec.shape.numel() * lanes]),
             Some(_) => Packed::Indices(vec![0; spec.shape.numel() * lanes]),
         };
         let zeros = || vec![T::zero(); theta_dim];
         let (theta, gradient, apart) = (zeros(), zeros(), zeros());
-        let (isa, data) = (plans.inner.plan().isa(), plans.data.iter().map(packed).collect());
-        Abreast { worker: Box::new(worker), isa, theta, gradient, apart, data, reports: LaneReports::default() }
+        let (isa, data) = (plans.inner.plan().isa(), plans.inner.data().iter().map(packed).collect());
+        let (reports, turned) = (vec![Report::default(); lanes], vec![false; lanes]);
+        Abreast { worker: Box::new(worker), isa, theta, gradient, apart, data, reports, turned }
     }
 
     /// Tasks at a time.
     pub fn lanes(&self) -> usize {
-        self.worker.lanes()
+        self.reports.len()
     }
 
     /// Puts the task in `data` into a lane, and into all behind it: none is ever empty.
@@ -116,17 +110,19 @@ impl<'m, T: Element> Abreast<'m, T> {
             };
         }
         let data = &args[..self.data.len()];
-        self.reports = self.worker.gradients(&self.theta, hyper, data, &mut self.gradient);
+        self.reports.fill(Report::default());
+        self.turned.fill(false);
+        self.worker.take(&self.theta, hyper, data, &mut self.gradient, &mut self.reports, &mut self.turned);
         self.isa.transpose(theta.len(), &self.gradient, &mut self.apart);
     }
 
     /// gradient ← dF_i/dθ of the task in a lane, with its report; `None` where that task took another turn than the
     /// others and has to be taken alone.
     pub fn take(&self, lane: usize, gradient: &mut [T]) -> Option<Report> {
-        if self.reports.apart[lane] {
+        if self.turned[lane] {
             return None;
         }
         gradient.copy_from_slice(&self.apart[lane * gradient.len()..][..gradient.len()]);
-        Some(self.reports.reports[lane])
+        Some(self.reports[lane])
     }
 }

@@ -5,7 +5,7 @@
 
 use autodiff::{Arg, Element, Stage, Workspace};
 
-use super::abreast::{LaneReports, LaneWorker};
+use super::abreast::LaneWorker;
 use super::plans::Plans;
 use super::{Abreast, Method, Report, Worker, take_steps_in_lanes};
 use crate::inner::{Derivative, GradientDescent, Hyper, MOST_LANES, Run, Step};
@@ -63,29 +63,16 @@ struct FirstOrderWorker<'m, T> {
 
 impl<'m, T: Element> FirstOrderWorker<'m, T> {
     fn new(plans: &'m Plans<T>, steps: usize, threads: usize) -> Self {
-        let Plans { inner, outer, .. } = plans;
+        let Plans { inner, outer } = plans;
         let (run, outer) = (Run::new(inner, threads), outer.plan().shared_workspace(threads));
         FirstOrderWorker { plans, steps, run, outer, v: vec![T::zero(); inner.dim()] }
-    }
-
-    /// Of one task, or of one in every lane.
-    fn take(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>], gradient: &mut [T], reports: &mut [Report]) {
-        let Plans { inner, outer, .. } = self.plans;
-        self.run.start(inner, theta, hyper, data);
-        take_steps_in_lanes(&mut self.run, inner, theta, data, 0..self.steps, reports);
-        let (_, state, _, inputs) = self.run.parts(theta, data);
-        let mut losses = [0.0; MOST_LANES];
-        let phi = &state[..inner.dim()];
-        outer.gradient_in_lanes(&mut self.outer, &inputs, phi, &mut self.v, gradient, [&mut losses, &mut []]);
-        inner.add_start_cotangent(&self.v, gradient);
-        reports.iter_mut().zip(losses).for_each(|(report, loss)| report.query_loss = loss);
     }
 }
 
 impl<T: Element> Worker<T> for FirstOrderWorker<'_, T> {
     fn gradient(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>], gradient: &mut [T]) -> Report {
         let mut report = [Report::default()];
-        self.take(theta, hyper, data, gradient, &mut report);
+        self.take(theta, hyper, data, gradient, &mut report, &mut []);
         report[0]
     }
 
@@ -95,13 +82,23 @@ impl<T: Element> Worker<T> for FirstOrderWorker<'_, T> {
 }
 
 impl<T: Element> LaneWorker<T> for FirstOrderWorker<'_, T> {
-    fn lanes(&self) -> usize {
-        self.plans.inner.lanes()
-    }
-
-    fn gradients(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>], gradient: &mut [T]) -> LaneReports {
-        let mut reports = LaneReports::default();
-        self.take(theta, hyper, data, gradient, reports.of(self.lanes()));
-        reports
+    fn take(
+        &mut self,
+        theta: &[T],
+        hyper: Hyper,
+        data: &[Arg<'_, T>],
+        gradient: &mut [T],
+        reports: &mut [Report],
+        _apart: &mut [bool],
+    ) {
+        let Plans { inner, outer } = self.plans;
+        self.run.start(inner, theta, hyper, data);
+        take_steps_in_lanes(&mut self.run, inner, theta, data, 0..self.steps, reports);
+        let (_, state, _, inputs) = self.run.parts(theta, data);
+        let mut losses = [0.0; MOST_LANES];
+        let phi = &state[..inner.dim()];
+        outer.gradient_in_lanes(&mut self.outer, &inputs, phi, &mut self.v, gradient, [&mut losses, &mut []]);
+        inner.add_start_cotangent(&self.v, gradient);
+        reports.iter_mut().zip(losses).for_each(|(report, loss)| report.query_loss = loss);
     }
 }

@@ -106,7 +106,7 @@ impl<T: Element> Implicit<T> {
 
 impl<T: Element> Method<T> for Implicit<T> {
     fn shared_worker(&self, threads: usize) -> Box<dyn Worker<T> + '_> {
-        let Plans { inner, outer, .. } = &self.plans;
+        let Plans { inner, outer } = &self.plans;
         let dim = inner.dim();
         let mut run = Run::new(inner, threads);
         let (pairs, isa) = (self.linear.needs().secant_pairs, inner.plan().isa());
@@ -219,7 +219,7 @@ impl<T: Element> LinearOperator<T> for AtSolution<'_, '_, T> {
 
 impl<T: Element> Worker<T> for ImplicitWorker<'_, T> {
     fn gradient(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>], gradient: &mut [T]) -> Report {
-        let Implicit { plans: Plans { inner, outer, .. }, solver, linear, estimator, .. } = self.method;
+        let Implicit { plans: Plans { inner, outer }, solver, linear, estimator, .. } = self.method;
         self.run.start(inner, theta, hyper, data);
         let mut task = InnerTask { plan: inner, run: &mut self.run, theta, data, pairs: self.pairs.as_mut() };
         let solved = solver.solve(&mut task, &mut self.solving);

@@ -10,7 +10,7 @@
 
 use autodiff::{Arg, Block, Element, Stage, Workspace};
 
-use super::abreast::{LaneReports, LaneWorker};
+use super::abreast::LaneWorker;
 use super::budget::{OverBudget, UnrollSizes};
 use super::plans::Plans;
 use super::revolve::Action;
@@ -160,7 +160,7 @@ struct UnrolledWorker<'m, T> {
 /// Of one task, or of one in every lane.
 impl<'m, T: Element> UnrolledWorker<'m, T> {
     fn new(method: &'m Unrolled<T>, plans: &'m Plans<T>, threads: usize) -> Self {
-        let Plans { inner, outer, .. } = plans;
+        let Plans { inner, outer } = plans;
         let (blocks, states) = method.keep.counts(method.steps);
         let zeros = |n| vec![T::zero(); n];
         UnrolledWorker {
@@ -179,12 +179,13 @@ impl<'m, T: Element> UnrolledWorker<'m, T> {
 
     /// φ_K ← `run.state`, w ← ∂f/∂φ_K, gradient ← ∂f/∂θ.
     fn measure(&mut self, theta: &[T], data: &[Arg<'_, T>], gradient: &mut [T], reports: &mut [Report]) {
-        let Plans { inner, outer, .. } = self.plans;
+        let Plans { inner, outer } = self.plans;
         let (w, rest) = self.w.split_at_mut(inner.dim());
         rest.fill(T::zero());
         let (_, state, _, inputs) = self.run.parts(theta, data);
         let (phi, mut losses) = (&state[..inner.dim()], [0.0; MOST_LANES]);
         outer.gradient_in_lanes(&mut self.outer, &inputs, phi, w, gradient, [&mut losses, &mut []]);
+        // Asked for of one task only.
         if inner.lanes() == 1 {
             self.phi.copy_from_slice(&self.run.state[..inner.dim()]);
         }
@@ -256,20 +257,6 @@ impl<'m, T: Element> UnrolledWorker<'m, T> {
             }
         }
     }
-
-    fn take(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>], gradient: &mut [T], reports: &mut [Report]) {
-        let inner = &self.plans.inner;
-        self.run.start(inner, theta, hyper, data);
-        let products = if self.method.schedule.actions.is_empty() {
-            self.through_points(theta, data, gradient, reports);
-            self.blocks.len()
-        } else {
-            self.on_schedule(theta, data, gradient, reports);
-            self.method.steps
-        };
-        reports.iter_mut().for_each(|report| report.products = products);
-        inner.add_start_cotangent(&self.w, gradient);
-    }
 }
 
 impl<T: Element> Worker<T> for UnrolledWorker<'_, T> {
@@ -282,7 +269,7 @@ impl<T: Element> Worker<T> for UnrolledWorker<'_, T> {
         });
         let hyper = found.map_or(hyper, |found| Hyper { rate: found.rate, ..hyper });
         let mut report = [Report::default()];
-        self.take(theta, hyper, data, gradient, &mut report);
+        self.take(theta, hyper, data, gradient, &mut report, &mut []);
         let [mut report] = report;
         if let Some(found) = found {
             report.evaluations = report.steps + found.evaluations;
@@ -297,13 +284,25 @@ impl<T: Element> Worker<T> for UnrolledWorker<'_, T> {
 }
 
 impl<T: Element> LaneWorker<T> for UnrolledWorker<'_, T> {
-    fn lanes(&self) -> usize {
-        self.plans.inner.lanes()
-    }
-
-    fn gradients(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>], gradient: &mut [T]) -> LaneReports {
-        let mut reports = LaneReports::default();
-        self.take(theta, hyper, data, gradient, reports.of(self.lanes()));
-        reports
+    fn take(
+        &mut self,
+        theta: &[T],
+        hyper: Hyper,
+        data: &[Arg<'_, T>],
+        gradient: &mut [T],
+        reports: &mut [Report],
+        _apart: &mut [bool],
+    ) {
+        let inner = &self.plans.inner;
+        self.run.start(inner, theta, hyper, data);
+        let products = if self.method.schedule.actions.is_empty() {
+            self.through_points(theta, data, gradient, reports);
+            self.blocks.len()
+        } else {
+            self.on_schedule(theta, data, gradient, reports);
+            self.method.steps
+        };
+        reports.iter_mut().for_each(|report| report.products = products);
+        inner.add_start_cotangent(&self.w, gradient);
     }
 }

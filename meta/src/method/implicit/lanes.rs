@@ -2,9 +2,9 @@
 
 use autodiff::{Arg, Element, Workspace};
 
-use super::super::Report;
-use super::super::abreast::{LaneReports, LaneWorker};
+use super::super::abreast::LaneWorker;
 use super::super::plans::Plans;
+use super::super::{Report, see_step};
 use super::Implicit;
 use crate::inner::{Hyper, InnerStatus, MOST_LANES, Run};
 use crate::linear::{CgLanes, CgLanesSpace, LaneSolution};
@@ -43,32 +43,29 @@ pub(super) struct ImplicitLanes<'m, T> {
 }
 
 impl<T: Element> LaneWorker<T> for ImplicitLanes<'_, T> {
-    fn lanes(&self) -> usize {
-        self.lanes.plans.inner.lanes()
-    }
-
-    fn gradients(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>], gradient: &mut [T]) -> LaneReports {
-        let Lanes { plans: Plans { inner, outer, .. }, steps, linear } = self.lanes;
+    fn take(
+        &mut self,
+        theta: &[T],
+        hyper: Hyper,
+        data: &[Arg<'_, T>],
+        gradient: &mut [T],
+        reports: &mut [Report],
+        apart: &mut [bool],
+    ) {
+        let Lanes { plans: Plans { inner, outer }, steps, linear } = self.lanes;
         let (lanes, isa) = (inner.lanes(), inner.plan().isa());
-        let mut all = LaneReports::default();
         self.run.start(inner, theta, hyper, data);
         for k in 0..=*steps {
-            self.run.at_step(inner, k);
-            if 0 < k && k < *steps {
-                self.run.glance(inner, theta, data);
-                self.run.accept();
-                continue;
-            }
-            self.run.look(inner, theta, data);
-            for ((report, measured), apart) in all.reports.iter_mut().zip(&self.run.measured).zip(&mut all.apart) {
-                report.saw(*measured);
-                // A solve of this one alone would end here.
-                let ends = measured.gradient_norm <= 0.0 && k < *steps;
-                *apart |= ends || !(measured.value.is_finite() && measured.gradient_norm.is_finite());
-            }
+            see_step(&mut self.run, inner, theta, data, (k, k == 0 || k == *steps), reports);
             if k < *steps {
                 self.run.accept();
             }
+        }
+        for (report, apart) in reports.iter().zip(&mut *apart) {
+            // A solve of this one alone ends where it finds a gradient of 0, or what is not finite.
+            let measured = [report.first_inner, report.first_gradient, report.last_inner, report.inner_gradient];
+            let stands_still = report.first_gradient <= 0.0 || report.inner_gradient <= 0.0;
+            *apart = stands_still || measured.iter().any(|x| !x.is_finite());
         }
         let (workspace, state, _, inputs) = self.run.parts(theta, data);
         let mut losses = [0.0; MOST_LANES];
@@ -84,20 +81,19 @@ impl<T: Element> LaneWorker<T> for ImplicitLanes<'_, T> {
         for (g, &direct) in gradient.iter_mut().zip(&self.direct) {
             *g = direct - *g;
         }
-        for (lane, &LaneSolution { stats, status, apart }) in solutions.iter().enumerate() {
-            all.apart[lane] |= apart;
-            all.reports[lane] = Report {
+        for (lane, solution) in solutions.iter().enumerate() {
+            apart[lane] |= solution.apart;
+            reports[lane] = Report {
                 query_loss: losses[lane],
                 steps: *steps,
                 evaluations: steps + 1,
                 inner_status: Some(InnerStatus::Finished),
-                products: stats.products,
-                status: Some(status),
-                linear_residual: stats.residual,
-                negative_curvature: stats.negative_curvature,
-                ..all.reports[lane]
+                products: solution.stats.products,
+                status: Some(solution.status),
+                linear_residual: solution.stats.residual,
+                negative_curvature: solution.stats.negative_curvature,
+                ..reports[lane]
             };
         }
-        all
     }
 }
