@@ -12,8 +12,8 @@ use meta::problem::{FewShot, Learned, Share};
 use meta::tasks::Sinusoid;
 use meta::train::{MetaBatch, TaskSource};
 
-/// More than one vector of lanes and no whole number of them, with a last group that is taken one by one.
-const TASKS: usize = 17;
+/// Several vectors of lanes and no whole number of them, with a last group that is taken one by one.
+const TASKS: usize = 25;
 
 struct Tasks<T>(Vec<Owned<T>>);
 

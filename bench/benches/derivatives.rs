@@ -12,28 +12,31 @@ use meta::problem::{At, Problem};
 /// Directions at one point.
 const DIRECTIONS: usize = 10;
 
-/// The support loss, its gradient, and in the direction stage a Hessian-vector product.
-fn compile(workload: &Workload, product: bool) -> Plan<f32> {
-    let (tape, problem) = (Tape::new(), &workload.plain);
+/// A point, a direction and the support loss at the point.
+fn record<'t>(tape: &'t Tape, workload: &Workload) -> [Var<'t>; 3] {
+    let problem = &workload.plain;
     let theta = tape.input("theta", problem.dim(), Stage::POINT);
     let direction = tape.input("direction", problem.dim(), Stage::DIRECTION);
-    let at = At::new(theta, theta, Var::zero(), problem.declare(&tape));
-    let loss = problem.support_loss(&at);
-    let outputs = if product {
-        vec![(Stage::POINT, loss), (Stage::DIRECTION, hvp(loss, &[theta], &[(theta, direction)])[0])]
+    let at = At::new(theta, theta, Var::zero(), problem.declare(tape));
+    [theta, direction, problem.support_loss(&at)]
+}
+
+/// The support loss, its gradient, and in the direction stage a Hessian-vector product.
+fn compile(workload: &Workload, product: bool) -> Plan<f32> {
+    let tape = Tape::new();
+    let [theta, direction, loss] = record(&tape, workload);
+    let derivative = if product {
+        (Stage::DIRECTION, hvp(loss, &[theta], &[(theta, direction)])[0])
     } else {
-        vec![(Stage::POINT, loss), (Stage::POINT, grad(loss, &[theta])[0])]
+        (Stage::POINT, grad(loss, &[theta])[0])
     };
-    Plan::staged(&tape, &outputs, Options::default())
+    Plan::staged(&tape, &[(Stage::POINT, loss), derivative], Options::default())
 }
 
 /// The same products, for several directions at once.
 fn several(workload: &Workload) -> Directions<f32> {
-    let (tape, problem) = (Tape::new(), &workload.plain);
-    let theta = tape.input("theta", problem.dim(), Stage::POINT);
-    let direction = tape.input("direction", problem.dim(), Stage::DIRECTION);
-    let at = At::new(theta, theta, Var::zero(), problem.declare(&tape));
-    let loss = problem.support_loss(&at);
+    let tape = Tape::new();
+    let [theta, direction, loss] = record(&tape, workload);
     let product = hvp(loss, &[theta], &[(theta, direction)])[0];
     Directions::compile(&tape, &[(Stage::POINT, loss)], product, direction)
 }

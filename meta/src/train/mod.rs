@@ -3,6 +3,7 @@
 mod auto;
 mod batch;
 mod evaluate;
+mod gathering;
 mod optimiser;
 mod source;
 
