@@ -197,6 +197,18 @@ fn a_task_does_not_change_its_neighbours() {
     }
 }
 
+/// G = ½(w − y)² + ½w²: a step of ½ from 0 ends at its minimum y/2, where the gradient is 0 to the bit.
+#[test]
+fn a_gradient_of_zero_at_the_end_is_an_end() {
+    let head = Head { loss: HeadLoss::Squares, features: 1, outputs: 1, support: 1, query: 1 };
+    let task = |k: usize| Owned([1.0, k as f64, 1.0, 2.0].map(|v| Values::Floats(vec![v])).into());
+    let tasks = Tasks::<f64>((1..=TASKS).map(task).collect());
+    let hyper = Hyper { lambda: 1.0, rate: 0.5 };
+    let method = Implicit::<f64>::new(&head, InnerStop::Steps(1), Box::new(Cg::iterations(1)));
+    let reports = check(&method, &tasks, &[0.0], hyper, &"solved in one step");
+    assert!(reports.iter().all(|r| r.inner_status == Some(InnerStatus::Converged)), "{:?}", reports[0]);
+}
+
 #[test]
 fn what_cannot_be_taken_together_says_so() {
     let problem = FewShot::new("mlp:1-40-40-1".parse().unwrap(), 10, 10, true);
