@@ -1,11 +1,11 @@
 //! What several tests need: dense linear algebra, a quadratic bi-level problem with a closed form, random data, an inner
 //! solve to the limit of f64.
 
-use autodiff::{Arg, Element};
+use autodiff::{Arg, Element, Real, Var};
 use meta::inner::{GradientOnly, HessianFree, Hyper, InnerSolver, InnerStop, InnerTask, Solved, Step};
 use meta::linear::{Room, SolverSpace};
 use meta::method::{Keep, Method};
-use meta::problem::FewShot;
+use meta::problem::{At, DataSpec, FewShot, Problem};
 use meta::tasks::{Episode, Sinusoid, Split, Targets, TaskStream};
 use nn::{Init, Model};
 
@@ -51,6 +51,25 @@ impl Numbers {
     /// The next `n` numbers.
     pub fn vec(&mut self, n: usize) -> Vec<f64> {
         (0..n).map(|_| self.next()).collect()
+    }
+}
+
+/// G = Σ |φ − c| + ½λ‖φ − θ‖²: the minimiser is at the kink c where λ|c − θ| < 1.
+pub struct Kink;
+
+impl Problem for Kink {
+    fn dim(&self) -> usize {
+        3
+    }
+    fn data(&self) -> Vec<DataSpec> {
+        vec![DataSpec { name: "c", shape: 3.into(), bound: None }]
+    }
+    fn inner<'t>(&self, at: &At<'t>) -> Var<'t> {
+        let away = at.phi - at.theta;
+        (at.phi - at.data[0].values()).abs().sum_all() + 0.5 * at.lambda * away.dot(away)
+    }
+    fn outer<'t>(&self, at: &At<'t>) -> Var<'t> {
+        at.phi.dot(at.phi)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Inner solvers: where they end, and how they say so.
 
 use autodiff::{Real, Var};
-use integration::{Case, Numbers, Quadratic, dense_solve, gradient, relative_error, sinusoid, symmetric};
+use integration::{Case, Kink, Numbers, Quadratic, dense_solve, gradient, relative_error, sinusoid, symmetric};
 use meta::inner::{Derivative, Descent, HessianFree, Hyper, InnerSolver, InnerStatus, InnerStop, Lbfgs};
 use meta::linear::Cg;
 use meta::method::Implicit;
@@ -119,25 +119,6 @@ fn indefinite_starts_end_at_stationary_points() {
             assert_eq!(report.inner_status, Some(InnerStatus::Converged), "{name} {seed} {report:?}");
             assert!(report.last_inner <= report.first_inner, "{name} {seed}");
         }
-    }
-}
-
-/// G = Σ |φ − c| + ½λ‖φ − θ‖²: the minimiser is at the kink c where λ|c − θ| < 1.
-struct Kink;
-
-impl Problem for Kink {
-    fn dim(&self) -> usize {
-        3
-    }
-    fn data(&self) -> Vec<DataSpec> {
-        vec![DataSpec { name: "c", shape: 3.into(), bound: None }]
-    }
-    fn inner<'t>(&self, at: &At<'t>) -> Var<'t> {
-        let away = at.phi - at.theta;
-        (at.phi - at.data[0].values()).abs().sum_all() + 0.5 * at.lambda * away.dot(away)
-    }
-    fn outer<'t>(&self, at: &At<'t>) -> Var<'t> {
-        at.phi.dot(at.phi)
     }
 }
 
