@@ -1,36 +1,9 @@
-//! Operations on flat vectors, for solvers: single passes, sums in `f64`.
+//! Operations on flat vectors, for solvers, in single passes.
 //!
 //! Those in lanes are of several vectors whose numbers lie side by side, each with the bits of one alone.
 
 use super::{Isa, Task, product};
 use crate::element::Element;
-
-/// Partial sums: enough that additions need not wait for each other.
-const LANES: usize = 32;
-
-struct Dot<'a, T>(&'a [T], &'a [T]);
-impl<T: Element> Task for Dot<'_, T> {
-    type Output = f64;
-    #[inline(always)]
-    fn run(self) -> f64 {
-        let mut sums = [0.0_f64; LANES];
-        let (x, y) = (self.0.chunks_exact(LANES), self.1.chunks_exact(LANES));
-        let rest: f64 = x.remainder().iter().zip(y.remainder()).map(|(a, b)| a.to_f64() * b.to_f64()).sum();
-        for (x, y) in x.zip(y) {
-            for ((s, a), b) in sums.iter_mut().zip(x).zip(y) {
-                *s += a.to_f64() * b.to_f64();
-            }
-        }
-        let mut len = LANES;
-        while len > 1 {
-            len /= 2;
-            for i in 0..len {
-                sums[i] += sums[i + len];
-            }
-        }
-        sums[0] + rest
-    }
-}
 
 struct Combine<'a, T>(T, &'a [T], T, &'a mut [T]);
 impl<T: Element> Task for Combine<'_, T> {
@@ -68,51 +41,12 @@ impl<T: Element> Task for Scale<'_, T> {
     }
 }
 
-/// Lanes that dot products can be taken in.
-const MOST_LANES: usize = 16;
-
-struct Dots<'a, T>(&'a [T], &'a [T], &'a mut [f64]);
-impl<T: Element> Task for Dots<'_, T> {
-    type Output = ();
-    /// Each lane summed as [`Dot`] sums a vector: the partial sums of all lanes lie side by side as their numbers do.
-    #[inline(always)]
-    fn run(self) {
-        let Dots(x, y, dots) = self;
-        let lanes = dots.len();
-        let mut room = [0.0_f64; LANES * MOST_LANES];
-        let sums = &mut room[..LANES * lanes];
-        let (xs, ys) = (x.chunks_exact(sums.len()), y.chunks_exact(sums.len()));
-        dots.fill(std::iter::empty::<f64>().sum());
-        for (x, y) in xs.remainder().chunks_exact(lanes).zip(ys.remainder().chunks_exact(lanes)) {
-            for ((dot, a), b) in dots.iter_mut().zip(x).zip(y) {
-                *dot += a.to_f64() * b.to_f64();
-            }
-        }
-        for (x, y) in xs.zip(ys) {
-            for ((sum, a), b) in sums.iter_mut().zip(x).zip(y) {
-                *sum += a.to_f64() * b.to_f64();
-            }
-        }
-        let mut len = sums.len();
-        while len > lanes {
-            len /= 2;
-            let (low, high) = sums.split_at_mut(len);
-            for (low, high) in low.iter_mut().zip(&*high) {
-                *low += high;
-            }
-        }
-        for (dot, sum) in dots.iter_mut().zip(sums) {
-            *dot += *sum;
-        }
-    }
-}
-
 /// Numbers of a block in which the coefficients of all lanes are repeated, so that one loop serves any number of lanes.
 const BLOCK: usize = 256;
 
 /// The coefficients, repeated; and how many of the numbers are whole repetitions.
 #[inline(always)]
-fn repeated<T: Element>(coefficients: &[T]) -> ([T; BLOCK], usize) {
+pub(super) fn repeated<T: Element>(coefficients: &[T]) -> ([T; BLOCK], usize) {
     let lanes = coefficients.len();
     let mut block = [T::zero(); BLOCK];
     let whole = BLOCK - BLOCK % lanes;
@@ -144,10 +78,16 @@ impl<T: Element> Task for AddScaledLanes<'_, T> {
     fn run(self) {
         let AddScaledLanes(a, x, y) = self;
         let (a, len) = repeated(a);
-        for (y, x) in y.chunks_mut(len).zip(x.chunks(len)) {
-            for ((y, &x), &a) in y.iter_mut().zip(x).zip(&a) {
-                *y = *y + a * x;
-            }
+        add_scaled(&a[..len], x, y);
+    }
+}
+
+/// y ← y + a x with coefficients that are repeated.
+#[inline(always)]
+pub(super) fn add_scaled<T: Element>(a: &[T], x: &[T], y: &mut [T]) {
+    for (y, x) in y.chunks_mut(a.len()).zip(x.chunks(a.len())) {
+        for ((y, &x), &a) in y.iter_mut().zip(x).zip(a) {
+            *y = *y + a * x;
         }
     }
 }
@@ -189,7 +129,7 @@ impl<T: Element> Task for LargestLanes<'_, T> {
 }
 
 #[track_caller]
-fn check_lanes<T>(x: &[T], lanes: usize) {
+pub(super) fn check_lanes<T>(x: &[T], lanes: usize) {
     let fits = 0 < lanes && lanes <= BLOCK && x.len().is_multiple_of(lanes);
     assert!(fits, "a vector of {} numbers in {lanes} lanes", x.len());
 }
@@ -198,16 +138,6 @@ impl Isa {
     /// x ← a x
     pub fn scale<T: Element>(self, a: T, x: &mut [T]) {
         self.run(Scale(a, x));
-    }
-
-    /// Σ xᵢ yᵢ, products and sums in `f64`, in an order fixed by the length.
-    ///
-    /// # Panics
-    /// Where the lengths differ.
-    #[track_caller]
-    pub fn dot<T: Element>(self, x: &[T], y: &[T]) -> f64 {
-        assert_eq!(x.len(), y.len(), "dot: lengths differ");
-        self.run(Dot(x, y))
     }
 
     /// y ← y + a x
@@ -240,18 +170,6 @@ impl Isa {
         assert!(rows > 0 && x.len().is_multiple_of(rows), "transpose: {} numbers in {rows} rows", x.len());
         let columns = x.len() / rows;
         product::transpose(self, x, columns, y, columns);
-    }
-
-    /// [`dot`](Isa::dot) in every lane: dotsₗ = Σ xᵢₗ yᵢₗ, as many lanes as there are dots.
-    ///
-    /// # Panics
-    /// Where the lengths differ or are no multiple of the number of lanes, or there are more than 16 of those.
-    #[track_caller]
-    pub fn dot_lanes<T: Element>(self, x: &[T], y: &[T], dots: &mut [f64]) {
-        assert_eq!(x.len(), y.len(), "dot_lanes: lengths differ");
-        check_lanes(x, dots.len());
-        assert!(dots.len() <= MOST_LANES, "dot_lanes: {} lanes of {MOST_LANES} at most", dots.len());
-        self.run(Dots(x, y, dots));
     }
 
     /// [`scale`](Isa::scale) in every lane: xᵢₗ ← aₗ xᵢₗ
@@ -308,8 +226,6 @@ mod lanes {
         let of = |all: &[T], lane: usize| -> Vec<T> { all.iter().skip(lane).step_by(lanes).copied().collect() };
         let (x, y, factors) = (numbers(1), numbers(2), numbers(3));
         let (a, b) = (&factors[..lanes], &factors[lanes..2 * lanes]);
-        let mut dots = vec![0.0; lanes];
-        isa.dot_lanes(&x, &y, &mut dots);
         let (mut added, mut combined, mut scaled) = (y.clone(), y.clone(), y.clone());
         isa.add_scaled_lanes(a, &x, &mut added);
         isa.combine_lanes(a, &x, b, &mut combined);
@@ -321,7 +237,6 @@ mod lanes {
             let (mut add, mut combine) = (y.clone(), y.clone());
             isa.add_scaled(a[lane], &x, &mut add);
             isa.combine(a[lane], &x, b[lane], &mut combine);
-            assert_eq!(dots[lane], isa.dot(&x, &y), "{isa}, lane {lane} of {lanes}");
             assert_eq!((of(&added, lane), of(&combined, lane)), (add, combine), "{isa}, lane {lane} of {lanes}");
             assert!(of(&scaled, lane).iter().zip(&y).all(|(&s, &y)| s == a[lane] * y), "{isa}, lane {lane} of {lanes}");
             let most = x.iter().fold(T::zero(), |most, x| if x.abs() > most { x.abs() } else { most });
@@ -354,13 +269,10 @@ mod tests {
         assert_vectorised::<CombineLanes<'_, T>>("combine in lanes");
         assert_vectorised::<AddScaledLanes<'_, T>>("add_scaled in lanes");
         assert_vectorised::<ScaleLanes<'_, T>>("scale in lanes");
-        assert_vectorised::<Dots<'_, T>>("dots in lanes");
     }
 
     #[test]
     fn passes_over_vectors_are_vectorised() {
-        // Not for f64, of which the compiler makes vectors of two at its highest level: it looks at the last additions first.
-        assert_vectorised::<Dot<'_, f32>>("dot");
         check::<f32>();
         check::<f64>();
     }

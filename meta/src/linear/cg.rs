@@ -85,7 +85,7 @@ impl Cg {
         }
         loop {
             run.apply(a, p, ap);
-            let (curvature, pp, aap) = (isa.dot(p, ap), isa.dot(p, p), isa.dot(ap, ap));
+            let [curvature, pp, aap] = isa.gram(p, ap);
             if !(curvature.is_finite() && aap.is_finite()) {
                 return Some(Status::NotFinite);
             }
@@ -104,8 +104,7 @@ impl Cg {
             }
             let alpha = size / curvature;
             isa.add_scaled(T::from_f64(alpha), p, run.x);
-            isa.add_scaled(T::from_f64(-alpha), ap, run.r);
-            rr = isa.dot(run.r, run.r);
+            rr = isa.add_scaled_square(T::from_f64(-alpha), ap, run.r);
             run.stats.iterations += 1;
             // What follows is for another iteration.
             if run.is_done(rr.sqrt()) {

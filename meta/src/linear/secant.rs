@@ -64,7 +64,7 @@ impl<T: Element> SecantPairs<T> {
     /// Adds a pair in place of the oldest, unless its curvature is not positive; whether it was added.
     pub fn push(&mut self, s: &[T], y: &[T]) -> bool {
         let isa = self.isa;
-        let (sy, ss, yy) = (isa.dot(s, y), isa.dot(s, s), isa.dot(y, y));
+        let [sy, ss, yy] = isa.gram(s, y);
         // Written so that a NaN is left out too.
         if !(sy.is_finite() && sy > LEAST_CURVATURE * (ss * yy).sqrt()) {
             return false;
@@ -85,8 +85,8 @@ impl<T: Element> SecantPairs<T> {
     /// for a preconditioner, where the pairs come from steps that are not conjugate, as those of gradient descent.
     pub fn push_conjugate(&mut self, s: &[T], y: &[T]) -> bool {
         let (isa, room) = (self.isa, self.s.len());
-        let whole = isa.dot(s, y);
-        if !(whole.is_finite() && whole > LEAST_CURVATURE * (isa.dot(s, s) * isa.dot(y, y)).sqrt()) {
+        let [whole, ss, yy] = isa.gram(s, y);
+        if !(whole.is_finite() && whole > LEAST_CURVATURE * (ss * yy).sqrt()) {
             return false;
         }
         // Built in the place of the oldest.
