@@ -5,6 +5,7 @@
 //! and instruction, never per element. Values that only the group needs live in registers, which are
 //! blocks of the plan's arena.
 
+mod gate;
 mod loops;
 mod pair;
 #[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
@@ -19,6 +20,7 @@ use super::{Isa, Task, Team, sum};
 use crate::element::Element;
 use crate::rules::{BinaryOp, CompareOp, UnaryOp};
 use crate::shape::Axes;
+use gate::gate;
 use loops::{Apply1, Apply2, Moderate, choose, compare, moderate, powers, repeat, stretch_strided};
 pub(crate) use pair::Ring;
 
@@ -91,6 +93,12 @@ pub(crate) enum MapOp {
     },
     /// (a, b, yes, no): yes where the comparison of a with b holds, else no
     Choose(CompareOp),
+    /// (a, b, c): 0 where first(a, b) ≤ 0, else c, or first(a, b) where it is its own gate; a for first(a, b) where there
+    /// is no first
+    Gate {
+        first: Option<Ring>,
+        own: bool,
+    },
     Copy,
     /// Adds its source to these running totals; has no target.
     Sum(u16),
@@ -399,6 +407,7 @@ impl<T: Element> Task for Run<'_, '_, T> {
                         MapOp::Pair { first, second, last } => {
                             pair::apply(first, second, last, [source(0), source(1), source(2)], y);
                         }
+                        MapOp::Gate { first, own } => gate(first, own, [source(0), source(1), source(2)], y),
                         MapOp::Choose(CompareOp::Less) => {
                             choose([source(0), source(1), source(2), source(3)], y, |a, b| a < b)
                         }

@@ -71,11 +71,11 @@ pub(super) fn accumulate<T: Element>(work: &mut [T], period: usize, at: usize, m
     }
 }
 
-/// totals += each row in order, a strip of columns at a time, so that the totals stay in registers.
+/// totals += each row in order, of several a strip of columns at a time, so that the totals stay in registers.
 #[inline(always)]
 fn add_rows<T: Element>(totals: &mut [T], x: &[T]) {
     let period = totals.len();
-    let Some(last) = period.checked_sub(STRIP) else {
+    let Some(last) = period.checked_sub(STRIP).filter(|_| x.len() > period) else {
         for row in x.chunks_exact(period) {
             for (s, &v) in totals.iter_mut().zip(row) {
                 *s = *s + v;

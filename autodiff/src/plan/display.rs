@@ -124,6 +124,14 @@ fn write_map<T: Element>(f: &mut fmt::Formatter<'_>, map: &Map<T>) -> fmt::Resul
                 writeln!(f, "    {} = {} {x}, {y}", name(target), second.name())?;
             }
             MapOp::Choose(op) => writeln!(f, "    {} = {a} {op:?} {b} ? {c} : {d}", name(target))?,
+            MapOp::Gate { first, own } => {
+                let (value, then) = match first {
+                    Some(first) => (format!("({} {a}, {b})", first.name()), c),
+                    None => (a, b),
+                };
+                let then = if own { &value } else { &then };
+                writeln!(f, "    {} = {value} LessEqual 0 ? 0 : {then}", name(target))?;
+            }
             MapOp::Copy => writeln!(f, "    {} = {a}", name(target))?,
             MapOp::Sum(s) => {
                 let sum = &map.sums[usize::from(s)];

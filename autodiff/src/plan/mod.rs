@@ -20,6 +20,7 @@ mod brief;
 mod display;
 mod fuse;
 mod graph;
+mod joined;
 mod lower;
 mod pass;
 mod timing;

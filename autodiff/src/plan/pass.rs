@@ -6,8 +6,9 @@ use smallvec::SmallVec;
 use super::arena::Layout;
 use super::fuse::{Fusion, Group, LONGEST_ROW};
 use super::graph::{Graph, View};
+use super::joined::{Joined, join, within};
 use crate::element::Element;
-use crate::kernel::{self, BLOCK, Instruction, Leaf, LeafValue, Map, MapOp, Place, Reading, Ring, Slot, Sum, SumKind};
+use crate::kernel::{self, BLOCK, Instruction, Leaf, LeafValue, Map, MapOp, Place, Reading, Slot, Sum, SumKind};
 use crate::shape::{Axes, Shape, collapse};
 use crate::tape::{NodeId, Prim};
 
@@ -23,8 +24,8 @@ pub(super) struct Pass<'a, T> {
     pending: FxHashMap<NodeId, usize>,
     free: Vec<u16>,
     sinks: FxHashSet<NodeId>,
-    /// By reader: the node that is computed in the reader's own instruction.
-    within: FxHashMap<NodeId, NodeId>,
+    /// By reader: what is computed in the reader's own instruction.
+    joined: FxHashMap<NodeId, Joined>,
 }
 
 impl<'a, T: Element> Pass<'a, T> {
@@ -35,8 +36,8 @@ impl<'a, T: Element> Pass<'a, T> {
             _ => graph.shape(first),
         };
         let (numel, row) = (space.numel(), space.dims().last().copied().unwrap_or(1));
-        // Where there is one row, nothing asks for whole rows.
-        let block = if row <= LONGEST_ROW && row < numel { row * (BLOCK / row).max(1) } else { BLOCK };
+        // Whole rows, as many as come nearest; where there is one, nothing asks for whole rows.
+        let block = if row <= LONGEST_ROW && row < numel { row * ((BLOCK + row / 2) / row).max(1) } else { BLOCK };
         let none = Place { region: kernel::Region::Scratch, offset: 0, len: 0 };
         let map = Map {
             numel,
@@ -58,7 +59,7 @@ impl<'a, T: Element> Pass<'a, T> {
             pending: FxHashMap::default(),
             free: Vec::new(),
             sinks,
-            within: FxHashMap::default(),
+            joined: FxHashMap::default(),
         };
         let order = pass.order(group);
         for &id in &order {
@@ -66,9 +67,11 @@ impl<'a, T: Element> Pass<'a, T> {
                 *pass.pending.entry(operand).or_default() += 1;
             }
         }
-        let joined = pass.join(&order);
+        let reads = |id| pass.pending.get(&id).copied().filter(|_| pass.computes(id) && !pass.sinks.contains(&id));
+        pass.joined = join(graph, &order, reads);
+        let within = within(&pass.joined);
         for id in order {
-            if !joined.contains(&id) {
+            if !within.contains(&id) {
                 pass.emit(id);
             }
         }
@@ -98,33 +101,6 @@ impl<'a, T: Element> Pass<'a, T> {
         order
     }
 
-    /// Finds nodes that a single instruction can compute together with their only reader: a comparison with the choice
-    /// it makes, and pairs of sums, differences and products. Returns those that need no instruction of their own.
-    fn join(&mut self, order: &[NodeId]) -> FxHashSet<NodeId> {
-        let mut joined = FxHashSet::default();
-        for &reader in order {
-            let candidate = self.graph.operands(reader).enumerate().find(|&(i, View { root, .. })| {
-                let fits = match (self.graph.prim(root), self.graph.prim(reader)) {
-                    (Prim::Binary(first), Prim::Binary(second)) => {
-                        Ring::of(*first).is_some() && Ring::of(*second).is_some()
-                    }
-                    (Prim::Compare(_), Prim::Select) => i == 0,
-                    _ => false,
-                };
-                // Three operands at most: what has already taken one in cannot be taken in.
-                fits && self.computes(root)
-                    && !self.sinks.contains(&root)
-                    && self.pending.get(&root) == Some(&1)
-                    && !self.within.contains_key(&root)
-            });
-            if let Some((_, View { root, .. })) = candidate {
-                self.within.insert(reader, root);
-                joined.insert(root);
-            }
-        }
-        joined
-    }
-
     /// Whether this pass computes the node rather than reading it.
     fn computes(&self, root: NodeId) -> bool {
         self.sinks.contains(&root) || (self.graph.prim(root).is_elementwise() && !self.fusion.is_stored(root))
@@ -140,14 +116,9 @@ impl<'a, T: Element> Pass<'a, T> {
     fn emit(&mut self, id: NodeId) {
         let node = self.graph.node(id);
         let mut sources: SmallVec<[Slot; 4]> = SmallVec::new();
-        let within = self.within.get(&id).map(|&inner| (inner, self.graph.prim(inner)));
-        let ring = |op| Ring::of(op).expect("what `join` has found");
-        let op = match (&node.prim, within) {
-            (Prim::Binary(second), Some((inner, &Prim::Binary(first)))) => {
-                let last = self.graph.view(node.operands[1]).root == inner;
-                MapOp::Pair { first: ring(first), second: ring(*second), last }
-            }
-            (Prim::Select, Some((_, &Prim::Compare(op)))) => MapOp::Choose(op),
+        let joined = self.joined.get(&id).copied();
+        let op = match (&node.prim, joined) {
+            (_, Some(joined)) => joined.op(self.graph, id),
             (Prim::Unary(op), _) => MapOp::Unary(*op),
             (Prim::Binary(op), _) => MapOp::Binary(*op),
             (Prim::Compare(op), _) => MapOp::Compare(*op),
@@ -171,21 +142,17 @@ impl<'a, T: Element> Pass<'a, T> {
                 MapOp::Copy
             }
         };
-        // The operands of what is computed within come first.
-        let parts: SmallVec<[NodeId; 2]> = within.map(|(inner, _)| inner).into_iter().chain([id]).collect();
         if op != MapOp::Copy {
-            for &part in &parts {
-                for &operand in &self.graph.node(part).operands {
-                    let view = self.graph.view(operand);
-                    if part == id && Some(view.root) == within.map(|(inner, _)| inner) {
-                        continue;
-                    }
-                    let slot = match self.slots.get(&view) {
-                        Some(&slot) => slot,
-                        None => self.leaf(view, part),
-                    };
-                    sources.push(slot);
-                }
+            let reads = match joined {
+                Some(joined) => joined.reads(self.graph, id),
+                None => self.graph.operands(id).map(|view| (id, view)).collect(),
+            };
+            for (part, view) in reads {
+                let slot = match self.slots.get(&view) {
+                    Some(&slot) => slot,
+                    None => self.leaf(view, part),
+                };
+                sources.push(slot);
             }
         }
         // The target is taken before the sources are given back: an instruction never reads what it writes.
@@ -204,7 +171,8 @@ impl<'a, T: Element> Pass<'a, T> {
         if !is_sum {
             self.slots.insert(self.graph.view(id), target);
         }
-        for root in parts.iter().flat_map(|&part| self.operand_roots(part)).collect::<Vec<_>>() {
+        let parts = joined.map(Joined::inner).into_iter().flatten().chain([id]);
+        for root in parts.flat_map(|part| self.operand_roots(part)).collect::<Vec<_>>() {
             let left = self.pending.get_mut(&root).expect("counted");
             *left -= 1;
             let view = self.graph.view(root);

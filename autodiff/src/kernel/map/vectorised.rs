@@ -56,6 +56,16 @@ impl<T: Element> Task for Chosen<'_, T> {
     }
 }
 
+/// Any gate.
+struct Gates<'a, T>(Option<Ring>, bool, [&'a [T]; 3], &'a mut [T]);
+impl<T: Element> Task for Gates<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        gate(self.0, self.1, self.2, self.3);
+    }
+}
+
 /// The functions of a rule.
 struct Functions<T>(PhantomData<T>);
 impl<T: Element> UnaryVisitor for Functions<T> {
@@ -94,6 +104,7 @@ fn check<T: Element>() {
     assert_vectorised::<Moderate<'_, T, true>>("cos");
     assert_vectorised::<Pairs<'_, T>>("pairs");
     assert_vectorised::<Chosen<'_, T>>("choices");
+    assert_vectorised::<Gates<'_, T>>("gates");
     let mut wanted = [Vec::new(), Vec::new()];
     for (name, functions) in rules::<T>() {
         for ((width, function), wanted) in functions.into_iter().zip(&mut wanted) {
