@@ -70,9 +70,10 @@ impl<T: Element> Block<T> {
 #[repr(C, align(64))]
 struct Line([u8; 64]);
 
-/// A fixed-size slice of plain numbers that starts on a cache line.
+/// A slice of plain numbers that starts on a cache line, as vectors do that long passes run over: loads of a register then
+/// never touch two.
 #[derive(Clone, Debug)]
-pub(super) struct Aligned<T> {
+pub struct Aligned<T> {
     lines: Vec<Line>,
     len: usize,
     of: PhantomData<T>,
@@ -91,12 +92,9 @@ unsafe impl Plain for f64 {}
 unsafe impl Plain for u32 {}
 
 impl<T: Plain> Aligned<T> {
-    pub(super) fn zeroed(len: usize) -> Self {
+    /// So many zeros.
+    pub fn zeroed(len: usize) -> Self {
         Aligned { lines: vec![Line([0; 64]); (len * size_of::<T>()).div_ceil(64)], len, of: PhantomData }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.len
     }
 }
 
@@ -113,5 +111,27 @@ impl<T: Plain> DerefMut for Aligned<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: as above, and the borrow is exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+    }
+}
+
+impl<T: Plain + PartialEq> PartialEq for Aligned<T> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl<'a, T: Plain> IntoIterator for &'a Aligned<T> {
+    type Item = &'a T;
+    type IntoIter = std::slice::Iter<'a, T>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl<'a, T: Plain> IntoIterator for &'a mut Aligned<T> {
+    type Item = &'a mut T;
+    type IntoIter = std::slice::IterMut<'a, T>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter_mut()
     }
 }

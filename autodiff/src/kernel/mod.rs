@@ -22,7 +22,7 @@ mod vector;
 pub use isa::Isa;
 pub(crate) use isa::Task;
 pub(crate) use map::{BLOCK, Instruction, Leaf, LeafValue, MOST_SLOTS, Map, MapOp, Reading, Ring, Slot, Sum, SumKind};
-pub use memory::Block;
+pub use memory::{Aligned, Block};
 pub(crate) use memory::{Place, Plain, Region, Size};
 pub(crate) use movement::permuted_strides;
 pub use product::{Conv, ConvGeometry, LaneMatMul, MatMul, ProductElement};

@@ -1,6 +1,6 @@
 //! Gradients from points near one point, and the shortest combination of them in one metric or another.
 
-use autodiff::{Element, Isa};
+use autodiff::{Aligned, Element, Isa};
 
 use super::Stationarity;
 use super::krylov::{Krylov, Metric};
@@ -17,7 +17,7 @@ pub(super) const LEAST: usize = 3;
 pub(super) struct Bundle<'s, T> {
     isa: Isa,
     held: usize,
-    gradients: &'s mut [Vec<T>],
+    gradients: &'s mut [Aligned<T>],
     /// ‖φᵢ − φ‖, or more.
     away: &'s mut [f64],
     /// Of the combination found last.
@@ -41,7 +41,7 @@ impl<'s, T: Element> Bundle<'s, T> {
     ///
     /// # Panics
     /// Where there is room for fewer than [`LEAST`] or more than [`MOST`].
-    pub fn new(isa: Isa, gradients: &'s mut [Vec<T>], scalars: &'s mut [f64]) -> Self {
+    pub fn new(isa: Isa, gradients: &'s mut [Aligned<T>], scalars: &'s mut [f64]) -> Self {
         let most = gradients.len();
         assert!((LEAST..=MOST).contains(&most), "a bundle of {most} gradients: {LEAST} to {MOST} can be kept");
         let (away, rest) = scalars.split_at_mut(most);
@@ -184,7 +184,7 @@ mod tests {
     fn with<R>(most: usize, f: impl FnOnce(&mut Bundle<'_, f64>, &mut Krylov<'_, f64>) -> R) -> R {
         let isa = Isa::detect().unwrap();
         let (room, space) = (Bundle::<f64>::room(most, 1), Krylov::<f64>::room(1));
-        let mut vectors = vec![vec![0.0; 4]; room.vectors + space.vectors];
+        let mut vectors = vec![Aligned::zeroed(4); room.vectors + space.vectors];
         let (mut scalars, mut own) = (vec![0.0; space.scalars], vec![0.0; room.scalars]);
         let (basis, gradients) = vectors.split_at_mut(space.vectors);
         let mut krylov = Krylov::new(isa, 1, basis, &mut scalars);

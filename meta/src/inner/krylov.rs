@@ -7,7 +7,7 @@
 //! Every vector is made orthogonal to all before it, since the basis is kept and a copy of an eigenvector would count
 //! twice (which is why this is not `linear/lanczos.rs`, which keeps three vectors).
 
-use autodiff::{Element, Isa};
+use autodiff::{Aligned, Element, Isa};
 
 use super::{InnerTask, Solved};
 use crate::linear::{LinearOperator, Room, tridiagonal_eigen};
@@ -24,7 +24,7 @@ pub(super) struct Krylov<'s, T> {
     dim: usize,
     most: usize,
     /// Q, and one vector of room.
-    basis: &'s mut [Vec<T>],
+    basis: &'s mut [Aligned<T>],
     /// T
     diagonal: &'s mut [f64],
     beside: &'s mut [f64],
@@ -44,7 +44,7 @@ impl<'s, T: Element> Krylov<'s, T> {
     }
 
     /// No space yet, of at most so many dimensions, in the room asked for or more.
-    pub fn new(isa: Isa, most: usize, basis: &'s mut [Vec<T>], scalars: &'s mut [f64]) -> Self {
+    pub fn new(isa: Isa, most: usize, basis: &'s mut [Aligned<T>], scalars: &'s mut [f64]) -> Self {
         let (diagonal, rest) = scalars.split_at_mut(most);
         let (beside, rest) = rest.split_at_mut(most);
         let (values, rest) = rest.split_at_mut(most);
@@ -54,7 +54,7 @@ impl<'s, T: Element> Krylov<'s, T> {
     }
 
     /// Gives the vectors away that spaces of so many dimensions do without; the space there was is no more.
-    pub fn give(&mut self, most: usize) -> &'s mut [Vec<T>] {
+    pub fn give(&mut self, most: usize) -> &'s mut [Aligned<T>] {
         (self.dim, self.most) = (0, most);
         let (kept, given) = std::mem::take(&mut self.basis).split_at_mut(most + 1);
         self.basis = kept;

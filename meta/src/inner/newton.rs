@@ -1,6 +1,6 @@
 //! A solve by Newton's method, under way: steps on Krylov spaces.
 
-use autodiff::{Element, Isa};
+use autodiff::{Aligned, Element, Isa};
 
 use super::krylov::Krylov;
 use super::{InnerTask, Measured, Solved};
@@ -31,15 +31,15 @@ pub(super) struct Newton<'a, 's, 't, T> {
 
 /// A point, and what was seen there.
 pub(super) struct Point<'s, T> {
-    pub phi: &'s mut Vec<T>,
-    pub g: &'s mut Vec<T>,
+    pub phi: &'s mut Aligned<T>,
+    pub g: &'s mut Aligned<T>,
     pub measured: Measured,
 }
 
 /// The point of the least ‖∇G‖ among those whose G is next to nothing above the least: on a kink ‖∇G‖ is another on
 /// every side of it.
 pub(super) struct Flattest<'s, T> {
-    pub phi: &'s mut Vec<T>,
+    pub phi: &'s mut Aligned<T>,
     pub measured: Measured,
 }
 

@@ -1,6 +1,6 @@
 //! An inner run: a workspace, and the state as it moves.
 
-use autodiff::{Arg, Element, Workspace};
+use autodiff::{Aligned, Arg, Element, Workspace};
 
 use super::{Hyper, InnerPlan, Inputs, Measured, StepInputs, Watch};
 
@@ -9,9 +9,9 @@ pub struct Run<T> {
     /// Where the plan runs.
     pub workspace: Workspace<T>,
     /// The state.
-    pub state: Vec<T>,
+    pub state: Aligned<T>,
     /// What the plan's step made of it.
-    pub next: Vec<T>,
+    pub next: Aligned<T>,
     hyper: [T; 2],
     step: StepInputs<T>,
     /// What was measured at the last point looked at, of each task.
@@ -23,7 +23,7 @@ pub struct Run<T> {
 impl<T: Element> Run<T> {
     /// Memory for runs of this plan, whose larger steps up to `threads` threads share.
     pub fn new(plan: &InnerPlan<T>, threads: usize) -> Self {
-        let zeros = || vec![T::zero(); plan.state_len()];
+        let zeros = || Aligned::zeroed(plan.state_len());
         Run {
             workspace: plan.plan().shared_workspace(threads),
             state: zeros(),
@@ -99,7 +99,7 @@ impl<T: Element> Run<T> {
     }
 
     /// kept ← state, state ← next; what `kept` held is lost.
-    pub fn accept_keeping(&mut self, kept: &mut Vec<T>) {
+    pub fn accept_keeping(&mut self, kept: &mut Aligned<T>) {
         std::mem::swap(&mut self.state, kept);
         self.accept();
     }

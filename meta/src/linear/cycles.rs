@@ -7,7 +7,7 @@
 //! the truth does not, the iteration starts again from the true residual, and stagnation is named where that no longer
 //! halves it.
 
-use autodiff::{Element, Isa};
+use autodiff::{Aligned, Element, Isa};
 
 use super::{LinearOperator, Solution, SolverSpace, Stats, Status};
 
@@ -38,7 +38,7 @@ pub(super) struct Cycle<'c, T> {
     pub x: &'c mut [T],
     /// b − A x at the start; the iteration's own afterwards.
     pub r: &'c mut [T],
-    pub vectors: &'c mut [Vec<T>],
+    pub vectors: &'c mut [Aligned<T>],
     pub scalars: &'c mut [f64],
     /// ‖r‖ at which to stop.
     pub target: f64,

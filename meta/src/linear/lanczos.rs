@@ -8,7 +8,7 @@
 //! near its ends. Some eigenvalue is within γ_{m+1}|s_m| of a Ritz value with the eigenvector s of T (Parlett 1980, section
 //! 13.2). No vector is orthogonalised again: that gives copies of Ritz values, not wrong ones.
 
-use autodiff::{Element, Isa};
+use autodiff::{Aligned, Element, Isa};
 
 use super::{LinearOperator, Room, Stats};
 
@@ -33,7 +33,7 @@ impl<'s> Ritz<'s> {
     pub(super) fn new<T: Element>(
         a: &mut dyn LinearOperator<T>,
         isa: Isa,
-        vectors: &mut [Vec<T>],
+        vectors: &mut [Aligned<T>],
         scalars: &'s mut [f64],
         stats: &mut Stats,
     ) -> Option<Self> {
@@ -170,7 +170,8 @@ mod tests {
     #[test]
     fn the_ends_of_a_spectrum_that_the_space_holds() {
         let isa = Isa::detect().expect("the instruction set asked for exists");
-        let (mut vectors, mut scalars, mut stats) = (vec![vec![1.0; 5]; 3], [0.0; 2 * STEPS], Stats::default());
+        let (mut vectors, mut scalars, mut stats) = (vec![Aligned::zeroed(5); 3], [0.0; 2 * STEPS], Stats::default());
+        vectors.iter_mut().for_each(|v| v.fill(1.0));
         let mut a = Diagonal([-3.0, 0.5, 1.0, 4.0, 7.0]);
         let ritz = Ritz::new(&mut a, isa, &mut vectors, &mut scalars, &mut stats).expect("it is finite");
         // Five eigenvalues, all in the start: the space is exhausted after five steps, and rounding may go on from there.

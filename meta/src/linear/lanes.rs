@@ -4,7 +4,7 @@
 //! nothing happens that one lane would have to decide: a residual of 0, a breakdown, a number that is not finite. A lane
 //! in which something does is told *apart*; whoever asked solves that system alone.
 
-use autodiff::{Element, Isa};
+use autodiff::{Aligned, Element, Isa};
 
 use super::{Stats, Status};
 use crate::inner::MOST_LANES;
@@ -20,16 +20,16 @@ pub struct CgLanes {
 
 /// Vectors for [`CgLanes::solve`].
 pub struct CgLanesSpace<T> {
-    x: Vec<T>,
-    r: Vec<T>,
-    p: Vec<T>,
-    ap: Vec<T>,
+    x: Aligned<T>,
+    r: Aligned<T>,
+    p: Aligned<T>,
+    ap: Aligned<T>,
 }
 
 impl<T: Element> CgLanesSpace<T> {
     /// For vectors of so many numbers in all lanes.
     pub fn new(len: usize) -> Self {
-        let zeros = || vec![T::zero(); len];
+        let zeros = || Aligned::zeroed(len);
         CgLanesSpace { x: zeros(), r: zeros(), p: zeros(), ap: zeros() }
     }
 }
@@ -66,12 +66,8 @@ impl CgLanes {
         r.copy_from_slice(b);
         factors.down.iter().for_each(|by| isa.scale_lanes(&by[..lanes], r));
         p.copy_from_slice(r);
-        let dots = |x: &[T], y: &[T]| -> OfLanes {
-            let mut dots = [0.0; MOST_LANES];
-            isa.dot_lanes(x, y, &mut dots[..lanes]);
-            dots
-        };
-        let mut rr = dots(r, r);
+        let (mut rr, mut next) = (OfLanes::default(), OfLanes::default());
+        isa.dot_lanes(r, r, &mut rr[..lanes]);
         let norms = rr.map(f64::sqrt);
         for (lane, solution) in solutions.iter_mut().enumerate() {
             solution.stats.residual = 1.0;
@@ -79,10 +75,11 @@ impl CgLanes {
         }
         for iteration in 0..self.iterations {
             apply(p, ap);
-            let (curvature, pp, aap) = (dots(p, ap), dots(p, p), dots(ap, ap));
+            let mut grams = [[0.0; 3]; MOST_LANES];
+            isa.gram_lanes(p, ap, &mut grams[..lanes]);
             let (mut alpha, mut minus_alpha) = ([T::zero(); MOST_LANES], [T::zero(); MOST_LANES]);
             for (lane, solution) in solutions.iter_mut().enumerate() {
-                let (curvature, pp, aap) = (curvature[lane], pp[lane], aap[lane]);
+                let [curvature, pp, aap] = grams[lane];
                 let negative = curvature <= 0.0;
                 let breaks = curvature.abs() <= T::EPSILON * (pp * aap).sqrt();
                 let finite = curvature.is_finite() && aap.is_finite();
@@ -97,8 +94,7 @@ impl CgLanes {
                 minus_alpha[lane] = T::from_f64(-(rr[lane] / curvature));
             }
             isa.add_scaled_lanes(&alpha[..lanes], p, x);
-            isa.add_scaled_lanes(&minus_alpha[..lanes], ap, r);
-            let next = dots(r, r);
+            isa.add_scaled_square_lanes(&minus_alpha[..lanes], ap, r, &mut next[..lanes]);
             let mut beta = [T::zero(); MOST_LANES];
             for (lane, solution) in solutions.iter_mut().enumerate().filter(|(_, solution)| !solution.apart) {
                 solution.stats.products += 1;

@@ -16,7 +16,7 @@
 //! 3. U comes from an eigendecomposition of BᵀB, B = YVS^(−½), and is orthonormalised again, in place of B's singular
 //!    value decomposition: λ far below the largest are less exact, and allocate nothing.
 
-use autodiff::{Element, Isa};
+use autodiff::{Aligned, Element, Isa};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -52,7 +52,7 @@ impl Nystrom {
     }
 
     /// Ω
-    fn draw<T: Element>(&self, isa: Isa, omega: &mut [Vec<T>]) {
+    fn draw<T: Element>(&self, isa: Isa, omega: &mut [Aligned<T>]) {
         let mut key = [0; 32];
         key[..7].copy_from_slice(b"nystrom");
         key[16..24].copy_from_slice(&self.seed.to_le_bytes());
@@ -72,7 +72,7 @@ impl Nystrom {
 }
 
 /// Gram and Schmidt, twice; a vector that depends on those before it becomes 0.
-fn orthonormalise<T: Element>(isa: Isa, vectors: &mut [Vec<T>]) {
+fn orthonormalise<T: Element>(isa: Isa, vectors: &mut [Aligned<T>]) {
     for j in 0..vectors.len() {
         let (before, rest) = vectors.split_at_mut(j);
         let v = &mut rest[0];
@@ -93,7 +93,7 @@ fn orthonormalise<T: Element>(isa: Isa, vectors: &mut [Vec<T>]) {
 }
 
 /// vectors ← vectors R, R being ℓ × ℓ, column after column; `row` has room for ℓ.
-fn transform<T: Element>(vectors: &mut [Vec<T>], r: &[f64], row: &mut [f64]) {
+fn transform<T: Element>(vectors: &mut [Aligned<T>], r: &[f64], row: &mut [f64]) {
     let n = vectors.len();
     for i in 0..vectors[0].len() {
         row.iter_mut().zip(&*vectors).for_each(|(x, v)| *x = v[i].to_f64());
@@ -206,7 +206,7 @@ mod tests {
     fn inverse(a: &mut Diagonal, rank: usize) -> Vec<Vec<f64>> {
         let (n, by) = (a.0.len(), Nystrom::rank(rank));
         let room = Preconditioner::<f64>::room(&by);
-        let (mut vectors, mut scalars) = (vec![vec![0.0; n]; room.vectors], vec![0.0; room.scalars]);
+        let (mut vectors, mut scalars) = (vec![Aligned::zeroed(n); room.vectors], vec![0.0; room.scalars]);
         let isa = Isa::detect().expect("the instruction set asked for exists");
         let mut held = Held { isa, vectors: &mut vectors, scalars: &mut scalars };
         assert_eq!(by.prepare(a, &mut held), rank);

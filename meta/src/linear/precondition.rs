@@ -1,6 +1,6 @@
 //! Preconditioners: M ≈ A whose inverse is cheap.
 
-use autodiff::{Element, Isa};
+use autodiff::{Aligned, Element, Isa};
 
 use super::{LinearOperator, Needs, Room};
 
@@ -10,7 +10,7 @@ pub struct Held<'s, T> {
     /// For operations on vectors.
     pub isa: Isa,
     /// As many as its [`Room`] said.
-    pub vectors: &'s mut [Vec<T>],
+    pub vectors: &'s mut [Aligned<T>],
     /// As many as its [`Room`] said.
     pub scalars: &'s mut [f64],
 }

@@ -1,6 +1,6 @@
 //! A thread's memory for a solver.
 
-use autodiff::{Element, Isa};
+use autodiff::{Aligned, Element, Isa};
 
 /// What a solver needs beside the answer and the residual.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct Parts<'s, T> {
     /// The residual.
     pub r: &'s mut [T],
     /// As many as the [`Room`] said.
-    pub vectors: &'s mut [Vec<T>],
+    pub vectors: &'s mut [Aligned<T>],
     /// As many as the [`Room`] said.
     pub scalars: &'s mut [f64],
 }
@@ -28,9 +28,9 @@ pub struct Parts<'s, T> {
 #[derive(Clone, Debug)]
 pub struct SolverSpace<T> {
     pub(super) isa: Isa,
-    pub(super) x: Vec<T>,
-    pub(super) r: Vec<T>,
-    pub(super) vectors: Vec<Vec<T>>,
+    pub(super) x: Aligned<T>,
+    pub(super) r: Aligned<T>,
+    pub(super) vectors: Vec<Aligned<T>>,
     pub(super) scalars: Vec<f64>,
     /// Whether `x` is where the next solve starts.
     pub(super) started: bool,
@@ -51,7 +51,7 @@ impl Room {
 impl<T: Element> SolverSpace<T> {
     /// Room for systems of `dim` unknowns.
     pub fn new(room: Room, dim: usize, isa: Isa) -> Self {
-        let zeros = || vec![T::zero(); dim];
+        let zeros = || Aligned::zeroed(dim);
         let vectors = (0..room.vectors).map(|_| zeros()).collect();
         SolverSpace { isa, x: zeros(), r: zeros(), vectors, scalars: vec![0.0; room.scalars], started: false }
     }

@@ -1,6 +1,6 @@
 //! Several tasks at a time, one in every lane of vectors.
 
-use autodiff::{Arg, Element, Isa};
+use autodiff::{Aligned, Arg, Element, Isa};
 
 use super::Report;
 use super::plans::Plans;
@@ -28,11 +28,11 @@ pub(super) trait LaneWorker<T>: Send {
 pub struct Abreast<'m, T> {
     worker: Box<dyn LaneWorker<T> + 'm>,
     isa: Isa,
-    theta: Vec<T>,
+    theta: Aligned<T>,
     /// [|θ|, lanes]
-    gradient: Vec<T>,
+    gradient: Aligned<T>,
     /// [lanes, |θ|]
-    apart: Vec<T>,
+    apart: Aligned<T>,
     data: Vec<Packed<T>>,
     reports: Vec<Report>,
     /// Whether the task in a lane has to be taken alone.
@@ -55,7 +55,7 @@ impl<'m, T: Element> Abreast<'m, T> {
             None => Packed::Floats(vec![T::zero(); spec.shape.numel() * lanes]),
             Some(_) => Packed::Indices(vec![0; spec.shape.numel() * lanes]),
         };
-        let zeros = || vec![T::zero(); theta_dim];
+        let zeros = || Aligned::zeroed(theta_dim);
         let (theta, gradient, apart) = (zeros(), zeros(), zeros());
         let (isa, data) = (plans.inner.plan().isa(), plans.inner.data().iter().map(packed).collect());
         let (reports, turned) = (vec![Report::default(); lanes], vec![false; lanes]);

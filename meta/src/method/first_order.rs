@@ -3,7 +3,7 @@
 //! Parts of θ that only the way to φ_K depends on, such as a learned λ or step size, have gradient 0: they stay where
 //! they started.
 
-use autodiff::{Arg, Element, Stage, Workspace};
+use autodiff::{Aligned, Arg, Element, Stage, Workspace};
 
 use super::abreast::LaneWorker;
 use super::plans::Plans;
@@ -58,14 +58,14 @@ struct FirstOrderWorker<'m, T> {
     steps: usize,
     run: Run<T>,
     outer: Workspace<T>,
-    v: Vec<T>,
+    v: Aligned<T>,
 }
 
 impl<'m, T: Element> FirstOrderWorker<'m, T> {
     fn new(plans: &'m Plans<T>, steps: usize, threads: usize) -> Self {
         let Plans { inner, outer } = plans;
         let (run, outer) = (Run::new(inner, threads), outer.plan().shared_workspace(threads));
-        FirstOrderWorker { plans, steps, run, outer, v: vec![T::zero(); inner.dim()] }
+        FirstOrderWorker { plans, steps, run, outer, v: Aligned::zeroed(inner.dim()) }
     }
 }
 

@@ -12,7 +12,7 @@
 
 mod lanes;
 
-use autodiff::{Arg, Element, Isa, Stage, Workspace};
+use autodiff::{Aligned, Arg, Element, Isa, Stage, Workspace};
 
 use super::plans::Plans;
 use super::{Abreast, InnerStop, Method, Report, WarmStart, Worker};
@@ -119,8 +119,8 @@ impl<T: Element> Method<T> for Implicit<T> {
             pairs: secant_pairs(self.solver.pairs(), dim, isa),
             solving: SolverSpace::new(self.solver.room(), dim, isa),
             space: SolverSpace::new(self.linear.room(), dim, isa),
-            v: vec![T::zero(); dim],
-            direct: vec![T::zero(); inner.theta_dim()],
+            v: Aligned::zeroed(dim),
+            direct: Aligned::zeroed(inner.theta_dim()),
             start: vec![T::zero(); if self.warm_start().is_some() { dim } else { 0 }],
             started: false,
             estimating: self.estimator.as_ref().map(|e| e.space(threads)),
@@ -169,8 +169,8 @@ struct ImplicitWorker<'m, T> {
     pairs: Option<SecantPairs<T>>,
     solving: SolverSpace<T>,
     space: SolverSpace<T>,
-    v: Vec<T>,
-    direct: Vec<T>,
+    v: Aligned<T>,
+    direct: Aligned<T>,
     /// Where a linear solve starts, up to a factor; empty where it starts from 0.
     start: Vec<T>,
     started: bool,

@@ -8,7 +8,7 @@
 //! those that keep less run steps again. Recomputing repeats the same plan on the same numbers, so all of
 //! them, the truncated one apart, give the same bits.
 
-use autodiff::{Arg, Block, Element, Stage, Workspace};
+use autodiff::{Aligned, Arg, Block, Element, Stage, Workspace};
 
 use super::abreast::LaneWorker;
 use super::budget::{OverBudget, UnrollSizes};
@@ -150,11 +150,11 @@ struct UnrolledWorker<'m, T> {
     run: Run<T>,
     outer: Workspace<T>,
     blocks: Vec<Block<T>>,
-    states: Vec<Vec<T>>,
+    states: Vec<Aligned<T>>,
     phi: Vec<T>,
-    w: Vec<T>,
-    pulled: Vec<T>,
-    in_theta: Vec<T>,
+    w: Aligned<T>,
+    pulled: Aligned<T>,
+    in_theta: Aligned<T>,
 }
 
 /// Of one task, or of one in every lane.
@@ -162,18 +162,17 @@ impl<'m, T: Element> UnrolledWorker<'m, T> {
     fn new(method: &'m Unrolled<T>, plans: &'m Plans<T>, threads: usize) -> Self {
         let Plans { inner, outer } = plans;
         let (blocks, states) = method.keep.counts(method.steps);
-        let zeros = |n| vec![T::zero(); n];
         UnrolledWorker {
             method,
             plans,
             run: Run::new(inner, threads),
             outer: outer.plan().shared_workspace(threads),
             blocks: (0..blocks).map(|_| inner.block()).collect(),
-            states: (0..states).map(|_| zeros(inner.state_len())).collect(),
-            phi: zeros(inner.dim()),
-            w: zeros(inner.state_len()),
-            pulled: zeros(inner.state_len()),
-            in_theta: zeros(inner.theta_dim()),
+            states: (0..states).map(|_| Aligned::zeroed(inner.state_len())).collect(),
+            phi: vec![T::zero(); inner.dim()],
+            w: Aligned::zeroed(inner.state_len()),
+            pulled: Aligned::zeroed(inner.state_len()),
+            in_theta: Aligned::zeroed(inner.theta_dim()),
         }
     }
 

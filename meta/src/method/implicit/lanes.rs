@@ -1,6 +1,6 @@
 //! Implicit gradients of several tasks at a time: so many steps of a first-order optimiser, so many iterations of CG.
 
-use autodiff::{Arg, Element, Workspace};
+use autodiff::{Aligned, Arg, Element, Workspace};
 
 use super::super::abreast::LaneWorker;
 use super::super::plans::Plans;
@@ -27,8 +27,8 @@ impl<T: Element> Implicit<T> {
             run: Run::new(inner, 1),
             outer: outer.plan().workspace(),
             space: CgLanesSpace::new(inner.dim()),
-            v: vec![T::zero(); inner.dim()],
-            direct: vec![T::zero(); inner.theta_dim()],
+            v: Aligned::zeroed(inner.dim()),
+            direct: Aligned::zeroed(inner.theta_dim()),
         })
     }
 }
@@ -38,8 +38,8 @@ pub(super) struct ImplicitLanes<'m, T> {
     run: Run<T>,
     outer: Workspace<T>,
     space: CgLanesSpace<T>,
-    v: Vec<T>,
-    direct: Vec<T>,
+    v: Aligned<T>,
+    direct: Aligned<T>,
 }
 
 impl<T: Element> LaneWorker<T> for ImplicitLanes<'_, T> {
