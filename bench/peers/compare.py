@@ -132,7 +132,7 @@ def version(package: str) -> str | None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workloads", default="S,C5", help=f"of {', '.join(WORKLOADS)}")
-    parser.add_argument("--only", help="one of: gradient, hvp, MAML 5, iMAML 16/5")
+    parser.add_argument("--only", help="one of: gradient, hvp, MAML 5, iMAML 16/5, ...")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--imaml", help="the program [default: a release build of this repository]")

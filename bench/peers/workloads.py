@@ -22,6 +22,10 @@ class Workload:
     query: int
     maml_rate: float
     imaml_rate: float
+    maml: tuple[int, ...] = (5,)
+    """Inner steps of MAML, each measured."""
+    imaml: tuple[tuple[int, int], ...] = ((16, 5),)
+    """Inner steps and CG iterations of iMAML."""
 
     def in_words(self) -> str:
         """As README has it."""
@@ -30,7 +34,7 @@ class Workload:
 
 C5 = "conv4:channels=64,stride=2,ways=5,image=1x28x28"
 WORKLOADS = {
-    "S": Workload("mlp:1-40-40-1", 25, 10, 10, 0.01, 0.01),
+    "S": Workload("mlp:1-40-40-1", 25, 10, 10, 0.01, 0.01, (1, 5, 20, 100), ((16, 5), (100, 20))),
     "C5": Workload(C5, 32, 5, 5, 0.4, 0.1),
     "C5q15": Workload(C5, 8, 5, 75, 0.4, 0.1),
     "C20": Workload(C5.replace("ways=5", "ways=20"), 4, 100, 100, 0.4, 0.1),
@@ -75,6 +79,8 @@ def jobs(name: str, file: str, threads: int) -> dict[str, Job]:
     """What is timed on a workload, by name."""
     w = WORKLOADS[name]
     base = Job(file, w.spec, "grad", threads=threads)
-    maml = replace(base, command="metagrad", method="maml", steps=5, rate=w.maml_rate)
-    imaml = replace(base, command="metagrad", method="imaml", steps=16, rate=w.imaml_rate, lam=2.0, cg=5)
-    return {"gradient": base, "hvp": replace(base, command="hvp"), "MAML 5": maml, "iMAML 16/5": imaml}
+    found = {"gradient": base, "hvp": replace(base, command="hvp")}
+    maml = replace(base, command="metagrad", method="maml", rate=w.maml_rate)
+    found |= {f"MAML {steps}": replace(maml, steps=steps) for steps in w.maml}
+    imaml = replace(base, command="metagrad", method="imaml", rate=w.imaml_rate, lam=2.0)
+    return found | {f"iMAML {steps}/{cg}": replace(imaml, steps=steps, cg=cg) for steps, cg in w.imaml}
