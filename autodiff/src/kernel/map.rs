@@ -21,7 +21,8 @@ use crate::element::Element;
 use crate::rules::{BinaryOp, CompareOp, UnaryOp};
 use crate::shape::Axes;
 use gate::gate;
-use loops::{Apply1, Apply2, Moderate, choose, compare, moderate, powers, repeat, stretch_strided};
+pub(super) use loops::stretch_strided;
+use loops::{Apply1, Apply2, Moderate, choose, compare, moderate, powers, repeat};
 pub(crate) use pair::Ring;
 
 /// Elements of a block, where the shape does not ask for another number.

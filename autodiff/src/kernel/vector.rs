@@ -2,6 +2,7 @@
 //!
 //! Those in lanes are of several vectors whose numbers lie side by side, each with the bits of one alone.
 
+use super::map::stretch_strided;
 use super::{Isa, Task, product};
 use crate::element::Element;
 
@@ -107,6 +108,16 @@ impl<T: Element> Task for ScaleLanes<'_, T> {
     }
 }
 
+struct Spread<'a, T>(usize, &'a [T], &'a mut [T]);
+impl<T: Element> Task for Spread<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let Spread(lanes, x, y) = self;
+        stretch_strided(x, &[x.len(), lanes], &[1, 0], 0, y);
+    }
+}
+
 struct LargestLanes<'a, T>(&'a [T], &'a mut [T]);
 impl<T: Element> Task for LargestLanes<'_, T> {
     type Output = ();
@@ -172,6 +183,16 @@ impl Isa {
         product::transpose(self, x, columns, y, columns);
     }
 
+    /// yᵢₗ ← xᵢ for all l: the same vector in every lane.
+    ///
+    /// # Panics
+    /// Where y does not have `lanes` numbers for each of x.
+    #[track_caller]
+    pub fn spread<T: Element>(self, lanes: usize, x: &[T], y: &mut [T]) {
+        assert_eq!(x.len() * lanes, y.len(), "spread: {} numbers in {lanes} lanes", x.len());
+        self.run(Spread(lanes, x, y));
+    }
+
     /// [`scale`](Isa::scale) in every lane: xᵢₗ ← aₗ xᵢₗ
     ///
     /// # Panics
@@ -230,6 +251,9 @@ mod lanes {
         isa.add_scaled_lanes(a, &x, &mut added);
         isa.combine_lanes(a, &x, b, &mut combined);
         isa.scale_lanes(a, &mut scaled);
+        let mut spread = vec![T::zero(); x.len() * lanes];
+        isa.spread(lanes, &x, &mut spread);
+        assert!(spread.chunks_exact(lanes).zip(&x).all(|(y, x)| y.iter().all(|y| y == x)), "{isa}, {lanes} lanes");
         let mut largest = vec![T::zero(); lanes];
         isa.largest_lanes(&x, &mut largest);
         for lane in 0..lanes {

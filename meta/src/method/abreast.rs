@@ -35,6 +35,8 @@ pub struct Abreast<'m, T> {
     apart: Aligned<T>,
     data: Vec<Packed<T>>,
     reports: Vec<Report>,
+    /// Of the gradients.
+    squares: Vec<f64>,
     /// Whether the task in a lane has to be taken alone.
     turned: Vec<bool>,
 }
@@ -58,8 +60,8 @@ impl<'m, T: Element> Abreast<'m, T> {
         let zeros = || Aligned::zeroed(theta_dim);
         let (theta, gradient, apart) = (zeros(), zeros(), zeros());
         let (isa, data) = (plans.inner.plan().isa(), plans.inner.data().iter().map(packed).collect());
-        let (reports, turned) = (vec![Report::default(); lanes], vec![false; lanes]);
-        Abreast { worker: Box::new(worker), isa, theta, gradient, apart, data, reports, turned }
+        let (reports, squares, turned) = (vec![Report::default(); lanes], vec![0.0; lanes], vec![false; lanes]);
+        Abreast { worker: Box::new(worker), isa, theta, gradient, apart, data, reports, squares, turned }
     }
 
     /// Tasks at a time.
@@ -99,9 +101,7 @@ impl<'m, T: Element> Abreast<'m, T> {
     pub fn gradients(&mut self, theta: &[T], hyper: Hyper) {
         let lanes = self.lanes();
         assert_eq!(theta.len() * lanes, self.theta.len(), "θ has the length that the problem declares");
-        for (all, &theta) in self.theta.chunks_exact_mut(lanes).zip(theta) {
-            all.fill(theta);
-        }
+        self.isa.spread(lanes, theta, &mut self.theta);
         let mut args = [Arg::Floats(&[][..]); MOST_DATA];
         for (arg, packed) in args.iter_mut().zip(&self.data) {
             *arg = match packed {
@@ -114,15 +114,16 @@ impl<'m, T: Element> Abreast<'m, T> {
         self.turned.fill(false);
         self.worker.take(&self.theta, hyper, data, &mut self.gradient, &mut self.reports, &mut self.turned);
         self.isa.transpose(theta.len(), &self.gradient, &mut self.apart);
+        self.isa.dot_lanes(&self.gradient, &self.gradient, &mut self.squares);
     }
 
-    /// gradient ← dF_i/dθ of the task in a lane, with its report; `None` where that task took another turn than the
+    /// gradient ← dF_i/dθ of the task in a lane, with its report and ‖dF_i/dθ‖²; `None` where that task took another turn than the
     /// others and has to be taken alone.
-    pub fn take(&self, lane: usize, gradient: &mut [T]) -> Option<Report> {
+    pub fn take(&self, lane: usize, gradient: &mut [T]) -> Option<(Report, f64)> {
         if self.turned[lane] {
             return None;
         }
         gradient.copy_from_slice(&self.apart[lane * gradient.len()..][..gradient.len()]);
-        Some(self.reports[lane])
+        Some((self.reports[lane], self.squares[lane]))
     }
 }

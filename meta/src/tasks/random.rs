@@ -106,29 +106,46 @@ impl Random {
 
 /// (sin x, cos x) for |x| < 10⁵, to some 2·10⁻¹⁶, the same bits on every machine.
 ///
-/// x = k π/2 + r with |r| ≤ π/4 (π/2 in two parts, the first with 33 bits so that its product with
-/// k is exact), then the Taylor polynomials of degree 15 and 16 in r.
+/// x = k π/2 + r, then the Taylor polynomials of degree 15 and 16 in r.
 pub(crate) fn sin_cos(x: f64) -> (f64, f64) {
-    let half_pi_high = f64::from_bits(0x3FF9_21FB_5440_0000);
-    let half_pi_low = f64::from_bits(0x3DD0_B461_1A62_6331);
-    let k = (x * std::f64::consts::FRAC_2_PI).round();
-    let r = (x - k * half_pi_high) - k * half_pi_low;
-    let r2 = r * r;
-    // Horner: sin r = r (1 − r²/(2·3) (1 − r²/(4·5) (…))), cos r = 1 − r²/(1·2) (1 − r²/(3·4) (…)).
-    let (mut sin, mut cos) = (1.0, 1.0);
-    for n in (1..8).rev() {
-        sin = 1.0 - sin * r2 / f64::from(2 * n * (2 * n + 1));
-    }
-    for n in (1..9).rev() {
-        cos = 1.0 - cos * r2 / f64::from((2 * n - 1) * 2 * n);
-    }
-    sin *= r;
-    match (k as i64).rem_euclid(4) {
+    let (k, r) = quarters(x);
+    let (sin, cos) = (sin_near_0(r), cos_near_0(r));
+    match k {
         0 => (sin, cos),
         1 => (cos, -sin),
         2 => (-sin, -cos),
         _ => (-cos, sin),
     }
+}
+
+/// The sine alone, with the bits that [`sin_cos`] has.
+pub(crate) fn sin(x: f64) -> f64 {
+    let (k, r) = quarters(x);
+    match k {
+        0 => sin_near_0(r),
+        1 => cos_near_0(r),
+        2 => -sin_near_0(r),
+        _ => -cos_near_0(r),
+    }
+}
+
+/// k mod 4 and r of x = k π/2 + r with |r| ≤ π/4: π/2 in two parts, the first with 33 bits so that its product with k is
+/// exact.
+fn quarters(x: f64) -> (i64, f64) {
+    let half_pi_high = f64::from_bits(0x3FF9_21FB_5440_0000);
+    let half_pi_low = f64::from_bits(0x3DD0_B461_1A62_6331);
+    let k = (x * std::f64::consts::FRAC_2_PI).round();
+    ((k as i64).rem_euclid(4), (x - k * half_pi_high) - k * half_pi_low)
+}
+
+/// sin r = r (1 − r²/(2·3) (1 − r²/(4·5) (…)))
+fn sin_near_0(r: f64) -> f64 {
+    (1..8).rev().fold(1.0, |sin, n| 1.0 - sin * (r * r) / f64::from(2 * n * (2 * n + 1))) * r
+}
+
+/// cos r = 1 − r²/(1·2) (1 − r²/(3·4) (…))
+fn cos_near_0(r: f64) -> f64 {
+    (1..9).rev().fold(1.0, |cos, n| 1.0 - cos * (r * r) / f64::from((2 * n - 1) * 2 * n))
 }
 
 #[cfg(test)]
@@ -140,6 +157,7 @@ mod tests {
         for i in -2000..2000 {
             let x = f64::from(i) * 0.013_7;
             let (sin, cos) = sin_cos(x);
+            assert_eq!(self::sin(x), sin, "{x}");
             assert!((sin - x.sin()).abs() < 4e-16, "sin {x}");
             assert!((cos - x.cos()).abs() < 4e-16, "cos {x}");
         }

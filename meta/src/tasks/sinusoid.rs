@@ -1,6 +1,6 @@
 //! Sinusoid regression.
 
-use super::random::{Random, sin_cos};
+use super::random::{Random, sin};
 use super::{DataError, Episode, EpisodeShape, Split, TargetKind, TaskStream};
 
 const NAME: &str = "sinusoid";
@@ -48,7 +48,7 @@ pub struct Wave {
 impl Wave {
     /// y = A sin(x − φ).
     pub fn at(&self, x: f64) -> f64 {
-        self.amplitude * sin_cos(x - self.phase).0
+        self.amplitude * sin(x - self.phase)
     }
 
     fn draw(rng: &mut Random) -> Wave {

@@ -39,6 +39,8 @@ struct Thread<'m, T> {
 struct Task<T> {
     gradient: Vec<T>,
     report: Report,
+    /// ‖g‖², where all is finite.
+    square: Option<f64>,
 }
 
 /// What a meta-batch took and showed; means are over the tasks that are kept.
@@ -87,7 +89,7 @@ impl<'m, T: Element> MetaBatch<'m, T> {
         let together = made.as_ref().map_or(if pairs { 2 } else { 1 }, Abreast::lanes);
         let threads = all.min(tasks.div_ceil(together)).max(1);
         let worker = || method.shared_worker((all / threads).max(1));
-        let task = || Mutex::new(Task { gradient: vec![T::zero(); dim], report: Report::default() });
+        let task = || Mutex::new(Task { gradient: vec![T::zero(); dim], report: Report::default(), square: None });
         MetaBatch {
             isa: Isa::detect().unwrap_or_else(|message| panic!("{message}")),
             pool,
@@ -156,13 +158,13 @@ impl<'m, T: Element> MetaBatch<'m, T> {
         let mut squares = 0.0;
         gradient.fill(T::zero());
         for (i, task) in self.tasks[..count].iter_mut().enumerate() {
-            let Task { gradient: own, report } = task.get_mut().expect("no task panics while it is held");
-            let Some(square) = finite(self.isa, own).filter(|_| !report.is_troubled()) else {
+            let Task { gradient: own, report, square } = task.get_mut().expect("no task panics while it is held");
+            let Some(square) = square else {
                 total.not_finite.push(i);
                 continue;
             };
             self.isa.add_scaled(T::one(), own, gradient);
-            squares += square;
+            squares += *square;
             total.kept += 1;
             total.add(report);
         }
@@ -217,14 +219,15 @@ impl<T: Element> Thread<'_, T> {
         });
         for (i, task) in tasks.iter().enumerate() {
             let mut task = task.lock().expect("no task panics while it is held");
-            let Task { gradient, report } = &mut *task;
-            if let Some(taken) = together.and_then(|abreast| abreast.take(i, gradient)) {
-                *report = taken;
-                continue;
-            }
-            *report = source.with_task(first + i, local, |data| worker.gradient(theta, hyper, data, gradient));
+            let Task { gradient, report, square } = &mut *task;
+            let sum;
+            (*report, sum) = together.and_then(|abreast| abreast.take(i, gradient)).unwrap_or_else(|| {
+                let report = source.with_task(first + i, local, |data| worker.gradient(theta, hyper, data, gradient));
+                (report, isa.dot(gradient, gradient))
+            });
+            *square = Some(sum).filter(|&sum| is_finite(sum, gradient) && !report.is_troubled());
             if *pairs {
-                let usable = i + 1 < tasks.len() && finite(isa, gradient).is_some() && !report.is_troubled();
+                let usable = i + 1 < tasks.len() && square.is_some();
                 if usable { worker.start_from(gradient) } else { worker.start_from_zero() }
             }
         }
@@ -237,12 +240,10 @@ fn lanes_pay(lanes: usize, tasks: usize, threads: usize) -> bool {
     5 * lanes * tasks.div_ceil(lanes).div_ceil(threads) < 8 * tasks.div_ceil(threads)
 }
 
-/// ‖g‖², where every element is finite.
-fn finite<T: Element>(isa: Isa, gradient: &[T]) -> Option<f64> {
-    let square = isa.dot(gradient, gradient);
-    // The square may overflow where no element has.
-    let finite = square.is_finite() || gradient.iter().all(|g| g.to_f64().is_finite());
-    finite.then_some(square)
+/// Whether every element of a vector is finite, of which the square of the length is given: it may overflow where no element
+/// has.
+fn is_finite<T: Element>(square: f64, x: &[T]) -> bool {
+    square.is_finite() || x.iter().all(|x| x.to_f64().is_finite())
 }
 
 impl BatchReport {

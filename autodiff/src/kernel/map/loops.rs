@@ -116,7 +116,13 @@ fn repeat_each_of<T: Element>(x: &[T], step: usize, count: usize, start: usize, 
 
 /// block[j] = the element of x that belongs to position `start + j` of a row-major walk over `dims`.
 #[inline(always)]
-pub(super) fn stretch_strided<T: Element>(x: &[T], dims: &[usize], strides: &[usize], start: usize, block: &mut [T]) {
+pub(in crate::kernel) fn stretch_strided<T: Element>(
+    x: &[T],
+    dims: &[usize],
+    strides: &[usize],
+    start: usize,
+    block: &mut [T],
+) {
     if let (&[_, count], &[step, 0]) = (dims, strides) {
         return match count {
             8 => repeat_each::<T, 8>(x, step, start, block),
