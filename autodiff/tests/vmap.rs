@@ -147,3 +147,43 @@ fn several_directions_have_the_bits_of_each() {
         assert!((0..n).all(|i| (product(v, i) - hv[i]).abs() < 1e-13), "{v:?}");
     }
 }
+
+/// A sum of two products is one that is added to the other where nothing else reads either, with the bits of the sum.
+#[test]
+fn products_in_lanes_are_added_in_place_where_nothing_else_reads_them() {
+    let tape = Tape::new();
+    let one = [[3, 4], [4, 5], [3, 4], [4, 5]];
+    let [a, b, c, d] = one.map(|shape| tape.input("one", shape, Stage::POINT));
+    let [ab, cd, ad] = [a.matmul(b), c.matmul(d), a.matmul(d)];
+    // What is asked for, and how often a product of it is added in place.
+    let programs = [
+        (vec![ab + cd], 1),
+        (vec![(ab + cd).reshape([5, 3]) + ad.reshape([5, 3])], 2),
+        (vec![(ab + cd).pad(&[1, 0], [5, 5]), (ad + c.matmul(b)).tanh()], 2),
+        (vec![ab + cd, ab], 0),
+        (vec![ab + cd, cd.exp()], 0),
+        (vec![ab + ab, cd - ad], 0),
+        (vec![(ab + 1.0) + cd], 0),
+    ];
+    let all = one.map(|shape| tape.input("all", Axis::Lanes.shape(&shape, 8), Stage::POINT));
+    let over: Vec<Batched<'_>> =
+        [a, b, c, d].into_iter().zip(all).map(|(one, all)| Batched::Values(one, all)).collect();
+    let values: Vec<Vec<f64>> = (0..4).map(|i| numbers(i, 8 * one[i as usize].iter().product::<usize>())).collect();
+    for (program, added) in programs {
+        let lanes = vmap_lanes(&program, &over);
+        assert_eq!(Plan::<f64>::compile(&tape, &lanes).to_string().matches(" += ").count(), added);
+        let part = |k: usize| values.iter().map(|v| Axis::Lanes.member(v, k, 8)).collect::<Vec<_>>();
+        let inputs = |k: usize| part(k).into_iter().chain(values.iter().cloned()).collect::<Vec<_>>();
+        let run = |outputs: &[Var<'_>], k: usize, fuse: bool| {
+            let inputs = inputs(k);
+            evaluate(&tape, outputs, &inputs.iter().map(|x| Arg::Floats(x)).collect::<Vec<_>>(), fuse)
+        };
+        let (fused, unfused) = (run(&lanes, 0, true), run(&lanes, 0, false));
+        assert_eq!(fused, unfused);
+        for k in 0..8 {
+            for (all, alone) in fused.iter().zip(run(&program, k, true)) {
+                assert_eq!(Axis::Lanes.member(all, k, 8), alone, "lane {k}");
+            }
+        }
+    }
+}

@@ -142,7 +142,8 @@ impl Layout {
         }
     }
 
-    /// Operands of an assemble that can be computed where they belong: piece ↦ (tensor, offset).
+    /// Operands of an assemble that can be computed where they belong, and what a product is added to: piece ↦ (tensor,
+    /// offset).
     fn pieces_in_place(
         &self,
         graph: &Graph<'_>,
@@ -153,6 +154,9 @@ impl Layout {
         // The outermost first, so that what holds a tensor is known when its own pieces are placed.
         for item in schedule.stages[stage.index()].iter().rev() {
             let Job::Node(id) = item.job else { continue };
+            if let Some(first) = graph.added(id) {
+                inside.insert(first, (id, 0));
+            }
             let Prim::Assemble(offsets) = graph.prim(id) else { continue };
             let shape = graph.shape(id);
             let operands = &graph.node(id).operands;

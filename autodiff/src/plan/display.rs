@@ -70,7 +70,8 @@ pub(super) fn write_step<T: Element>(f: &mut fmt::Formatter<'_>, step: &Step<T>)
             let t = |trans| if trans { "ᵀ" } else { "" };
             let (m, k, n, lanes) = (shape.m, shape.k, shape.n, shape.lanes);
             let (ta, tb) = (t(shape.trans_a), t(shape.trans_b));
-            writeln!(f, "  {} = {}{ta} · {}{tb}    [{m}, {k}]·[{k}, {n}] in {lanes} lanes", At(*c), At(*a), At(*b))
+            let sign = if shape.add { "+=" } else { "=" };
+            writeln!(f, "  {} {sign} {}{ta} · {}{tb}    [{m}, {k}]·[{k}, {n}] in {lanes} lanes", At(*c), At(*a), At(*b))
         }
         Step::Sum { shape: SumShape { summed, inner, .. }, x, y, .. } => {
             writeln!(f, "  {} = sum {} over [{}, {summed}, {inner}]", At(*y), At(*x), y.len / inner.max(&1))

@@ -1,10 +1,10 @@
 //! The part of a tape that a plan needs: live nodes, their stages, and views.
 
 use crate::shape::Shape;
-use crate::tape::{Graph as TapeGraph, Kind, Node, NodeId, Prim, Stage};
+use crate::tape::{Kind, Node, NodeId, Prim, Stage};
 
 pub(super) struct Graph<'a> {
-    tape: &'a TapeGraph,
+    nodes: &'a [Node],
     live: Vec<bool>,
     stage: Vec<Stage>,
     view: Vec<View>,
@@ -19,7 +19,7 @@ pub(super) struct View {
 }
 
 impl<'a> Graph<'a> {
-    pub fn new(tape: &'a TapeGraph, outputs: &[NodeId]) -> Self {
+    pub fn new(nodes: &'a [Node], stage: Vec<Stage>, outputs: &[NodeId]) -> Self {
         let len = outputs.iter().map(|id| id.index() + 1).max().unwrap_or(0);
         let mut live = vec![false; len];
         for id in outputs {
@@ -27,14 +27,14 @@ impl<'a> Graph<'a> {
         }
         for i in (0..len).rev() {
             if live[i] {
-                for operand in &tape.nodes[i].operands {
+                for operand in &nodes[i].operands {
                     live[operand.index()] = true;
                 }
             }
         }
-        let mut graph = Graph { tape, live, stage: tape.stages(), view: Vec::with_capacity(len) };
+        let mut graph = Graph { nodes, live, stage, view: Vec::with_capacity(len) };
         for i in 0..len {
-            let node = &tape.nodes[i];
+            let node = &nodes[i];
             let view = graph.view_of(NodeId(i as u32), node);
             graph.view.push(view);
         }
@@ -66,7 +66,7 @@ impl<'a> Graph<'a> {
     }
 
     pub fn node(&self, id: NodeId) -> &'a Node {
-        &self.tape.nodes[id.index()]
+        &self.nodes[id.index()]
     }
 
     pub fn prim(&self, id: NodeId) -> &'a Prim {
@@ -94,6 +94,12 @@ impl<'a> Graph<'a> {
             Kind::Index { bound } => bound,
             _ => unreachable!("asked of index nodes only"),
         }
+    }
+
+    /// The product that this one is added to, where it is, in its place.
+    pub fn added(&self, id: NodeId) -> Option<NodeId> {
+        let third = self.operands(id).nth(2).filter(|_| matches!(self.prim(id), Prim::MatMulLanes(_)));
+        third.map(|view| view.root)
     }
 
     /// Whether a live node reads this one.

@@ -273,7 +273,12 @@ fn node_step<T: Element>(
             let columns = if of.shared_b { b[1] } else { b[1] / of.count };
             let (k, n) = if of.trans_b { (columns, b[0]) } else { (b[0], columns) };
             let &MatMulLanes { count, trans_a, trans_b, shared_a, shared_b } = of;
-            let shape = LaneMatMul { lanes: count, m: node.shape[0], k, n, trans_a, trans_b, shared_a, shared_b };
+            let add = graph.added(id).is_some_and(|first| {
+                assert_eq!(layout.place(first), y, "what a product is added to is in its place");
+                true
+            });
+            let m = node.shape[0];
+            let shape = LaneMatMul { lanes: count, m, k, n, trans_a, trans_b, shared_a, shared_b, add };
             Step::LaneMatMul { shape, a: operand(0), b: operand(1), c: y }
         }
         Prim::Conv(face, geometry) => {

@@ -15,6 +15,7 @@
 //!
 //! None of them changes rounding: a fused plan and an unfused one give the same bits.
 
+mod accumulate;
 mod arena;
 mod brief;
 mod display;
@@ -173,7 +174,12 @@ impl<T: Element> Plan<T> {
             ids.push(y.id_on(tape));
         }
         tape.read(|tape_graph| {
-            let graph = graph::Graph::new(tape_graph, &ids);
+            let stages = tape_graph.stages();
+            let nodes = match options.fuse {
+                true => accumulate::products(&tape_graph.nodes, &stages, &ids),
+                false => (&tape_graph.nodes[..]).into(),
+            };
+            let graph = graph::Graph::new(&nodes, stages, &ids);
             let mut stages: Vec<Stage> = Vec::with_capacity(ids.len());
             for (i, ((asked, _), &id)) in requests.iter().zip(&ids).enumerate() {
                 let natural = graph.stage(id);

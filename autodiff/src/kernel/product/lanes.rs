@@ -17,7 +17,7 @@ use std::marker::PhantomData;
 
 /// `C = op(A)·op(B)` for `lanes` pairs of matrices, whose numbers lie side by side: A is `[m, k, lanes]`, or
 /// `[k, m, lanes]` when `trans_a`; B `[k, n, lanes]` or `[n, k, lanes]`; C `[m, n, lanes]`. An operand that all lanes
-/// share has no axis of lanes. C is overwritten.
+/// share has no axis of lanes. C is overwritten, or what is computed is added to it where `add`.
 ///
 /// Each lane has the bits of [`MatMul`](super::MatMul).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,6 +31,7 @@ pub struct LaneMatMul {
     pub trans_b: bool,
     pub shared_a: bool,
     pub shared_b: bool,
+    pub add: bool,
 }
 
 impl LaneMatMul {
@@ -119,6 +120,7 @@ impl<T: ProductElement> Job<T> {
             tiles: 0,
             lanes: V::LANES,
             sums: self.sums,
+            add: self.shape.add,
         };
         for lane in (0..lanes).step_by(V::LANES) {
             strip.lanes = V::LANES.min(lanes - lane);
@@ -147,6 +149,7 @@ pub(super) struct Strip<T> {
     /// Lanes of the vector that are in use.
     lanes: usize,
     sums: usize,
+    add: bool,
 }
 
 impl<T: Copy> Strip<T> {
@@ -228,7 +231,8 @@ impl<V: Simd, const SHARED_A: bool, const SHARED_B: bool, const ROWS: usize, con
     #[inline(always)]
     #[allow(clippy::needless_range_loop)] // the indices are those of the formula
     fn run(self) {
-        let Strip { mut a, a_row, a_depth, b, b_column, b_depth, mut c, c_row, c_column, depth, tiles, .. } = self.0;
+        let Strip { mut a, a_row, a_depth, b, b_column, b_depth, mut c, c_row, c_column, depth, tiles, add, .. } =
+            self.0;
         // SAFETY: made by `Strip::matrix` alone, whose caller promises the CPU, whole vectors of lanes, and that all
         // rows, columns and depths of the strip are inside the buffers.
         unsafe {
@@ -252,7 +256,9 @@ impl<V: Simd, const SHARED_A: bool, const SHARED_B: bool, const ROWS: usize, con
                 }
                 for r in 0..ROWS {
                     for j in 0..COLUMNS {
-                        sums[r][j].store(c.add(r * c_row + j * c_column));
+                        let to = c.add(r * c_row + j * c_column);
+                        let sum = if add { sums[r][j].add(V::load(to)) } else { sums[r][j] };
+                        sum.store(to);
                     }
                 }
                 a = a.wrapping_add(ROWS * a_row);
@@ -318,7 +324,8 @@ impl<V: Simd, const SHARED_A: bool, const SHARED_B: bool> Task for Apart<V, SHAR
                     }
                 }
                 let c = strip.c.add(row * strip.c_row + column * strip.c_column);
-                if strip.lanes == V::LANES { sums[0].store(c) } else { sums[0].store_masked(c, mask) }
+                let sum = if strip.add { sums[0].add(load(c, false)) } else { sums[0] };
+                if strip.lanes == V::LANES { sum.store(c) } else { sum.store_masked(c, mask) }
             }
         }
     }
