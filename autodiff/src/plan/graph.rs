@@ -33,8 +33,7 @@ impl<'a> Graph<'a> {
             }
         }
         let mut graph = Graph { nodes, live, stage, view: Vec::with_capacity(len) };
-        for i in 0..len {
-            let node = &nodes[i];
+        for (i, node) in nodes[..len].iter().enumerate() {
             let view = graph.view_of(NodeId(i as u32), node);
             graph.view.push(view);
         }
