@@ -197,6 +197,18 @@ fn a_task_does_not_change_its_neighbours() {
     }
 }
 
+/// 90 points of all lanes are 11 MB, more than is kept at a time.
+#[test]
+fn a_long_run_is_taken_in_segments() {
+    let tasks = Tasks::<f32>::sinusoids();
+    let problem = FewShot::new("mlp:1-40-40-1".parse().unwrap(), 5, 7, false);
+    let theta: Vec<f32> = initial(problem.model(), 5);
+    let hyper = Hyper { lambda: 0.0, rate: 0.01 };
+    for keep in [Keep::Everything, Keep::Last(80)] {
+        check(&Unrolled::<f32>::new(&problem, 90, keep), &tasks, &theta, hyper, &keep);
+    }
+}
+
 /// G = ½(w − y)² + ½w²: a step of ½ from 0 ends at its minimum y/2, where the gradient is 0 to the bit.
 #[test]
 fn a_gradient_of_zero_at_the_end_is_an_end() {

@@ -27,6 +27,7 @@ mod implicit;
 mod plans;
 mod reptile;
 mod revolve;
+mod segments;
 mod unrolled;
 
 use autodiff::{Arg, Element};

@@ -8,12 +8,15 @@
 //! those that keep less run steps again. Recomputing repeats the same plan on the same numbers, so all of
 //! them, the truncated one apart, give the same bits.
 
+use std::ops::Range;
+
 use autodiff::{Aligned, Arg, Block, Element, Stage, Workspace};
 
 use super::abreast::LaneWorker;
 use super::budget::{OverBudget, UnrollSizes};
 use super::plans::Plans;
 use super::revolve::Action;
+use super::segments::Segments;
 use super::{Abreast, Method, Report, Schedule, Worker, saw, see_step};
 use crate::inner::{Derivative, Falling, GradientDescent, Hyper, MOST_LANES, Rate, Run, Step};
 use crate::problem::Problem;
@@ -53,9 +56,8 @@ impl<T: Element> Unrolled<T> {
     /// With another inner optimiser.
     pub fn with_step(problem: &dyn Problem, step: &dyn Step, steps: usize, keep: Keep) -> Self {
         let plans = Plans::new(problem, step, Derivative::Pullback);
-        let small = |sizes: UnrollSizes| sizes.bytes(keep, steps) <= MOST_KEPT;
-        let lanes = plans.in_lanes(problem, step, Derivative::Pullback);
-        let lanes = lanes.filter(|lanes| small(UnrollSizes::of(&lanes.inner, &lanes.outer)));
+        let small = |lanes: &Plans<T>| Segments::of(lanes, keep, steps).bytes(lanes, keep, steps) <= MOST_KEPT;
+        let lanes = plans.in_lanes(problem, step, Derivative::Pullback).filter(small);
         Unrolled { lanes, ..Self::keeping(plans, steps, keep) }
     }
 
@@ -149,8 +151,12 @@ struct UnrolledWorker<'m, T> {
     plans: &'m Plans<T>,
     run: Run<T>,
     outer: Workspace<T>,
+    /// The points of a segment.
     blocks: Vec<Block<T>>,
     states: Vec<Aligned<T>>,
+    segments: Segments,
+    /// Where segments start, the last one apart.
+    starts: Vec<Aligned<T>>,
     phi: Vec<T>,
     w: Aligned<T>,
     pulled: Aligned<T>,
@@ -161,17 +167,24 @@ struct UnrolledWorker<'m, T> {
 impl<'m, T: Element> UnrolledWorker<'m, T> {
     fn new(method: &'m Unrolled<T>, plans: &'m Plans<T>, threads: usize) -> Self {
         let Plans { inner, outer } = plans;
-        let (blocks, states) = method.keep.counts(method.steps);
+        let segments = Segments::of(plans, method.keep, method.steps);
+        let (blocks, states) = match (segments.points(), method.keep.counts(method.steps)) {
+            (0, counts) => counts,
+            (points, _) => (points, points),
+        };
+        let state = || Aligned::zeroed(inner.state_len());
         UnrolledWorker {
             method,
             plans,
             run: Run::new(inner, threads),
             outer: outer.plan().shared_workspace(threads),
             blocks: (0..blocks).map(|_| inner.block()).collect(),
-            states: (0..states).map(|_| Aligned::zeroed(inner.state_len())).collect(),
+            states: (0..states).map(|_| state()).collect(),
+            segments,
+            starts: (0..segments.starts()).map(|_| state()).collect(),
             phi: vec![T::zero(); inner.dim()],
-            w: Aligned::zeroed(inner.state_len()),
-            pulled: Aligned::zeroed(inner.state_len()),
+            w: state(),
+            pulled: state(),
             in_theta: Aligned::zeroed(inner.theta_dim()),
         }
     }
@@ -202,25 +215,48 @@ impl<'m, T: Element> UnrolledWorker<'m, T> {
         }
     }
 
-    /// Forward through all steps, keeping the last points; then back through those.
+    /// Forward through all steps, keeping the points of the last segment; then back through those, and through each
+    /// segment before, which is run again.
     fn through_points(&mut self, theta: &[T], data: &[Arg<'_, T>], gradient: &mut [T], reports: &mut [Report]) {
-        let (inner, steps) = (&self.plans.inner, self.method.steps);
-        let first = steps - self.blocks.len();
+        let (inner, steps, segments) = (&self.plans.inner, self.method.steps, self.segments);
+        let last = segments.get(segments.starts());
         for k in 0..steps {
+            if let Some(i) = (0..segments.starts()).find(|&i| segments.get(i).start == k) {
+                self.starts[i].copy_from_slice(&self.run.state);
+            }
             let step = (k, k == 0 || k + 1 == steps);
             see_step(&mut self.run, inner, theta, data, step, reports);
-            if k < first {
-                self.run.accept();
-                continue;
+            match k.checked_sub(last.start) {
+                None => self.run.accept(),
+                Some(i) => self.keep(i),
             }
-            self.run.accept_keeping(&mut self.states[k - first]);
-            self.run.workspace.swap(Stage::POINT, &mut self.blocks[k - first]);
         }
         self.measure(theta, data, gradient, reports);
-        for i in (0..self.blocks.len()).rev() {
+        self.pull_through(last, theta, data, gradient);
+        for i in (0..segments.starts()).rev() {
+            let segment = segments.get(i);
+            self.run.state.copy_from_slice(&self.starts[i]);
+            for (i, k) in segment.clone().enumerate() {
+                self.run.at_step(inner, k);
+                self.run.glance(inner, theta, data);
+                self.keep(i);
+            }
+            self.pull_through(segment, theta, data, gradient);
+        }
+    }
+
+    /// Puts the point where the run is away, and moves on.
+    fn keep(&mut self, i: usize) {
+        self.run.accept_keeping(&mut self.states[i]);
+        self.run.workspace.swap(Stage::POINT, &mut self.blocks[i]);
+    }
+
+    /// Back through the steps of a segment, whose points are kept.
+    fn pull_through(&mut self, segment: Range<usize>, theta: &[T], data: &[Arg<'_, T>], gradient: &mut [T]) {
+        for (i, k) in segment.enumerate().rev() {
             self.run.workspace.swap(Stage::POINT, &mut self.blocks[i]);
             std::mem::swap(&mut self.run.state, &mut self.states[i]);
-            self.run.at_step(inner, first + i);
+            self.run.at_step(&self.plans.inner, k);
             self.pull(theta, data, gradient);
         }
     }
@@ -296,7 +332,7 @@ impl<T: Element> LaneWorker<T> for UnrolledWorker<'_, T> {
         self.run.start(inner, theta, hyper, data);
         let products = if self.method.schedule.actions.is_empty() {
             self.through_points(theta, data, gradient, reports);
-            self.blocks.len()
+            self.method.keep.counts(self.method.steps).0
         } else {
             self.on_schedule(theta, data, gradient, reports);
             self.method.steps
