@@ -69,7 +69,7 @@ impl<'m, T: Element> Abreast<'m, T> {
         self.reports.len()
     }
 
-    /// Puts the task in `data` into a lane, and into all behind it: none is ever empty.
+    /// Puts the task in `data` into a lane; the first is put into all, so that none is ever empty.
     ///
     /// # Panics
     /// Where there is no such lane, or data are not what the problem declares.
@@ -82,12 +82,14 @@ impl<'m, T: Element> Abreast<'m, T> {
                 (Arg::Floats(x), Packed::Floats(all)) => {
                     assert_eq!(x.len() * lanes, all.len(), "as many numbers as the problem declares");
                     for (all, &x) in all.chunks_exact_mut(lanes).zip(*x) {
-                        all[lane..].fill(x);
+                        if lane == 0 { all.fill(x) } else { all[lane] = x }
                     }
                 }
                 (Arg::Indices(x), Packed::Indices(all)) => {
                     assert_eq!(x.len() * lanes, all.len(), "as many indices as the problem declares");
-                    all.chunks_exact_mut(x.len()).skip(lane).for_each(|own| own.copy_from_slice(x));
+                    let others = if lane == 0 { lanes - 1 } else { 0 };
+                    let own = all.chunks_exact_mut(x.len()).skip(lane).take(1 + others);
+                    own.for_each(|own| own.copy_from_slice(x));
                 }
                 _ => panic!("a data input is of another type (floats, indices) than the problem declares"),
             }

@@ -109,7 +109,7 @@ impl Random {
 /// x = k π/2 + r, then the Taylor polynomials of degree 15 and 16 in r.
 pub(crate) fn sin_cos(x: f64) -> (f64, f64) {
     let (k, r) = quarters(x);
-    let (sin, cos) = (sin_near_0(r), cos_near_0(r));
+    let (sin, cos) = (series(r, &SINE) * r, series(r, &COSINE));
     match k {
         0 => (sin, cos),
         1 => (cos, -sin),
@@ -118,15 +118,23 @@ pub(crate) fn sin_cos(x: f64) -> (f64, f64) {
     }
 }
 
-/// The sine alone, with the bits that [`sin_cos`] has.
-pub(crate) fn sin(x: f64) -> f64 {
-    let (k, r) = quarters(x);
-    match k {
-        0 => sin_near_0(r),
-        1 => cos_near_0(r),
-        2 => -sin_near_0(r),
-        _ => -cos_near_0(r),
+/// The sines of several numbers, with the bits that [`sin_cos`] has: a series waits for one division after the other, and
+/// several do so together.
+pub(crate) fn sines<const N: usize>(x: [f64; N]) -> [f64; N] {
+    let parts = x.map(quarters);
+    let squares = parts.map(|(_, r)| r * r);
+    // The cosine has a term more: where there is none, 1 − y/∞ is 1.
+    let divisors = parts.map(|(k, _)| if k % 2 == 0 { &SINE } else { &COSINE });
+    let mut y = [1.0; N];
+    for n in 0..TERMS {
+        for i in 0..N {
+            y[i] = 1.0 - y[i] * squares[i] / divisors[i][n];
+        }
     }
+    for (y, (k, r)) in y.iter_mut().zip(parts) {
+        *y *= [r, 1.0, -r, -1.0][k as usize];
+    }
+    y
 }
 
 /// k mod 4 and r of x = k π/2 + r with |r| ≤ π/4: π/2 in two parts, the first with 33 bits so that its product with k is
@@ -138,14 +146,16 @@ fn quarters(x: f64) -> (i64, f64) {
     ((k as i64).rem_euclid(4), (x - k * half_pi_high) - k * half_pi_low)
 }
 
-/// sin r = r (1 − r²/(2·3) (1 − r²/(4·5) (…)))
-fn sin_near_0(r: f64) -> f64 {
-    (1..8).rev().fold(1.0, |sin, n| 1.0 - sin * (r * r) / f64::from(2 * n * (2 * n + 1))) * r
-}
+const TERMS: usize = 8;
 
+/// sin r = r (1 − r²/(2·3) (1 − r²/(4·5) (…))): from the last term on.
+const SINE: [f64; TERMS] = [f64::INFINITY, 210.0, 156.0, 110.0, 72.0, 42.0, 20.0, 6.0];
 /// cos r = 1 − r²/(1·2) (1 − r²/(3·4) (…))
-fn cos_near_0(r: f64) -> f64 {
-    (1..9).rev().fold(1.0, |cos, n| 1.0 - cos * (r * r) / f64::from((2 * n - 1) * 2 * n))
+const COSINE: [f64; TERMS] = [240.0, 182.0, 132.0, 90.0, 56.0, 30.0, 12.0, 2.0];
+
+/// 1 − r²/d (1 − r²/d (…))
+fn series(r: f64, divisors: &[f64]) -> f64 {
+    divisors.iter().fold(1.0, |y, d| 1.0 - y * (r * r) / d)
 }
 
 #[cfg(test)]
@@ -157,7 +167,8 @@ mod tests {
         for i in -2000..2000 {
             let x = f64::from(i) * 0.013_7;
             let (sin, cos) = sin_cos(x);
-            assert_eq!(self::sin(x), sin, "{x}");
+            let several = [x, 0.3, -x];
+            assert_eq!(sines(several).map(f64::to_bits), several.map(|x| sin_cos(x).0.to_bits()), "{x}");
             assert!((sin - x.sin()).abs() < 4e-16, "sin {x}");
             assert!((cos - x.cos()).abs() < 4e-16, "cos {x}");
         }

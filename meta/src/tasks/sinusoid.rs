@@ -1,6 +1,6 @@
 //! Sinusoid regression.
 
-use super::random::{Random, sin};
+use super::random::{Random, sines};
 use super::{DataError, Episode, EpisodeShape, Split, TargetKind, TaskStream};
 
 const NAME: &str = "sinusoid";
@@ -48,7 +48,17 @@ pub struct Wave {
 impl Wave {
     /// y = A sin(x − φ).
     pub fn at(&self, x: f64) -> f64 {
-        self.amplitude * sin(x - self.phase)
+        self.amplitude * sines([x - self.phase])[0]
+    }
+
+    /// y at each x, as [`at`](Wave::at) has it.
+    fn follow(&self, x: &[f32], y: &mut Vec<f32>) {
+        let (fours, rest) = x.as_chunks::<4>();
+        for four in fours {
+            let sines = sines(four.map(|x| f64::from(x) - self.phase));
+            y.extend(sines.map(|sine| (self.amplitude * sine) as f32));
+        }
+        y.extend(rest.iter().map(|&x| self.at(f64::from(x)) as f32));
     }
 
     fn draw(rng: &mut Random) -> Wave {
@@ -89,11 +99,8 @@ impl TaskStream for Sinusoid {
             let y = batch.y.values_mut();
             batch.x.clear();
             y.clear();
-            for _ in 0..rows {
-                let x = rng.uniform(-5.0, 5.0) as f32;
-                batch.x.push(x);
-                y.push(wave.at(f64::from(x)) as f32);
-            }
+            batch.x.extend((0..rows).map(|_| rng.uniform(-5.0, 5.0) as f32));
+            wave.follow(&batch.x, y);
         }
     }
 
