@@ -127,8 +127,8 @@ pub(crate) fn sines<const N: usize>(x: [f64; N]) -> [f64; N] {
     let divisors = parts.map(|(k, _)| if k % 2 == 0 { &SINE } else { &COSINE });
     let mut y = [1.0; N];
     for n in 0..TERMS {
-        for i in 0..N {
-            y[i] = 1.0 - y[i] * squares[i] / divisors[i][n];
+        for ((y, square), divisors) in y.iter_mut().zip(squares).zip(divisors) {
+            *y = 1.0 - *y * square / divisors[n];
         }
     }
     for (y, (k, r)) in y.iter_mut().zip(parts) {
