@@ -122,6 +122,19 @@ fn indefinite_starts_end_at_stationary_points() {
     }
 }
 
+/// In single precision the gradients on both sides of such a kink balance to the last bit.
+#[test]
+fn gradients_that_balance_to_the_bit_are_a_kink() {
+    for (c, steps) in [([0.31_f32, -0.17, 0.73], 100), ([0.31, -0.17, 0.73], 2000), ([0.5, -0.25, 0.125], 100)] {
+        let solver = HessianFree::new(InnerStop::Steps(steps)).with_products(60).with_bundle(10);
+        let method = Implicit::<f32>::with_solver(&Kink, Box::new(solver), Box::new(Cg::iterations(2)));
+        let hyper = Hyper { lambda: 0.5, rate: 0.1 };
+        let report = meta::Method::worker(&method).gradient(&[0.0; 3], hyper, &[(&c[..]).into()], &mut [0.0; 3]);
+        assert_eq!(report.inner_status, Some(InnerStatus::Kink), "{report:?}");
+        assert!(report.inner_kink.is_some_and(|kink| kink.norm < 1e-3), "{report:?}");
+    }
+}
+
 #[test]
 fn a_kink_is_named_and_the_stationarity_there_reported() {
     let (theta, c) = ([0.0, 0.0, 0.0], [0.31, -0.17, 0.73]);

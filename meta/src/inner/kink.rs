@@ -86,6 +86,17 @@ impl<T: Element> Newton<'_, '_, '_, T> {
         while self.solved.steps < cap && at.measured.gradient_norm > tolerance {
             bundle.shortest(reach.radius);
             bundle.combine(v);
+            // Balanced to the last bit: within this radius there is no way down to look along.
+            if self.isa.dot(v, v) <= 0.0 {
+                (found, searched) = (bundle.shortest(reach.radius), reach.radius);
+                let near = NEAR * self.gone(at);
+                if reach.radius <= near {
+                    break;
+                }
+                reach.radius = (0.5 * reach.radius).max(near);
+                self.solved.steps += 1;
+                continue;
+            }
             self.look(at);
             if !self.krylov.build(self.task, v, LEFT, &mut self.solved) {
                 self.solved.status = InnerStatus::NotFinite;
