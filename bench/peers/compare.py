@@ -132,7 +132,7 @@ def version(package: str) -> str | None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workloads", default="S,C5", help=f"of {', '.join(WORKLOADS)}")
-    parser.add_argument("--only", help="one of: gradient, hvp, MAML 5, iMAML 16/5, ...")
+    parser.add_argument("--only", help="one piece of work, such as hvp, MAML 5 or iMAML 16/5")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--imaml", help="the program [default: a release build of this repository]")
@@ -143,6 +143,9 @@ def main() -> None:
     unknown = [name for name in args.workloads.split(",") if name not in WORKLOADS]
     if unknown:
         raise SystemExit(f"compare: no workload {unknown[0]}: expected some of {', '.join(WORKLOADS)}")
+    works = dict.fromkeys(work for name in args.workloads.split(",") for work in jobs(name, "", 1))
+    if args.only and args.only not in works:
+        raise SystemExit(f"compare: no work {args.only} on {args.workloads}: expected one of {', '.join(works)}")
     binary, rust = imaml_binary(args.imaml), rust_peers()
     flops_peak = peak(args.threads)
     show(COLUMNS)
