@@ -24,7 +24,8 @@ use crate::problem::Problem;
 /// What is kept of K inner steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Keep {
-    /// Every point's residuals: K × residuals.
+    /// Every point's residuals: K × residuals. Of several tasks at a time those of a few steps that stay in a cache, and the
+    /// steps before run again.
     #[default]
     Everything,
     /// Every state; residuals are recomputed: K × |state| + residuals.
