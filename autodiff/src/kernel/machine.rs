@@ -3,29 +3,34 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use super::isa::Level;
+use super::product::{Simd, VectorTask, dispatch};
 use super::{Isa, Task, sum};
 
 /// Independent chains: latency × units is 8 to 10 on current cores, and all of them fit the registers.
 const CHAINS: usize = 12;
 const STEPS: usize = 20_000;
 
-/// x ← a x + b, over and over, in chains that do not wait for each other; with one rounding if FUSED.
-struct Chains<const LANES: usize, const FUSED: bool>(f32, f32);
-impl<const LANES: usize, const FUSED: bool> Task for Chains<LANES, FUSED> {
-    type Output = f32;
+/// x ← a x + b, over and over, in chains that do not wait for each other; then their sum.
+struct Chains<'s> {
+    a: f32,
+    b: f32,
+    sum: &'s mut f32,
+}
+
+impl VectorTask<f32> for Chains<'_> {
     #[inline(always)]
-    fn run(self) -> f32 {
-        let Chains(a, b) = self;
-        let mut x = [[1.0_f32; LANES]; CHAINS];
-        for _ in 0..STEPS {
-            for chain in &mut x {
-                for lane in chain {
-                    *lane = if FUSED { lane.mul_add(a, b) } else { *lane * a + b };
+    unsafe fn run<V: Simd<Scalar = f32>>(self) {
+        // SAFETY: the caller promises V's instruction set.
+        unsafe {
+            let (a, b) = (V::splat(self.a), V::splat(self.b));
+            let mut x = [V::splat(1.0); CHAINS];
+            for _ in 0..STEPS {
+                for chain in &mut x {
+                    *chain = chain.mul_add(a, b);
                 }
             }
+            *self.sum = x.into_iter().fold(V::zero(), |sum, chain| sum.add(chain)).sum();
         }
-        x.iter().flatten().sum()
     }
 }
 
@@ -44,12 +49,13 @@ impl Isa {
     /// of a fraction of a millisecond.
     pub fn peak_flops(self, rounds: usize) -> f64 {
         let (a, b) = (black_box(0.999), black_box(1e-3));
-        let (lanes, run): (usize, &dyn Fn() -> f32) = match self.level() {
-            Level::Avx512 => (16, &|| self.run(Chains::<16, true>(a, b))),
-            Level::Avx2 => (8, &|| self.run(Chains::<8, true>(a, b))),
-            Level::Portable => (4, &|| self.run(Chains::<4, false>(a, b))),
+        let lanes = self.lanes::<f32>();
+        let run = || {
+            let mut sum = 0.0;
+            dispatch(self, lanes, Chains { a, b, sum: &mut sum });
+            sum
         };
-        best(rounds, (2 * lanes * CHAINS * STEPS) as f64, run)
+        best(rounds, (2 * lanes * CHAINS * STEPS) as f64, &run)
     }
 
     /// Bytes per second that the calling thread reads from a vector of `bytes`: the best of `rounds` runs.

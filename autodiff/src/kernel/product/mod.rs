@@ -50,7 +50,7 @@ pub use matmul::MatMul;
 pub(super) use transpose::transpose;
 
 use super::isa::{Isa, Level, Task};
-use simd::Simd;
+pub(super) use simd::Simd;
 use std::marker::PhantomData;
 
 /// A number type that products are made of: f32 or f64.
@@ -98,7 +98,7 @@ mod vectors {
 }
 
 /// A [`Task`] written for any vector of `T`.
-trait VectorTask<T> {
+pub(super) trait VectorTask<T> {
     /// # Safety
     /// The CPU has V's instruction set.
     unsafe fn run<V: Simd<Scalar = T>>(self);
@@ -106,7 +106,7 @@ trait VectorTask<T> {
 
 /// Runs `task`, which has so many columns, with the vectors of `isa`.
 #[inline]
-fn dispatch<T: ProductElement, K: VectorTask<T>>(isa: Isa, columns: usize, task: K) {
+pub(super) fn dispatch<T: ProductElement, K: VectorTask<T>>(isa: Isa, columns: usize, task: K) {
     // SAFETY: an `Isa` exists only for a CPU that has it, and each level gets its own vectors.
     unsafe {
         match isa.level() {
