@@ -3,15 +3,15 @@
 //! `cargo run --release -p bench --bin roofline -- [WORKLOAD ...]`
 //!
 //! 100 % is the multiply-adds that as many threads do in registers, measured in the same run. Operations are the
-//! algebraic minimum: those of matrix and convolution products. The tables by step are of one task on one thread, in
-//! the plan of the inner level: its point stage is a gradient (and the step), its direction stage a product with the
+//! algebraic minimum: those of matrix and convolution products. The tables by step are of one task on one thread, and of
+//! as many as are taken together, in the plan of the inner level: its point stage is a gradient (and the step), its direction stage a product with the
 //! Hessian at that point.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use autodiff::{Isa, Stage, StepTime};
+use autodiff::{Arg, Isa, Stage, StepTime};
 use bench::{NAMES, Workload};
 use meta::inner::{Derivative, GradientDescent, Hyper, InnerPlan, Inputs};
 use meta::method::Method;
@@ -101,29 +101,59 @@ fn whole(workload: &Workload, what: &str, method: &dyn Method<f32>, hyper: Hyper
     );
 }
 
-/// A gradient and a product at the point, by plan step.
+/// A gradient and a product at the point, by plan step: of one task, and of one in every lane where that is how they
+/// are taken.
 fn steps(workload: &Workload, peak: f64) {
-    let plan: InnerPlan<f32> = InnerPlan::new(&workload.prox, &GradientDescent, Derivative::Hessian);
+    let abreast = workload.imaml(16, 5).0.abreast().map(|abreast| abreast.lanes());
+    for lanes in [Some(1), abreast].into_iter().flatten() {
+        let plan: InnerPlan<f32> = InnerPlan::in_lanes(&workload.prox, &GradientDescent, Derivative::Hessian, lanes);
+        let data = workload.data(0).map(|arg| in_lanes(arg, lanes));
+        let data: Vec<Arg<'_, f32>> = data.iter().map(Numbers::arg).collect();
+        let theta: Vec<f32> = workload.theta.iter().flat_map(|&x| std::iter::repeat_n(x, lanes)).collect();
+        tables(&plan, &Inputs::new(&theta, &[2.0, workload.imaml_rate as f32], &data), &theta, peak);
+    }
+}
+
+/// An input of as many tasks as there are lanes, all the same.
+enum Numbers {
+    Floats(Vec<f32>),
+    Indices(Vec<u32>),
+}
+
+impl Numbers {
+    fn arg(&self) -> Arg<'_, f32> {
+        match self {
+            Numbers::Floats(x) => x.into(),
+            Numbers::Indices(x) => Arg::Indices(x),
+        }
+    }
+}
+
+fn in_lanes(arg: Arg<'_, f32>, lanes: usize) -> Numbers {
+    match arg {
+        Arg::Floats(x) => Numbers::Floats(x.iter().flat_map(|&x| std::iter::repeat_n(x, lanes)).collect()),
+        Arg::Indices(x) => Numbers::Indices(x.repeat(lanes)),
+    }
+}
+
+fn tables(plan: &InnerPlan<f32>, inputs: &Inputs<'_, f32>, state: &[f32], peak: f64) {
     let mut workspace = plan.plan().workspace();
-    let hyper = [2.0, workload.imaml_rate as f32];
-    let data = workload.data(0);
-    let inputs = Inputs::new(&workload.theta, &hyper, &data);
-    let state = &workload.theta;
     let (mut next, mut product) = (vec![0.0; state.len()], vec![0.0; state.len()]);
-    plan.start(&mut workspace, &inputs);
-    plan.step(&mut workspace, &inputs, state, &mut next);
-    plan.hessian(&mut workspace, &inputs, state, &next, &mut product);
+    plan.start(&mut workspace, inputs);
+    plan.step_in_lanes(&mut workspace, inputs, state, &mut next, &mut []);
+    plan.hessian(&mut workspace, inputs, state, state, &mut product);
     plan.plan().time_steps(&mut workspace);
     let start = Instant::now();
-    while start.elapsed() < 2 * PATIENCE {
-        plan.step(&mut workspace, &inputs, state, &mut next);
-        for _ in 0..3 {
-            plan.hessian(&mut workspace, &inputs, state, &next, &mut product);
-        }
+    while start.elapsed() < PATIENCE {
+        plan.step_through(&mut workspace, inputs, state, &mut next);
+    }
+    while start.elapsed() < 3 * PATIENCE {
+        plan.hessian(&mut workspace, inputs, state, state, &mut product);
     }
     let times = plan.plan().step_times(&workspace);
     for (stage, name) in [(Stage::POINT, "a gradient and a step"), (Stage::DIRECTION, "a product")] {
-        table(name, times.iter().filter(|step| step.stage == stage), peak);
+        let name = if plan.lanes() == 1 { name.to_owned() } else { format!("{name} in {} lanes", plan.lanes()) };
+        table(&name, times.iter().filter(|step| step.stage == stage), peak);
     }
 }
 

@@ -342,3 +342,34 @@ fn what_is_computed_again_has_the_same_bits() {
         assert!(2 * bytes < kept.kept_bytes(Stage::POINT));
     }
 }
+
+#[test]
+fn a_stage_that_keeps_nothing_computes_the_same() {
+    let tape = Tape::new();
+    let (mut outputs, lens) = convolutional(&tape);
+    // One that the direction stage reads, and that is therefore copied.
+    outputs.push((Stage::POINT, outputs[0].1));
+    outputs.push((Stage::DIRECTION, outputs[0].1 * 2.0));
+    let inputs: Vec<Vec<f64>> = lens.iter().enumerate().map(|(i, &n)| numbers(60 + i as u64, n)).collect();
+    let elsewhere: Vec<f64> = numbers(70, lens[1]);
+    let args: Vec<Arg<'_, f64>> = inputs.iter().map(|x| x.into()).collect();
+    let mut other = args.clone();
+    other[1] = (&elsewhere).into();
+    for fuse in [true, false] {
+        let options = Options { fuse, ..Options::default() };
+        let plan: Plan<f64> = Plan::with_optional(&tape, &outputs, &[0, 1], options);
+        let whole = plan.evaluate_args(&args);
+        let mut workspace = plan.workspace();
+        let (mut next, mut product) = (vec![0.0; lens[1]], vec![0.0; lens[1]]);
+        let (mut value, mut twice) = ([0.0], [0.0]);
+        plan.run(Stage::DATA, &mut workspace, &args, &mut []);
+        for args in [&other, &args] {
+            let outputs = &mut [&mut [][..], &mut [], &mut next, &mut value];
+            plan.run_through(Stage::POINT, &mut workspace, args, outputs);
+        }
+        assert_eq!([&next[..], &value], [&whole[2][..], &whole[4]]);
+        plan.run(Stage::POINT, &mut workspace, &args, &mut [&mut [], &mut [], &mut next, &mut value]);
+        plan.run(Stage::DIRECTION, &mut workspace, &args, &mut [&mut product, &mut twice]);
+        assert_eq!([&next[..], &product, &twice], [&whole[2][..], &whole[3], &whole[5]]);
+    }
+}

@@ -1,6 +1,7 @@
 //! Where a plan's values live, and the one place that turns offsets into slices.
 
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
 
 use crate::element::Element;
@@ -42,6 +43,13 @@ impl Place {
 pub(crate) struct Size {
     pub floats: usize,
     pub indices: usize,
+}
+
+impl Size {
+    /// What has room for both.
+    pub fn max(self, other: Size) -> Size {
+        Size { floats: self.floats.max(other.floats), indices: self.indices.max(other.indices) }
+    }
 }
 
 /// One arena of each type.
@@ -94,7 +102,36 @@ unsafe impl Plain for u32 {}
 impl<T: Plain> Aligned<T> {
     /// So many zeros.
     pub fn zeroed(len: usize) -> Self {
-        Aligned { lines: vec![Line([0; 64]); (len * size_of::<T>()).div_ceil(64)], len, of: PhantomData }
+        let count = (len * size_of::<T>()).div_ceil(64);
+        let mut lines = Vec::with_capacity(count);
+        ask_for_large_pages(lines.spare_capacity_mut());
+        lines.resize(count, Line([0; 64]));
+        Aligned { lines, len, of: PhantomData }
+    }
+}
+
+/// Asks for pages of 2 MiB where memory is large and not yet touched: with 4 KiB each, passes over it wait for addresses to
+/// be looked up.
+///
+/// Linux gives them to those who ask; elsewhere, and where it gives none, nothing changes.
+fn ask_for_large_pages(lines: &mut [MaybeUninit<Line>]) {
+    /// What a few vectors of small networks take together stays below.
+    const LARGE: usize = 4 << 20;
+    if size_of_val(lines) < LARGE {
+        return;
+    }
+    #[cfg(all(target_os = "linux", not(miri)))]
+    {
+        // Whole pages of this memory only.
+        const PAGE: usize = 2 << 20;
+        let start = lines.as_mut_ptr().cast::<u8>();
+        let skipped = start.align_offset(PAGE);
+        let len = size_of_val(lines).saturating_sub(skipped) / PAGE * PAGE;
+        if len > 0 {
+            // SAFETY: advice on how to back pages that lie within `lines`, which changes nothing in them. Whether it is
+            // taken makes no difference to anyone but the clock.
+            unsafe { libc::madvise(start.add(skipped).cast(), len, libc::MADV_HUGEPAGE) };
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use rustc_hash::FxHashMap;
 
 use super::graph::{Graph, View, contiguous};
-use super::lower::{Job, Schedule};
+use super::lower::{Job, Placing, Schedule};
 use crate::kernel::{Place, Region, Size};
 use crate::shape::Shape;
 use crate::tape::{NodeId, Prim, Stage};
@@ -50,9 +50,21 @@ impl Layout {
         }
         for stage in Stage::ALL {
             layout.place_outputs(graph, schedule, stage, outputs, declared);
-            layout.place_stage(graph, schedule, stage);
+            layout.place_stage(graph, schedule, stage, &schedule.whole(graph, stage), true);
         }
         layout
+    }
+
+    /// The layout of a stage that keeps nothing for later ones, where the schedule has one: all that is neither input nor
+    /// output is in scratch.
+    pub fn fleeting(&self, graph: &Graph<'_>, schedule: &Schedule<'_>, stage: Stage) -> Option<Self> {
+        let jobs = schedule.fleeting(graph, stage)?;
+        let mut layout = Layout { scratch: self.scratch, kept: self.kept, ..Layout::default() };
+        let bound = |place: &Place| matches!(place.region, Region::Input(_) | Region::Output(_));
+        let stays = |id: NodeId, place: &Place| graph.stage(id) != stage || bound(place);
+        layout.places = self.places.iter().filter(|(id, place)| stays(**id, place)).map(|(&id, &p)| (id, p)).collect();
+        layout.place_stage(graph, schedule, stage, &jobs, false);
+        Some(layout)
     }
 
     /// Values computed straight into an output.
@@ -78,9 +90,17 @@ impl Layout {
         }
     }
 
-    fn place_stage(&mut self, graph: &Graph<'_>, schedule: &Schedule<'_>, stage: Stage) {
-        let items = &schedule.stages[stage.index()];
-        let inside = self.pieces_in_place(graph, schedule, stage);
+    /// Places what these jobs write; `keeps` what later stages read.
+    fn place_stage(
+        &mut self,
+        graph: &Graph<'_>,
+        schedule: &Schedule<'_>,
+        stage: Stage,
+        items: &[Placing<'_>],
+        keeps: bool,
+    ) {
+        let kept_after = |id: NodeId| keeps && schedule.read_after(id, stage);
+        let inside = self.pieces_in_place(graph, stage, items, &kept_after);
 
         // When each value is written first and read last; a piece's life is part of its tensor's.
         let mut life: FxHashMap<NodeId, (usize, usize)> = FxHashMap::default();
@@ -111,7 +131,7 @@ impl Layout {
                 continue;
             }
             let len = graph.shape(id).numel();
-            if schedule.read_after(id, stage) {
+            if kept_after(id) {
                 let arena = if graph.is_index(id) { &mut kept.indices } else { &mut kept.floats };
                 let place = Place { region: Region::Kept(stage.number()), offset: *arena, len };
                 *arena += len.next_multiple_of(ALIGN);
@@ -121,12 +141,11 @@ impl Layout {
             let arena = if graph.is_index(id) { &mut indices } else { &mut floats };
             arena.push(Request { whose: Whose::Node(id), len, first, last });
         }
-        self.kept[stage.index()] = kept;
-        for i in 0..items.len() {
-            let len = schedule.work_len(graph, stage, i);
-            if len > 0 {
-                floats.push(Request { whose: Whose::Work(i), len, first: i, last: i });
-            }
+        if keeps {
+            self.kept[stage.index()] = kept;
+        }
+        for (i, item) in items.iter().enumerate().filter(|(_, item)| item.work > 0) {
+            floats.push(Request { whose: Whose::Work(item.number), len: item.work, first: i, last: i });
         }
         let floats = self.pack(floats, stage);
         let indices = self.pack(indices, stage);
@@ -147,13 +166,14 @@ impl Layout {
     fn pieces_in_place(
         &self,
         graph: &Graph<'_>,
-        schedule: &Schedule<'_>,
         stage: Stage,
+        items: &[Placing<'_>],
+        kept_after: &impl Fn(NodeId) -> bool,
     ) -> FxHashMap<NodeId, (NodeId, usize)> {
         let mut inside = FxHashMap::default();
         // The outermost first, so that what holds a tensor is known when its own pieces are placed.
-        for item in schedule.stages[stage.index()].iter().rev() {
-            let Job::Node(id) = item.job else { continue };
+        for item in items.iter().rev() {
+            let &Job::Node(id) = item.job else { continue };
             if let Some(first) = graph.added(id) {
                 inside.insert(first, (id, 0));
             }
@@ -179,7 +199,7 @@ impl Layout {
                     once &= graph.node(outer).operands.iter().all(|&o| graph.view(o).root != root);
                     holder = outer;
                 }
-                let outlives = schedule.read_after(root, stage) && !schedule.read_after(id, stage);
+                let outlives = kept_after(root) && !kept_after(id);
                 if let (true, true, false, false, Some(start)) =
                     (own && once, whole, outlives, self.places.contains_key(&root), run)
                 {

@@ -1,4 +1,4 @@
-//! What is left of a stage where optional outputs are not asked for.
+//! What is left of a stage where optional outputs are not asked for, and where later stages do not follow.
 
 use rustc_hash::FxHashSet;
 
@@ -7,22 +7,22 @@ use super::graph::Graph;
 use super::lower::{Job, Schedule};
 use crate::tape::{NodeId, Stage};
 
-/// The stage's jobs, by their numbers among all of them, without what only `optional` ones of the outputs need.
-///
-/// What is kept for later stages is the same, and so are all addresses.
+/// The stage's jobs, by their numbers among all of them, without what only `optional` ones of the outputs need; and without
+/// what only later stages do, unless it `keeps` that.
 pub(super) fn jobs(
     graph: &Graph<'_>,
     schedule: &Schedule<'_>,
     (outputs, stages): (&[NodeId], &[Stage]),
     optional: &[usize],
     stage: Stage,
+    keeps: bool,
 ) -> Vec<(usize, Job)> {
     // By position: the root of each output, and whether it is asked for.
     let of_stage = outputs.iter().zip(stages).enumerate().filter(|(_, (_, of))| **of == stage);
     let given: Vec<(NodeId, bool)> =
         of_stage.map(|(i, (&id, _))| (graph.view(id).root, !optional.contains(&i))).collect();
     let mut needed: FxHashSet<NodeId> = FxHashSet::default();
-    for later in Stage::ALL.into_iter().filter(|&later| later > stage) {
+    for later in Stage::ALL.into_iter().filter(|&later| keeps && later > stage) {
         needed.extend(schedule.stages[later.index()].iter().flat_map(|item| &item.reads));
     }
     needed.extend(given.iter().filter(|(_, asked)| *asked).map(|(id, _)| id));

@@ -35,11 +35,23 @@ pub(super) struct Item {
     pub writes: Vec<NodeId>,
 }
 
+/// A job as it is placed in memory: its number among those of the stage, the stored nodes it reads and writes, and the
+/// elements of scratch that it needs while it runs.
+pub(super) struct Placing<'s> {
+    pub number: usize,
+    pub job: &'s Job,
+    pub reads: Vec<NodeId>,
+    pub writes: Vec<NodeId>,
+    pub work: usize,
+}
+
 /// The jobs of each stage, in order.
 pub(super) struct Schedule<'f> {
     pub stages: [Vec<Item>; Stage::COUNT],
     /// What is left of each without its optional outputs, where it has any: jobs by their numbers.
     pub brief: [Option<Vec<(usize, Job)>>; Stage::COUNT],
+    /// What is left of those where nothing is kept for later stages, and something would be.
+    pub fleeting: [Option<Vec<(usize, Job)>>; Stage::COUNT],
     /// The last stage that reads each stored node.
     last_reader: FxHashMap<NodeId, Stage>,
     fusion: &'f Fusion,
@@ -54,8 +66,13 @@ impl<'f> Schedule<'f> {
         stages: &[Stage],
         optional: &[usize],
     ) -> Self {
-        let (none, last_reader) = (Default::default(), FxHashMap::default());
-        let mut schedule = Schedule { stages: Default::default(), brief: none, last_reader, fusion };
+        let mut schedule = Schedule {
+            stages: Default::default(),
+            brief: Default::default(),
+            fleeting: Default::default(),
+            last_reader: FxHashMap::default(),
+            fusion,
+        };
         let mut items: [Vec<Item>; Stage::COUNT] = Default::default();
         for group in &fusion.groups {
             let reads = schedule.pass_reads(graph, group);
@@ -71,11 +88,14 @@ impl<'f> Schedule<'f> {
         }
         schedule.stages = items.map(in_order);
         schedule.deliver(graph, outputs, stages, optional);
-        schedule.brief = Stage::ALL.map(|stage| {
+        let part = |stage: Stage, keeps: bool| {
             let of_stage = optional.iter().any(|&i| stages[i] == stage);
-            of_stage.then(|| brief::jobs(graph, &schedule, (outputs, stages), optional, stage))
-        });
-        schedule
+            let differs =
+                keeps || schedule.last_reader.iter().any(|(&id, &last)| graph.stage(id) == stage && last > stage);
+            (of_stage && differs).then(|| brief::jobs(graph, &schedule, (outputs, stages), optional, stage, keeps))
+        };
+        let (brief, fleeting) = (Stage::ALL.map(|stage| part(stage, true)), Stage::ALL.map(|stage| part(stage, false)));
+        Schedule { brief, fleeting, ..schedule }
     }
 
     /// Outputs that cannot be computed in place: read by later stages, asked for twice, views, inputs.
@@ -223,11 +243,28 @@ fn sum_shape(graph: &Graph<'_>, id: NodeId) -> SumShape {
 }
 
 impl Schedule<'_> {
-    /// Elements of scratch that job number `i` needs while it runs, whole or in what is left of it.
-    pub fn work_len(&self, graph: &Graph<'_>, stage: Stage, i: usize) -> usize {
-        let whole = work_len(graph, self.fusion, &self.stages[stage.index()][i].job);
-        let brief = self.brief[stage.index()].iter().flatten().find(|(number, _)| *number == i);
-        whole.max(brief.map_or(0, |(_, job)| work_len(graph, self.fusion, job)))
+    /// All jobs of a stage, each with room for what is left of it without the optional outputs.
+    pub fn whole(&self, graph: &Graph<'_>, stage: Stage) -> Vec<Placing<'_>> {
+        let items = self.stages[stage.index()].iter().enumerate();
+        let mut all: Vec<Placing<'_>> = items.map(|(i, item)| self.placing(graph, i, &item.job, item)).collect();
+        for (i, job) in self.brief[stage.index()].iter().flatten() {
+            all[*i].work = all[*i].work.max(work_len(graph, self.fusion, job));
+        }
+        all
+    }
+
+    /// The jobs of a stage that keeps nothing.
+    pub fn fleeting(&self, graph: &Graph<'_>, stage: Stage) -> Option<Vec<Placing<'_>>> {
+        let jobs = self.fleeting[stage.index()].as_ref()?.iter();
+        Some(jobs.map(|(i, job)| self.placing(graph, *i, job, &self.stages[stage.index()][*i])).collect())
+    }
+
+    fn placing<'s>(&self, graph: &Graph<'_>, number: usize, job: &'s Job, item: &Item) -> Placing<'s> {
+        let (reads, writes) = match job {
+            Job::Pass(group) => (self.pass_reads(graph, group), group.sinks.clone()),
+            _ => (item.reads.clone(), item.writes.clone()),
+        };
+        Placing { number, job, reads, writes, work: work_len(graph, self.fusion, job) }
     }
 }
 

@@ -59,6 +59,8 @@ pub struct Plan<T> {
     programs: [Program<T>; Stage::COUNT],
     /// The same without optional outputs, where the stage has any.
     brief: [Option<Program<T>>; Stage::COUNT],
+    /// The same where nothing is kept for later stages, where something would be.
+    fleeting: [Option<Program<T>>; Stage::COUNT],
     flops: [u64; Stage::COUNT],
     kept: [Size; Stage::COUNT],
     scratch: Size,
@@ -199,6 +201,8 @@ impl<T: Element> Plan<T> {
             let fusion = fuse::Fusion::new(&graph, &ids, options.fuse);
             let schedule = lower::Schedule::new(&graph, &fusion, &ids, &stages, optional);
             let layout = arena::Layout::new(&graph, &schedule, &ids, &outputs);
+            let fleeting = Stage::ALL.map(|stage| layout.fleeting(&graph, &schedule, stage));
+            let scratch = fleeting.iter().flatten().fold(layout.scratch, |scratch, layout| scratch.max(layout.scratch));
             let inputs: Vec<Input> = tape_graph
                 .inputs
                 .iter()
@@ -213,23 +217,24 @@ impl<T: Element> Plan<T> {
                     .map(|(i, o)| if left_out.contains(&i) { 0 } else { o.2.numel() })
                     .collect(),
                 kept: layout.kept,
-                scratch: layout.scratch,
+                scratch,
             };
             let programs = Stage::ALL.map(|stage| {
                 let jobs = schedule.stages[stage.index()].iter().map(|item| &item.job).enumerate();
                 let steps: Vec<Step<T>> = lower::steps(&graph, &schedule, &layout, stage, jobs);
                 Program::new(steps, stage, sizes(stage, &[]))
             });
-            let brief = Stage::ALL.map(|stage| {
-                schedule.brief[stage.index()].as_ref().map(|jobs| {
-                    let jobs = jobs.iter().map(|(i, job)| (*i, job));
-                    let steps: Vec<Step<T>> = lower::steps(&graph, &schedule, &layout, stage, jobs);
-                    Program::new(steps, stage, sizes(stage, optional))
-                })
-            });
+            let part = |stage: Stage, jobs: &Option<Vec<(usize, lower::Job)>>, layout: &arena::Layout| {
+                let jobs = jobs.as_ref()?.iter().map(|(i, job)| (*i, job));
+                let steps: Vec<Step<T>> = lower::steps(&graph, &schedule, layout, stage, jobs);
+                Some(Program::new(steps, stage, sizes(stage, optional)))
+            };
+            let brief = Stage::ALL.map(|stage| part(stage, &schedule.brief[stage.index()], &layout));
+            let fleeting = Stage::ALL
+                .map(|stage| part(stage, &schedule.fleeting[stage.index()], fleeting[stage.index()].as_ref()?));
             let flops = [0, 1, 2, 3].map(|s: usize| programs[s].steps().iter().map(flops).sum());
-            let (optional, kept, scratch) = (optional.to_vec(), layout.kept, layout.scratch);
-            Plan { inputs, outputs, optional, programs, brief, flops, kept, scratch, isa }
+            let (optional, kept) = (optional.to_vec(), layout.kept);
+            Plan { inputs, outputs, optional, programs, brief, fleeting, flops, kept, scratch, isa }
         })
     }
 
@@ -304,7 +309,40 @@ impl<T: Element> Plan<T> {
             let mut own = self.outputs.iter().enumerate().filter(|(_, o)| o.0 == stage).zip(&*outputs);
             own.any(|((i, _), output)| output.is_empty() && self.optional.contains(&i))
         });
-        let program = brief.unwrap_or(&self.programs[stage.index()]);
+        let (program, which) = brief.map_or((&self.programs[stage.index()], 0), |brief| (brief, 1));
+        self.run_program((program, which), stage, workspace, inputs, outputs);
+    }
+
+    /// [`run`](Plan::run) without the optional outputs of the stage, which are empty, that keeps nothing for later stages:
+    /// they have nothing to go on until it has run again. What it computes has the same bits, in less memory.
+    ///
+    /// # Panics
+    /// As [`run`](Plan::run).
+    #[track_caller]
+    pub fn run_through(
+        &self,
+        stage: Stage,
+        workspace: &mut Workspace<T>,
+        inputs: &[Arg<'_, T>],
+        outputs: &mut [&mut [T]],
+    ) {
+        match &self.fleeting[stage.index()] {
+            Some(fleeting) => self.run_program((fleeting, 2), stage, workspace, inputs, outputs),
+            None => self.run(stage, workspace, inputs, outputs),
+        }
+    }
+
+    /// Runs a program of the stage: all of it (0), or what is left without optional outputs (1), or of that without what
+    /// later stages read (2).
+    #[track_caller]
+    fn run_program(
+        &self,
+        (program, which): (&Program<T>, usize),
+        stage: Stage,
+        workspace: &mut Workspace<T>,
+        inputs: &[Arg<'_, T>],
+        outputs: &mut [&mut [T]],
+    ) {
         assert_eq!(inputs.len(), self.inputs.len(), "run: as many inputs as declared");
         for &i in program.inputs() {
             let Input { name, shape, kind, .. } = &self.inputs[i];
@@ -319,7 +357,7 @@ impl<T: Element> Plan<T> {
         assert_eq!(outputs.len(), declared.clone().count(), "run: outputs of the {stage} stage");
         for (i, (output, (number, (_, _, shape)))) in outputs.iter().zip(declared).enumerate() {
             let len = output.len();
-            let left_out = brief.is_some() && self.optional.contains(&number);
+            let left_out = which > 0 && self.optional.contains(&number);
             assert_eq!(
                 len,
                 if left_out { 0 } else { shape.numel() },
@@ -327,8 +365,7 @@ impl<T: Element> Plan<T> {
             );
         }
         let Workspace { room, times } = workspace;
-        // Steps are timed where all are run.
-        let times = if brief.is_some() { &mut [][..] } else { times.of(stage) };
+        let times = times.of(stage, which);
         T::run_program(program, self.isa, inputs, outputs, room, times);
     }
 

@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use super::{Plan, Workspace, flops};
 use crate::element::Element;
-use crate::kernel::Step;
+use crate::kernel::{Program, Step};
 use crate::tape::{ConvFace, Stage};
 
-/// Time by stage and step; empty while nothing is timed.
+/// Time by stage, program of it and step; empty while nothing is timed.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Times([Vec<Duration>; Stage::COUNT], [u64; Stage::COUNT]);
+pub(super) struct Times([[Vec<Duration>; 3]; Stage::COUNT], [[u64; 3]; Stage::COUNT]);
 
 impl Times {
-    pub fn of(&mut self, stage: Stage) -> &mut [Duration] {
-        let times = &mut self.0[stage.index()];
-        self.1[stage.index()] += u64::from(!times.is_empty());
+    pub fn of(&mut self, stage: Stage, program: usize) -> &mut [Duration] {
+        let times = &mut self.0[stage.index()][program];
+        self.1[stage.index()][program] += u64::from(!times.is_empty());
         times
     }
 }
@@ -40,19 +40,30 @@ impl<T: Element> Plan<T> {
     /// Measures each step of every later run with this workspace, from now on. A clock is read between steps, which
     /// takes some 25 ns each: times of very short steps are upper bounds.
     pub fn time_steps(&self, workspace: &mut Workspace<T>) {
-        let lengths = Stage::ALL.map(|stage| self.programs[stage.index()].steps().len());
-        workspace.times = Times(lengths.map(|n| vec![Duration::ZERO; n]), [0; Stage::COUNT]);
+        let times = Stage::ALL.map(|stage| {
+            self.variants(stage).map(|program| vec![Duration::ZERO; program.map_or(0, |program| program.steps().len())])
+        });
+        workspace.times = Times(times, Default::default());
     }
 
-    /// What each step has taken since [`time_steps`](Plan::time_steps); nothing without that.
+    /// The programs of a stage.
+    fn variants(&self, stage: Stage) -> [Option<&Program<T>>; 3] {
+        let i = stage.index();
+        [Some(&self.programs[i]), self.brief[i].as_ref(), self.fleeting[i].as_ref()]
+    }
+
+    /// What each step that has run has taken since [`time_steps`](Plan::time_steps); nothing without that.
     pub fn step_times(&self, workspace: &Workspace<T>) -> Vec<StepTime> {
+        let Times(times, runs) = &workspace.times;
         let mut all = Vec::new();
         for stage in Stage::ALL {
-            let program = &self.programs[stage.index()];
-            let Times(times, runs) = &workspace.times;
-            for (i, (step, &time)) in program.steps().iter().zip(&times[stage.index()]).enumerate() {
-                let (flops, bytes) = (flops(step), program.bytes(i));
-                all.push(StepTime { stage, what: what(step), flops, bytes, runs: runs[stage.index()], time });
+            let timed = times[stage.index()].iter().zip(runs[stage.index()]);
+            for (program, (times, runs)) in self.variants(stage).into_iter().zip(timed) {
+                let Some(program) = program.filter(|_| runs > 0) else { continue };
+                for (i, (step, &time)) in program.steps().iter().zip(times).enumerate() {
+                    let (flops, bytes) = (flops(step), program.bytes(i));
+                    all.push(StepTime { stage, what: what(step), flops, bytes, runs, time });
+                }
             }
         }
         all

@@ -72,8 +72,8 @@ impl<T: Element> InnerSolver<T> for Descent {
             task.run.at_step(task.plan, solved.steps);
             solved.evaluations += 1;
             match self.stop {
-                // Nothing of what is measured on the way would end it sooner.
-                InnerStop::Steps(steps) if solved.steps < steps => task.glance(),
+                // Nothing of what is measured on the way would end it sooner, and no product is taken there.
+                InnerStop::Steps(steps) if solved.steps < steps => task.pass(),
                 _ => solved.last = task.look(),
             }
         }

@@ -102,6 +102,9 @@ pub struct Hyper {
     pub rate: f64,
 }
 
+/// A way to run a stage of a plan.
+type Running<T> = fn(&Plan<T>, Stage, &mut Workspace<T>, &[Arg<'_, T>], &mut [&mut [T]]);
+
 /// The compiled inner level: of one task, or of several at a time, one in every lane.
 ///
 /// In lanes every vector holds for each coordinate in turn those of all tasks: φ is [|φ|, lanes], θ repeated as
@@ -356,6 +359,19 @@ impl<T: Element> InnerPlan<T> {
         stage: Stage,
         workspace: &mut Workspace<T>,
         inputs: &Inputs<'_, T>,
+        of_point: [&[T]; 3],
+        outputs: &mut [&mut [T]],
+    ) {
+        self.run_by(Plan::run, stage, workspace, inputs, of_point, outputs);
+    }
+
+    /// Runs a stage of the plan, by one of its ways to do so.
+    fn run_by(
+        &self,
+        run: Running<T>,
+        stage: Stage,
+        workspace: &mut Workspace<T>,
+        inputs: &Inputs<'_, T>,
         [state, direction, solution]: [&[T]; 3],
         outputs: &mut [&mut [T]],
     ) {
@@ -381,7 +397,7 @@ impl<T: Element> InnerPlan<T> {
                 count += 1;
             }
         }
-        self.plan.run(stage, workspace, &args[..count], outputs);
+        run(&self.plan, stage, workspace, &args[..count], outputs);
     }
 
     /// Starts a task: computes what depends on nothing but its data and θ.
@@ -413,6 +429,13 @@ impl<T: Element> InnerPlan<T> {
         for ((m, value), square) in measured.iter_mut().zip(values).zip(squares) {
             *m = Measured { value: value.to_f64(), gradient_norm: square.to_f64().sqrt() };
         }
+    }
+
+    /// next ← S(state), where no derivative is taken at `state`: nothing is measured or kept of it, and what was kept of the
+    /// last point is lost.
+    pub fn step_through(&self, workspace: &mut Workspace<T>, inputs: &Inputs<'_, T>, state: &[T], next: &mut [T]) {
+        let outputs = &mut [&mut [][..], &mut [], next];
+        self.run_by(Plan::run_through, Stage::POINT, workspace, inputs, [state, &[], &[]], outputs);
     }
 
     /// product ← ∇²_φφG c at the last point, of a plan made for [`Derivative::Hessian`]; what stands for the Hessian, of

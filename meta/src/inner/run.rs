@@ -98,6 +98,15 @@ impl<T: Element> Run<T> {
         }
     }
 
+    /// Writes S(state) to `next` where no derivative is taken at the state: nothing is measured or kept of it.
+    pub fn pass(&mut self, plan: &InnerPlan<T>, theta: &[T], data: &[Arg<'_, T>]) {
+        let (workspace, state, next, inputs) = self.parts(theta, data);
+        plan.step_through(workspace, &inputs, state, next);
+        if let Some(watch) = &mut self.watch {
+            watch.see(&self.state, &self.next);
+        }
+    }
+
     /// kept ← state, state ← next; what `kept` held is lost.
     pub fn accept_keeping(&mut self, kept: &mut Aligned<T>) {
         std::mem::swap(&mut self.state, kept);

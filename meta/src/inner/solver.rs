@@ -50,9 +50,9 @@ impl<'a, T: Element> InnerTask<'a, T> {
         self.run.look(self.plan, self.theta, self.data)
     }
 
-    /// `run.next` ← S(state), measuring nothing.
-    pub fn glance(&mut self) {
-        self.run.glance(self.plan, self.theta, self.data);
+    /// `run.next` ← S(state), measuring nothing: no product is taken there.
+    pub fn pass(&mut self) {
+        self.run.pass(self.plan, self.theta, self.data);
     }
 }
 

@@ -187,28 +187,42 @@ fn take_steps_in_lanes<T: Element>(
 ) {
     let (first, last) = (steps.start, steps.end);
     for k in steps {
-        see_step(run, plan, theta, data, (k, k == first || k + 1 == last), reports);
+        let wanted = if k == first || k + 1 == last { Wanted::Measures } else { Wanted::Step };
+        see_step(run, plan, theta, data, (k, wanted), reports);
         run.accept();
     }
 }
 
-/// next ← S(state), as step k, measured or not.
+/// What is wanted of a point beside the step from it.
+#[derive(Clone, Copy)]
+enum Wanted {
+    /// What is measured there, and derivatives.
+    Measures,
+    /// Derivatives.
+    Derivatives,
+    /// Nothing.
+    Step,
+}
+
+/// next ← S(state), as step k.
 fn see_step<T: Element>(
     run: &mut Run<T>,
     plan: &InnerPlan<T>,
     theta: &[T],
     data: &[Arg<'_, T>],
-    (k, measured): (usize, bool),
+    (k, wanted): (usize, Wanted),
     reports: &mut [Report],
 ) {
     run.at_step(plan, k);
-    if measured {
-        run.look(plan, theta, data);
-        saw(reports, run);
-    } else {
-        run.glance(plan, theta, data);
-        reports.iter_mut().for_each(|report| report.steps += 1);
+    match wanted {
+        Wanted::Measures => {
+            run.look(plan, theta, data);
+            return saw(reports, run);
+        }
+        Wanted::Derivatives => run.glance(plan, theta, data),
+        Wanted::Step => run.pass(plan, theta, data),
     }
+    reports.iter_mut().for_each(|report| report.steps += 1);
 }
 
 /// Enters the evaluation that a run has just made of each task.

@@ -17,7 +17,7 @@ use super::budget::{OverBudget, UnrollSizes};
 use super::plans::Plans;
 use super::revolve::Action;
 use super::segments::Segments;
-use super::{Abreast, Method, Report, Schedule, Worker, saw, see_step};
+use super::{Abreast, Method, Report, Schedule, Wanted, Worker, saw, see_step};
 use crate::inner::{Derivative, Falling, GradientDescent, Hyper, MOST_LANES, Rate, Run, Step};
 use crate::problem::Problem;
 
@@ -225,8 +225,12 @@ impl<'m, T: Element> UnrolledWorker<'m, T> {
             if let Some(i) = (0..segments.starts()).find(|&i| segments.get(i).start == k) {
                 self.starts[i].copy_from_slice(&self.run.state);
             }
-            let step = (k, k == 0 || k + 1 == steps);
-            see_step(&mut self.run, inner, theta, data, step, reports);
+            let wanted = match k {
+                _ if k == 0 || k + 1 == steps => Wanted::Measures,
+                _ if k >= last.start => Wanted::Derivatives,
+                _ => Wanted::Step,
+            };
+            see_step(&mut self.run, inner, theta, data, (k, wanted), reports);
             match k.checked_sub(last.start) {
                 None => self.run.accept(),
                 Some(i) => self.keep(i),

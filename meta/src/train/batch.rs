@@ -86,7 +86,7 @@ impl<'m, T: Element> MetaBatch<'m, T> {
         let pairs = method.warm_start() == Some(WarmStart::Neighbour);
         let abreast = || method.abreast().filter(|abreast| !pairs && lanes_pay(abreast.lanes(), tasks, all));
         let mut made = abreast();
-        let together = made.as_ref().map_or(if pairs { 2 } else { 1 }, Abreast::lanes);
+        let together = made.as_ref().map_or(if pairs { 2 } else { 1 }, |made| shared(made.lanes(), tasks, all));
         let threads = all.min(tasks.div_ceil(together)).max(1);
         let worker = || method.shared_worker((all / threads).max(1));
         let task = || Mutex::new(Task { gradient: vec![T::zero(); dim], report: Report::default(), square: None });
@@ -238,6 +238,13 @@ impl<T: Element> Thread<'_, T> {
 /// five eighths of as many tasks alone (4.7 to 5.1 of eight: MAML and iMAML on `mlp:1-40-40-1`, AVX2).
 fn lanes_pay(lanes: usize, tasks: usize, threads: usize) -> bool {
     5 * lanes * tasks.div_ceil(lanes).div_ceil(threads) < 8 * tasks.div_ceil(threads)
+}
+
+/// How many tasks threads take together, at most as many as there are lanes: all threads the same number where that takes no
+/// more turns, since lanes that are left over cost nothing and a thread that has none to take waits.
+fn shared(lanes: usize, tasks: usize, threads: usize) -> usize {
+    let turns = tasks.div_ceil(lanes * threads);
+    tasks.div_ceil(turns * threads).max(1)
 }
 
 /// Whether every element of a vector is finite, of which the square of the length is given: it may overflow where no element

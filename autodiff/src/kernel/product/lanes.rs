@@ -72,6 +72,14 @@ fn lanes_of_dots<T: Vectors>(isa: Isa) -> usize {
     }
 }
 
+/// Rows of most tiles.
+const ROWS: usize = 5;
+
+/// How far down the depth a tile asks for its columns of B, where they are more than STRIDE numbers apart: the nearest cache
+/// foresees steps of up to 2 KiB.
+const AHEAD: usize = 4;
+const STRIDE: usize = 512;
+
 /// Made by [`LaneMatMul::run`] alone, which has checked that A, B and C hold matrices of this shape.
 struct Job<T> {
     shape: LaneMatMul,
@@ -121,6 +129,7 @@ impl<T: ProductElement> Job<T> {
             lanes: V::LANES,
             sums: self.sums,
             add: self.shape.add,
+            far: b_depth > STRIDE && k >= 4 * AHEAD && m <= 2 * ROWS,
         };
         for lane in (0..lanes).step_by(V::LANES) {
             strip.lanes = V::LANES.min(lanes - lane);
@@ -150,11 +159,13 @@ pub(super) struct Strip<T> {
     lanes: usize,
     sums: usize,
     add: bool,
+    /// A tile asks for what it will read of B.
+    far: bool,
 }
 
 impl<T: Copy> Strip<T> {
-    /// All of C[m, n], two columns at a time and five rows: as many loads as multiply-adds can hide, and accumulators
-    /// for the latency of two units.
+    /// All of C[m, n] in tiles of five rows, and of two columns, or of four where there are registers for them: as many
+    /// loads as multiply-adds can hide, and accumulators for the latency of two units.
     ///
     /// # Safety
     /// The CPU has V's instruction set; m rows of A and C, n columns of B and C and the depth are inside their buffers, in
@@ -170,11 +181,16 @@ impl<T: Copy> Strip<T> {
         macro_rules! rows {
             ($columns:literal) => {{
                 let mut part = self;
+                macro_rules! tiles {
+                    ($rows:expr, $far:expr) => {
+                        V::compiled::<_, Tiles<V, SHARED_A, SHARED_B, $rows, $columns, { $far }>>()
+                    };
+                }
                 let tasks = [
-                    (m / 5, 5, V::compiled::<_, Tiles<V, SHARED_A, SHARED_B, 5, $columns>>()),
-                    (usize::from(m % 5 == 3), 3, V::compiled::<_, Tiles<V, SHARED_A, SHARED_B, 3, $columns>>()),
-                    ([0, 0, 1, 0, 2][m % 5], 2, V::compiled::<_, Tiles<V, SHARED_A, SHARED_B, 2, $columns>>()),
-                    (usize::from(m % 5 == 1), 1, V::compiled::<_, Tiles<V, SHARED_A, SHARED_B, 1, $columns>>()),
+                    (m / ROWS, ROWS, if self.far { tiles!(ROWS, $columns == 4) } else { tiles!(ROWS, false) }),
+                    (usize::from(m % ROWS == 3), 3, tiles!(3, false)),
+                    ([0, 0, 1, 0, 2][m % ROWS], 2, tiles!(2, false)),
+                    (usize::from(m % ROWS == 1), 1, tiles!(1, false)),
                 ];
                 for (tiles, rows, task) in tasks {
                     if tiles > 0 {
@@ -187,14 +203,23 @@ impl<T: Copy> Strip<T> {
                 }
             }};
         }
-        for _ in 0..n / 2 {
-            rows!(2);
-            self.b = self.b.wrapping_add(2 * self.b_column);
-            self.c = self.c.wrapping_add(2 * self.c_column);
+        /// As many columns as there are, in tiles of so many.
+        macro_rules! columns {
+            ($columns:literal, $times:expr) => {
+                for _ in 0..$times {
+                    rows!($columns);
+                    self.b = self.b.wrapping_add($columns * self.b_column);
+                    self.c = self.c.wrapping_add($columns * self.c_column);
+                }
+            };
         }
-        if n % 2 == 1 {
-            rows!(1);
+        let mut left = n;
+        if V::REGISTERS == 32 {
+            columns!(4, left / 4);
+            left %= 4;
         }
+        columns!(2, left / 2);
+        columns!(1, left % 2);
     }
 }
 
@@ -209,13 +234,17 @@ unsafe fn operand<V: Simd, const SHARED: bool>(at: *const V::Scalar) -> V {
 }
 
 /// Tiles of ROWS rows and COLUMNS columns, each of which stays in registers.
-pub(super) struct Tiles<V: Simd, const SHARED_A: bool, const SHARED_B: bool, const ROWS: usize, const COLUMNS: usize>(
-    Strip<V::Scalar>,
-    PhantomData<V>,
-);
+pub(super) struct Tiles<
+    V: Simd,
+    const SHARED_A: bool,
+    const SHARED_B: bool,
+    const ROWS: usize,
+    const COLUMNS: usize,
+    const FAR: bool,
+>(Strip<V::Scalar>, PhantomData<V>);
 
-impl<V: Simd, const SHARED_A: bool, const SHARED_B: bool, const ROWS: usize, const COLUMNS: usize>
-    From<Strip<V::Scalar>> for Tiles<V, SHARED_A, SHARED_B, ROWS, COLUMNS>
+impl<V: Simd, const SHARED_A: bool, const SHARED_B: bool, const ROWS: usize, const COLUMNS: usize, const FAR: bool>
+    From<Strip<V::Scalar>> for Tiles<V, SHARED_A, SHARED_B, ROWS, COLUMNS, FAR>
 {
     #[inline(always)]
     fn from(strip: Strip<V::Scalar>) -> Self {
@@ -223,8 +252,8 @@ impl<V: Simd, const SHARED_A: bool, const SHARED_B: bool, const ROWS: usize, con
     }
 }
 
-impl<V: Simd, const SHARED_A: bool, const SHARED_B: bool, const ROWS: usize, const COLUMNS: usize> Task
-    for Tiles<V, SHARED_A, SHARED_B, ROWS, COLUMNS>
+impl<V: Simd, const SHARED_A: bool, const SHARED_B: bool, const ROWS: usize, const COLUMNS: usize, const FAR: bool> Task
+    for Tiles<V, SHARED_A, SHARED_B, ROWS, COLUMNS, FAR>
 {
     type Output = ();
 
@@ -243,7 +272,11 @@ impl<V: Simd, const SHARED_A: bool, const SHARED_B: bool, const ROWS: usize, con
                 for _ in 0..depth {
                     let mut b_row = [V::zero(); COLUMNS];
                     for j in 0..COLUMNS {
-                        b_row[j] = operand::<V, SHARED_B>(column.add(j * b_column));
+                        let at = column.wrapping_add(j * b_column);
+                        b_row[j] = operand::<V, SHARED_B>(at);
+                        if FAR {
+                            V::prefetch(at.wrapping_add(AHEAD * b_depth));
+                        }
                     }
                     for r in 0..ROWS {
                         let x = operand::<V, SHARED_A>(rows[r].add(at));

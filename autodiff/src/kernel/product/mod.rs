@@ -19,7 +19,7 @@
 //! - `lanes`: products of small matrices side by side, which have the lanes to themselves;
 //! - `axis`: which taps of a convolution are inside the image, and where;
 //! - `matmul`, `conv`, `weight_grad`: the public products, which lay out rows and depths. Nothing is packed or copied but
-//!   what the weight gradient of many channels reads;
+//!   what the weight gradient of many channels reads, without AVX-512;
 //! - `transpose`: what a plan packs of its own, the transposed operands.
 //!
 //! Rounding is fixed by shape: a number's sum runs in the order of the depth (or, with one column, in 8 lanes of

@@ -417,5 +417,16 @@ fn every_fma_instruction_set_gives_the_same_bits() {
         if let Some(first) = results.next() {
             assert!(results.all(|other| other == first), "{m}x{k}x{n}");
         }
+    } // Weight gradients of many channels are copied first on one and read in place on another.
+    let g = ConvGeometry { out_h: 7, out_w: 7, stride_h: 2, stride_w: 2, ..same(5, 14, 14, 64, 64) };
+    let (x, dy): (Vec<f32>, Vec<f32>) = (random.numbers(g.input_len()), random.numbers(g.output_len()));
+    let gradient = |isa| {
+        let mut dw = vec![0f32; g.weight_len()];
+        Conv::new(g).weight_grad(isa, Team::of(1), &x, &dy, &mut dw);
+        dw
+    };
+    let mut results = Isa::available().into_iter().filter(|&isa| isa != Isa::PORTABLE).map(gradient);
+    if let Some(first) = results.next() {
+        assert!(results.all(|other| other == first), "{g:?}");
     }
 }

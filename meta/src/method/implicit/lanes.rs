@@ -4,7 +4,7 @@ use autodiff::{Aligned, Arg, Element, Workspace};
 
 use super::super::abreast::LaneWorker;
 use super::super::plans::Plans;
-use super::super::{Report, see_step};
+use super::super::{Report, Wanted, see_step};
 use super::Implicit;
 use crate::inner::{Hyper, InnerStatus, MOST_LANES, Run};
 use crate::linear::{CgLanes, CgLanesSpace, LaneSolution};
@@ -56,7 +56,8 @@ impl<T: Element> LaneWorker<T> for ImplicitLanes<'_, T> {
         let (lanes, isa) = (inner.lanes(), inner.plan().isa());
         self.run.start(inner, theta, hyper, data);
         for k in 0..=*steps {
-            see_step(&mut self.run, inner, theta, data, (k, k == 0 || k == *steps), reports);
+            let wanted = if k == 0 || k == *steps { Wanted::Measures } else { Wanted::Step };
+            see_step(&mut self.run, inner, theta, data, (k, wanted), reports);
             if k < *steps {
                 self.run.accept();
             }

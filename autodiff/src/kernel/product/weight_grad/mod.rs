@@ -5,20 +5,20 @@
 //! ```
 //!
 //! Rows are weights (tap, input channel), the depth is output pixels: `in_place` says which. Where many channels lie
-//! between one pixel and the next, `packed` copies what tiles read first.
+//! between one pixel and the next, `blocks` has a block of pixels near while tiles pass over it.
 
+mod blocks;
 mod in_place;
-mod packed;
 
 use super::conv::ConvGeometry;
 use super::simd::Simd;
+use blocks::Blocks;
 use in_place::InPlace;
-use packed::Packed;
 use std::ops::Range;
 
 /// From so many channels on, tiles in place would read their columns of x and dy from few sets of the cache.
 const MANY_CHANNELS: usize = 48;
-/// So many output pixels are worth copying.
+/// So many output pixels are worth a block.
 const MANY_PIXELS: usize = 64;
 
 /// How the weight gradient of one geometry is laid out.
@@ -29,7 +29,7 @@ pub enum WeightGrad {
         rows: usize,
         width: usize,
     },
-    Packed(Packed),
+    Blocks(Blocks),
     InPlace(InPlace),
 }
 
@@ -38,7 +38,7 @@ impl WeightGrad {
         if [g.batch, g.in_c, g.out_c, g.out_h, g.out_w].contains(&0) {
             WeightGrad::Zero { rows: g.kernel_h * g.kernel_w * g.in_c, width: g.out_c }
         } else if g.in_c.min(g.out_c) >= MANY_CHANNELS && g.batch * g.out_h * g.out_w >= MANY_PIXELS {
-            WeightGrad::Packed(Packed::new(g))
+            WeightGrad::Blocks(Blocks::new(g))
         } else {
             WeightGrad::InPlace(InPlace::new(g))
         }
@@ -60,7 +60,7 @@ impl WeightGrad {
         unsafe {
             match self {
                 WeightGrad::Zero { rows, width } => clear::<V>(0..*rows, *width, &columns, dw),
-                WeightGrad::Packed(packed) => packed.run::<V>(columns, x, dy, dw),
+                WeightGrad::Blocks(blocks) => blocks.run::<V>(columns, x, dy, dw),
                 WeightGrad::InPlace(in_place) => in_place.run::<V>(columns, x, dy, dw),
             }
         }
