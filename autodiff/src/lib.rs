@@ -53,7 +53,7 @@ pub use directions::{Directions, DirectionsSpace};
 pub use dual::{Dual, derivative, gradient, hessian_vector};
 pub use element::Element;
 pub use functions::{Linearized, hessian, jacobian, linearize, value_and_grad};
-pub use kernel::{Aligned, Arg, Block, ConvGeometry, Isa};
+pub use kernel::{Aligned, Arg, Block, ConvGeometry, Isa, Task};
 pub use plan::{Options, Plan, StepTime, Workspace};
 pub use real::Real;
 pub use shape::Shape;

@@ -143,7 +143,23 @@ impl fmt::Debug for Isa {
     }
 }
 
-/// Work that can be compiled for any instruction set.
+/// Work that can be compiled for any instruction set: for [`Isa::run`].
+///
+/// ```
+/// use autodiff::{Isa, Task};
+/// struct Halve<'a>(&'a mut [f32]);
+/// impl Task for Halve<'_> {
+///     type Output = ();
+///     #[inline(always)]
+///     fn run(self) {
+///         self.0.iter_mut().for_each(|x| *x *= 0.5);
+///     }
+/// }
+/// let mut x = [1.0; 100];
+/// Isa::detect()?.run(Halve(&mut x));
+/// assert_eq!(x, [0.5; 100]);
+/// # Ok::<(), String>(())
+/// ```
 pub trait Task {
     /// What the work gives.
     type Output;

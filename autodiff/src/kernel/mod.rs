@@ -19,8 +19,7 @@ mod sum;
 mod team;
 mod vector;
 
-pub use isa::Isa;
-pub(crate) use isa::Task;
+pub use isa::{Isa, Task};
 pub(crate) use map::{BLOCK, Instruction, Leaf, LeafValue, MOST_SLOTS, Map, MapOp, Reading, Ring, Slot, Sum, SumKind};
 pub use memory::{Aligned, Block};
 pub(crate) use memory::{Place, Plain, Region, Size};

@@ -2,7 +2,6 @@
 //!
 //! Those in lanes are of several vectors whose numbers lie side by side, each with the bits of one alone.
 
-use super::map::stretch_strided;
 use super::{Isa, Task, product};
 use crate::element::Element;
 
@@ -108,16 +107,6 @@ impl<T: Element> Task for ScaleLanes<'_, T> {
     }
 }
 
-struct Spread<'a, T>(usize, &'a [T], &'a mut [T]);
-impl<T: Element> Task for Spread<'_, T> {
-    type Output = ();
-    #[inline(always)]
-    fn run(self) {
-        let Spread(lanes, x, y) = self;
-        stretch_strided(x, &[x.len(), lanes], &[1, 0], 0, y);
-    }
-}
-
 struct LargestLanes<'a, T>(&'a [T], &'a mut [T]);
 impl<T: Element> Task for LargestLanes<'_, T> {
     type Output = ();
@@ -190,7 +179,7 @@ impl Isa {
     #[track_caller]
     pub fn spread<T: Element>(self, lanes: usize, x: &[T], y: &mut [T]) {
         assert_eq!(x.len() * lanes, y.len(), "spread: {} numbers in {lanes} lanes", x.len());
-        self.run(Spread(lanes, x, y));
+        product::spread(self, lanes, x, y);
     }
 
     /// [`scale`](Isa::scale) in every lane: xᵢₗ ← aₗ xᵢₗ

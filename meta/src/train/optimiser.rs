@@ -1,6 +1,6 @@
 //! Outer optimisers.
 
-use autodiff::Element;
+use autodiff::{Element, Isa, Task};
 
 /// Something that moves θ along a meta-gradient, in the precision of both.
 pub trait Optimiser<T = f32>: Send {
@@ -67,15 +67,47 @@ pub struct Adam<T = f32> {
     betas: [f64; 2],
     epsilon: f64,
     steps: u64,
+    isa: Isa,
     m: Vec<T>,
     v: Vec<T>,
 }
 
+/// One step: `rate` is α/(1 − β₁ᵗ), `root` 1/(1 − β₂ᵗ).
+struct Step<'a, T> {
+    theta: &'a mut [T],
+    gradient: &'a [T],
+    m: &'a mut [T],
+    v: &'a mut [T],
+    b1: T,
+    b2: T,
+    rate: T,
+    root: T,
+    epsilon: T,
+}
+
+impl<T: Element> Task for Step<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Step { theta, gradient, m, v, b1, b2, rate, root, epsilon } = self;
+        for ((t, &g), (m, v)) in theta.iter_mut().zip(gradient).zip(m.iter_mut().zip(v)) {
+            *m = b1 * *m + (T::one() - b1) * g;
+            *v = b2 * *v + (T::one() - b2) * g * g;
+            *t = *t - rate * *m / ((*v * root).sqrt() + epsilon);
+        }
+    }
+}
+
 impl<T: Element> Adam<T> {
     /// With β = (0.9, 0.999).
+    ///
+    /// # Panics
+    /// Where `AUTODIFF_ISA` names an instruction set that this CPU lacks.
     pub fn new(dim: usize, rate: f64, epsilon: f64) -> Self {
         let zeros = || vec![T::zero(); dim];
-        Adam { rate, betas: [0.9, 0.999], epsilon, steps: 0, m: zeros(), v: zeros() }
+        let isa = Isa::detect().unwrap_or_else(|message| panic!("{message}"));
+        Adam { rate, betas: [0.9, 0.999], epsilon, steps: 0, isa, m: zeros(), v: zeros() }
     }
 }
 
@@ -87,12 +119,8 @@ impl<T: Element> Optimiser<T> for Adam<T> {
         let power = |b: f64| 1.0 - b.powf(self.steps as f64);
         let (rate, root) = (T::from_f64(self.rate / power(b1)), T::from_f64(1.0 / power(b2)));
         let [epsilon, b1, b2] = [self.epsilon, b1, b2].map(T::from_f64);
-        let moments = self.m.iter_mut().zip(&mut self.v);
-        for ((t, &g), (m, v)) in theta.iter_mut().zip(gradient).zip(moments) {
-            *m = b1 * *m + (T::one() - b1) * g;
-            *v = b2 * *v + (T::one() - b2) * g * g;
-            *t = *t - rate * *m / ((*v * root).sqrt() + epsilon);
-        }
+        let Adam { isa, m, v, .. } = self;
+        isa.run(Step { theta, gradient, m, v, b1, b2, rate, root, epsilon });
     }
 
     fn state(&self) -> Vec<(&'static str, &[T])> {

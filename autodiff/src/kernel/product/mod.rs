@@ -20,7 +20,7 @@
 //! - `axis`: which taps of a convolution are inside the image, and where;
 //! - `matmul`, `conv`, `weight_grad`: the public products, which lay out rows and depths. Nothing is packed or copied but
 //!   what the weight gradient of many channels reads, without AVX-512;
-//! - `transpose`: what a plan packs of its own, the transposed operands.
+//! - `transpose`: what a plan packs of its own, the transposed operands; `spread`: a vector in every lane.
 //!
 //! Rounding is fixed by shape: a number's sum runs in the order of the depth (or, with one column, in 8 lanes of
 //! f32 and 4 of f64) whatever its tile, its position in the batch or the thread. AVX2 and AVX-512 give the same
@@ -34,6 +34,7 @@ mod matmul;
 mod portable;
 mod rows;
 mod simd;
+mod spread;
 #[cfg(test)]
 mod tests;
 mod tile;
@@ -51,6 +52,7 @@ pub(super) use transpose::transpose;
 
 use super::isa::{Isa, Level, Task};
 pub(super) use simd::Simd;
+pub(super) use spread::spread;
 use std::marker::PhantomData;
 
 /// A number type that products are made of: f32 or f64.
