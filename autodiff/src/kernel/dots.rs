@@ -4,7 +4,9 @@
 //! partial sums of all lanes lie side by side as well, so that each lane has the bits of one alone.
 
 use std::array;
+use std::marker::PhantomData;
 
+use super::isa::Level;
 use super::vector::{add_scaled, check_lanes, repeated};
 use super::{Isa, Task};
 use crate::element::Element;
@@ -16,17 +18,24 @@ const MOST_LANES: usize = 16;
 /// Rows of numbers that are added to partial sums while those are in registers.
 const ROWS: usize = 4;
 
-/// What is summed of two numbers.
+/// What is summed: products of these two numbers' pairs.
 trait Products<const N: usize> {
-    fn of(x: f64, y: f64) -> [f64; N];
+    fn of(x: f64, y: f64) -> [[f64; 2]; N];
+}
+
+/// sum + x y. With an instruction for both where there is one (`FUSED`) and the product needs no rounding, as that of two
+/// `f32` never does: the bits are the same.
+#[inline(always)]
+fn add_product<T, const FUSED: bool>(sum: &mut f64, [x, y]: [f64; 2]) {
+    *sum = if FUSED && size_of::<T>() == size_of::<f32>() { x.mul_add(y, *sum) } else { *sum + x * y };
 }
 
 /// xᵀy
 struct Dot;
 impl Products<1> for Dot {
     #[inline(always)]
-    fn of(x: f64, y: f64) -> [f64; 1] {
-        [x * y]
+    fn of(x: f64, y: f64) -> [[f64; 2]; 1] {
+        [[x, y]]
     }
 }
 
@@ -34,8 +43,8 @@ impl Products<1> for Dot {
 struct Gram;
 impl Products<3> for Gram {
     #[inline(always)]
-    fn of(x: f64, y: f64) -> [f64; 3] {
-        [x * y, x * x, y * y]
+    fn of(x: f64, y: f64) -> [[f64; 2]; 3] {
+        [[x, y], [x, x], [y, y]]
     }
 }
 
@@ -58,19 +67,19 @@ impl<const N: usize, const ROOM: usize> Partial<N, ROOM> {
 
     /// Adds the products of whole rows.
     #[inline(always)]
-    fn add<P: Products<N>, T: Element>(&mut self, x: &[T], y: &[T]) {
+    fn add<P: Products<N>, T: Element, const FUSED: bool>(&mut self, x: &[T], y: &[T]) {
         let (xs, ys) = (x.chunks_exact(ROWS * self.row()), y.chunks_exact(ROWS * self.row()));
         let (x_rest, y_rest) = (xs.remainder(), ys.remainder());
         for (x, y) in xs.zip(ys) {
-            self.add_rows::<P, T, ROWS>(x, y);
+            self.add_rows::<P, T, FUSED, ROWS>(x, y);
         }
         for (x, y) in x_rest.chunks_exact(self.row()).zip(y_rest.chunks_exact(self.row())) {
-            self.add_rows::<P, T, 1>(x, y);
+            self.add_rows::<P, T, FUSED, 1>(x, y);
         }
     }
 
     #[inline(always)]
-    fn add_rows<P: Products<N>, T: Element, const R: usize>(&mut self, x: &[T], y: &[T]) {
+    fn add_rows<P: Products<N>, T: Element, const FUSED: bool, const R: usize>(&mut self, x: &[T], y: &[T]) {
         let row = self.row();
         let (xs, ys): ([&[T]; R], [&[T]; R]) =
             (array::from_fn(|r| &x[r * row..][..row]), array::from_fn(|r| &y[r * row..][..row]));
@@ -78,8 +87,8 @@ impl<const N: usize, const ROOM: usize> Partial<N, ROOM> {
         for i in 0..row {
             let mut all: [f64; N] = array::from_fn(|n| sums[n][i]);
             for (x, y) in xs.iter().zip(&ys) {
-                for (sum, product) in all.iter_mut().zip(P::of(x[i].to_f64(), y[i].to_f64())) {
-                    *sum += product;
+                for (sum, pair) in all.iter_mut().zip(P::of(x[i].to_f64(), y[i].to_f64())) {
+                    add_product::<T, FUSED>(sum, pair);
                 }
             }
             for (n, sum) in all.into_iter().enumerate() {
@@ -95,8 +104,8 @@ impl<const N: usize, const ROOM: usize> Partial<N, ROOM> {
         totals.fill([0.0; N]);
         for (x, y) in x.chunks_exact(self.lanes).zip(y.chunks_exact(self.lanes)) {
             for ((total, x), y) in totals.iter_mut().zip(x).zip(y) {
-                for (total, product) in total.iter_mut().zip(P::of(x.to_f64(), y.to_f64())) {
-                    *total += product;
+                for (total, pair) in total.iter_mut().zip(P::of(x.to_f64(), y.to_f64())) {
+                    add_product::<T, false>(total, pair);
                 }
             }
         }
@@ -117,21 +126,28 @@ impl<const N: usize, const ROOM: usize> Partial<N, ROOM> {
 }
 
 /// The products of two vectors, in every lane.
-struct Sum<'a, T, P, const N: usize, const ROOM: usize>(&'a [T], &'a [T], &'a mut [[f64; N]], P);
-impl<T: Element, P: Products<N>, const N: usize, const ROOM: usize> Task for Sum<'_, T, P, N, ROOM> {
+struct Sum<'a, T, P, const N: usize, const ROOM: usize, const FUSED: bool>(
+    &'a [T],
+    &'a [T],
+    &'a mut [[f64; N]],
+    PhantomData<P>,
+);
+impl<T: Element, P: Products<N>, const N: usize, const ROOM: usize, const FUSED: bool> Task
+    for Sum<'_, T, P, N, ROOM, FUSED>
+{
     type Output = ();
     #[inline(always)]
     fn run(self) {
         let Sum(x, y, totals, _) = self;
         let mut partial = Partial::<N, ROOM>::new(if ROOM == SUMS { 1 } else { totals.len() });
-        partial.add::<P, T>(x, y);
+        partial.add::<P, T, FUSED>(x, y);
         partial.total::<P, T>(x, y, totals);
     }
 }
 
 /// y ← y + a x and yᵀy, in every lane.
-struct AddScaledSquare<'a, T, const ROOM: usize>(&'a [T], &'a [T], &'a mut [T], &'a mut [[f64; 1]]);
-impl<T: Element, const ROOM: usize> Task for AddScaledSquare<'_, T, ROOM> {
+struct AddScaledSquare<'a, T, const ROOM: usize, const FUSED: bool>(&'a [T], &'a [T], &'a mut [T], &'a mut [[f64; 1]]);
+impl<T: Element, const ROOM: usize, const FUSED: bool> Task for AddScaledSquare<'_, T, ROOM, FUSED> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
@@ -141,7 +157,7 @@ impl<T: Element, const ROOM: usize> Task for AddScaledSquare<'_, T, ROOM> {
         let rows = ROWS * partial.row();
         for (y, x) in y.chunks_mut(rows).zip(x.chunks(rows)) {
             add_scaled(&a[..whole], x, y);
-            partial.add::<Dot, T>(y, y);
+            partial.add::<Dot, T, FUSED>(y, y);
         }
         partial.total::<Dot, T>(y, y, squares);
     }
@@ -163,7 +179,7 @@ impl Isa {
     pub fn dot<T: Element>(self, x: &[T], y: &[T]) -> f64 {
         check("dot", x, y, 1);
         let mut dot = [[0.0]];
-        self.run(Sum::<T, Dot, 1, SUMS>(x, y, &mut dot, Dot));
+        self.sum::<T, Dot, 1, SUMS>(x, y, &mut dot);
         dot[0][0]
     }
 
@@ -175,7 +191,7 @@ impl Isa {
     pub fn gram<T: Element>(self, x: &[T], y: &[T]) -> [f64; 3] {
         check("gram", x, y, 1);
         let mut products = [[0.0; 3]];
-        self.run(Sum::<T, Gram, 3, SUMS>(x, y, &mut products, Gram));
+        self.sum::<T, Gram, 3, SUMS>(x, y, &mut products);
         products[0]
     }
 
@@ -187,7 +203,7 @@ impl Isa {
     pub fn add_scaled_square<T: Element>(self, a: T, x: &[T], y: &mut [T]) -> f64 {
         check("add_scaled_square", x, y, 1);
         let mut square = [[0.0]];
-        self.run(AddScaledSquare::<T, SUMS>(&[a], x, y, &mut square));
+        self.add_and_square::<T, SUMS>(&[a], x, y, &mut square);
         square[0][0]
     }
 
@@ -199,7 +215,7 @@ impl Isa {
     pub fn dot_lanes<T: Element>(self, x: &[T], y: &[T], dots: &mut [f64]) {
         check("dot_lanes", x, y, dots.len());
         let (dots, _) = dots.as_chunks_mut();
-        self.run(Sum::<T, Dot, 1, { SUMS * MOST_LANES }>(x, y, dots, Dot));
+        self.sum::<T, Dot, 1, { SUMS * MOST_LANES }>(x, y, dots);
     }
 
     /// [`gram`](Isa::gram) in every lane.
@@ -209,7 +225,7 @@ impl Isa {
     #[track_caller]
     pub fn gram_lanes<T: Element>(self, x: &[T], y: &[T], products: &mut [[f64; 3]]) {
         check("gram_lanes", x, y, products.len());
-        self.run(Sum::<T, Gram, 3, { SUMS * MOST_LANES }>(x, y, products, Gram));
+        self.sum::<T, Gram, 3, { SUMS * MOST_LANES }>(x, y, products);
     }
 
     /// [`add_scaled_square`](Isa::add_scaled_square) in every lane: yᵢₗ ← yᵢₗ + aₗ xᵢₗ, squaresₗ = Σ yᵢₗ².
@@ -221,7 +237,26 @@ impl Isa {
         check("add_scaled_square_lanes", x, y, a.len());
         assert_eq!(a.len(), squares.len(), "add_scaled_square_lanes: as many squares as lanes");
         let (squares, _) = squares.as_chunks_mut();
-        self.run(AddScaledSquare::<T, { SUMS * MOST_LANES }>(a, x, y, squares));
+        self.add_and_square::<T, { SUMS * MOST_LANES }>(a, x, y, squares);
+    }
+
+    fn sum<T: Element, P: Products<N>, const N: usize, const ROOM: usize>(
+        self,
+        x: &[T],
+        y: &[T],
+        totals: &mut [[f64; N]],
+    ) {
+        match self.level() {
+            Level::Portable => self.run(Sum::<T, P, N, ROOM, false>(x, y, totals, PhantomData)),
+            _ => self.run(Sum::<T, P, N, ROOM, true>(x, y, totals, PhantomData)),
+        }
+    }
+
+    fn add_and_square<T: Element, const ROOM: usize>(self, a: &[T], x: &[T], y: &mut [T], squares: &mut [[f64; 1]]) {
+        match self.level() {
+            Level::Portable => self.run(AddScaledSquare::<T, ROOM, false>(a, x, y, squares)),
+            _ => self.run(AddScaledSquare::<T, ROOM, true>(a, x, y, squares)),
+        }
     }
 }
 
@@ -285,12 +320,12 @@ mod tests {
         use crate::kernel::machine_code::assert_vectorised;
         const LANES: usize = SUMS * MOST_LANES;
         fn check<T: Element>() {
-            assert_vectorised::<Sum<'_, T, Dot, 1, SUMS>>("dot");
-            assert_vectorised::<Sum<'_, T, Gram, 3, SUMS>>("gram");
-            assert_vectorised::<AddScaledSquare<'_, T, SUMS>>("add_scaled_square");
-            assert_vectorised::<Sum<'_, T, Dot, 1, LANES>>("dot in lanes");
-            assert_vectorised::<Sum<'_, T, Gram, 3, LANES>>("gram in lanes");
-            assert_vectorised::<AddScaledSquare<'_, T, LANES>>("add_scaled_square in lanes");
+            assert_vectorised::<Sum<'_, T, Dot, 1, SUMS, true>>("dot");
+            assert_vectorised::<Sum<'_, T, Gram, 3, SUMS, true>>("gram");
+            assert_vectorised::<AddScaledSquare<'_, T, SUMS, true>>("add_scaled_square");
+            assert_vectorised::<Sum<'_, T, Dot, 1, LANES, true>>("dot in lanes");
+            assert_vectorised::<Sum<'_, T, Gram, 3, LANES, true>>("gram in lanes");
+            assert_vectorised::<AddScaledSquare<'_, T, LANES, true>>("add_scaled_square in lanes");
         }
         check::<f32>();
         check::<f64>();

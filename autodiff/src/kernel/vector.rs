@@ -56,16 +56,23 @@ pub(super) fn repeated<T: Element>(coefficients: &[T]) -> ([T; BLOCK], usize) {
     (block, whole)
 }
 
-struct CombineLanes<'a, T>(&'a [T], &'a [T], &'a [T], &'a mut [T]);
-impl<T: Element> Task for CombineLanes<'_, T> {
+struct AddScaledThenTurn<'a, T> {
+    a: &'a [T],
+    p: &'a mut [T],
+    x: &'a mut [T],
+    b: &'a [T],
+    r: &'a [T],
+}
+impl<T: Element> Task for AddScaledThenTurn<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
-        let CombineLanes(a, x, b, y) = self;
+        let AddScaledThenTurn { a, p, x, b, r } = self;
         let ((a, len), (b, _)) = (repeated(a), repeated(b));
-        for (y, x) in y.chunks_mut(len).zip(x.chunks(len)) {
-            for (((y, &x), &a), &b) in y.iter_mut().zip(x).zip(&a).zip(&b) {
-                *y = a * x + b * *y;
+        for ((p, x), r) in p.chunks_mut(len).zip(x.chunks_mut(len)).zip(r.chunks(len)) {
+            for ((((p, x), &r), &a), &b) in p.iter_mut().zip(x).zip(r).zip(&a).zip(&b) {
+                *x = *x + a * *p;
+                *p = r + b * *p;
             }
         }
     }
@@ -213,15 +220,17 @@ impl Isa {
         self.run(AddScaledLanes(a, x, y));
     }
 
-    /// [`combine`](Isa::combine) in every lane: yᵢₗ ← aₗ xᵢₗ + bₗ yᵢₗ
+    /// [`add_scaled`](Isa::add_scaled) and [`combine`](Isa::combine) in every lane, in one pass: xᵢₗ ← xᵢₗ + aₗ pᵢₗ, then
+    /// pᵢₗ ← rᵢₗ + bₗ pᵢₗ, as conjugate gradients go on.
     ///
     /// # Panics
     /// Where the lengths differ or are no multiple of the number of lanes, or there are more than 256 of those.
     #[track_caller]
-    pub fn combine_lanes<T: Element>(self, a: &[T], x: &[T], b: &[T], y: &mut [T]) {
-        assert_eq!((x.len(), a.len()), (y.len(), b.len()), "combine_lanes: lengths differ");
+    pub fn add_scaled_then_turn_lanes<T: Element>(self, a: &[T], p: &mut [T], x: &mut [T], b: &[T], r: &[T]) {
+        let same = (x.len(), r.len(), a.len()) == (p.len(), p.len(), b.len());
+        assert!(same, "add_scaled_then_turn_lanes: lengths differ");
         check_lanes(x, a.len());
-        self.run(CombineLanes(a, x, b, y));
+        self.run(AddScaledThenTurn { a, p, x, b, r });
     }
 }
 
@@ -236,9 +245,9 @@ mod lanes {
         let of = |all: &[T], lane: usize| -> Vec<T> { all.iter().skip(lane).step_by(lanes).copied().collect() };
         let (x, y, factors) = (numbers(1), numbers(2), numbers(3));
         let (a, b) = (&factors[..lanes], &factors[lanes..2 * lanes]);
-        let (mut added, mut combined, mut scaled) = (y.clone(), y.clone(), y.clone());
+        let (mut added, mut moved, mut turned, mut scaled) = (y.clone(), y.clone(), x.clone(), y.clone());
         isa.add_scaled_lanes(a, &x, &mut added);
-        isa.combine_lanes(a, &x, b, &mut combined);
+        isa.add_scaled_then_turn_lanes(a, &mut turned, &mut moved, b, &factors[..x.len()]);
         isa.scale_lanes(a, &mut scaled);
         let mut spread = vec![T::zero(); x.len() * lanes];
         isa.spread(lanes, &x, &mut spread);
@@ -246,11 +255,12 @@ mod lanes {
         let mut largest = vec![T::zero(); lanes];
         isa.largest_lanes(&x, &mut largest);
         for lane in 0..lanes {
-            let (x, y) = (of(&x, lane), of(&y, lane));
-            let (mut add, mut combine) = (y.clone(), y.clone());
+            let (x, y, r) = (of(&x, lane), of(&y, lane), of(&factors, lane));
+            let (mut add, mut turn) = (y.clone(), x.clone());
             isa.add_scaled(a[lane], &x, &mut add);
-            isa.combine(a[lane], &x, b[lane], &mut combine);
-            assert_eq!((of(&added, lane), of(&combined, lane)), (add, combine), "{isa}, lane {lane} of {lanes}");
+            isa.combine(T::one(), &r, b[lane], &mut turn);
+            assert_eq!((of(&added, lane), of(&moved, lane)), (add.clone(), add), "{isa}, lane {lane} of {lanes}");
+            assert_eq!(of(&turned, lane), turn, "{isa}, lane {lane} of {lanes}");
             assert!(of(&scaled, lane).iter().zip(&y).all(|(&s, &y)| s == a[lane] * y), "{isa}, lane {lane} of {lanes}");
             let most = x.iter().fold(T::zero(), |most, x| if x.abs() > most { x.abs() } else { most });
             assert_eq!(largest[lane], most, "{isa}, lane {lane} of {lanes}");
@@ -279,7 +289,7 @@ mod tests {
         assert_vectorised::<Combine<'_, T>>("combine");
         assert_vectorised::<AddScaled<'_, T>>("add_scaled");
         assert_vectorised::<Scale<'_, T>>("scale");
-        assert_vectorised::<CombineLanes<'_, T>>("combine in lanes");
+        assert_vectorised::<AddScaledThenTurn<'_, T>>("add_scaled_then_turn in lanes");
         assert_vectorised::<AddScaledLanes<'_, T>>("add_scaled in lanes");
         assert_vectorised::<ScaleLanes<'_, T>>("scale in lanes");
     }

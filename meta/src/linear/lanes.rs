@@ -64,7 +64,7 @@ impl CgLanes {
         let factors = scales::<T>(isa, b, solutions);
         x.fill(T::zero());
         r.copy_from_slice(b);
-        factors.down.iter().for_each(|by| isa.scale_lanes(&by[..lanes], r));
+        factors.down.iter().filter(|by| changes(by)).for_each(|by| isa.scale_lanes(&by[..lanes], r));
         p.copy_from_slice(r);
         let (mut rr, mut next) = (OfLanes::default(), OfLanes::default());
         isa.dot_lanes(r, r, &mut rr[..lanes]);
@@ -93,7 +93,6 @@ impl CgLanes {
                 alpha[lane] = T::from_f64(rr[lane] / curvature);
                 minus_alpha[lane] = T::from_f64(-(rr[lane] / curvature));
             }
-            isa.add_scaled_lanes(&alpha[..lanes], p, x);
             isa.add_scaled_square_lanes(&minus_alpha[..lanes], ap, r, &mut next[..lanes]);
             let mut beta = [T::zero(); MOST_LANES];
             for (lane, solution) in solutions.iter_mut().enumerate().filter(|(_, solution)| !solution.apart) {
@@ -104,17 +103,27 @@ impl CgLanes {
                 beta[lane] = T::from_f64(next[lane] / rr[lane]);
             }
             if iteration + 1 < self.iterations {
-                isa.combine_lanes(&[T::one(); MOST_LANES][..lanes], r, &beta[..lanes], p);
+                isa.add_scaled_then_turn_lanes(&alpha[..lanes], p, x, &beta[..lanes], r);
+            } else {
+                isa.add_scaled_lanes(&alpha[..lanes], p, x);
             }
             rr = next;
         }
-        factors.up.iter().for_each(|by| isa.scale_lanes(&by[..lanes], x));
+        factors.up.iter().filter(|by| changes(by)).for_each(|by| isa.scale_lanes(&by[..lanes], x));
         x
     }
 }
 
 /// A number for each lane, in the vectors' type.
 type Factors<T> = [T; MOST_LANES];
+
+/// Exponents of powers of two that are numbers of every type.
+const SAFE: i32 = 100;
+
+/// Whether a factor is another than 1.
+fn changes<T: Element>(factors: &Factors<T>) -> bool {
+    factors.iter().any(|&factor| factor != T::one())
+}
 
 /// Powers of two for each lane, as two factors each: the power itself need not be a number of the type.
 struct Scales<T> {
@@ -137,8 +146,10 @@ fn scales<T: Element>(isa: Isa, b: &[T], solutions: &mut [LaneSolution]) -> Scal
         }
         let exponent = size.log2().floor() as i32;
         for (factors, k) in [(&mut scales.down, -exponent), (&mut scales.up, exponent)] {
-            factors[0][lane] = T::from_f64(2.0_f64.powi(k / 2));
-            factors[1][lane] = T::from_f64(2.0_f64.powi(k - k / 2));
+            // One factor does for most, and another pass need not be.
+            let first = if k.abs() <= SAFE { k } else { k / 2 };
+            factors[0][lane] = T::from_f64(2.0_f64.powi(first));
+            factors[1][lane] = T::from_f64(2.0_f64.powi(k - first));
         }
     }
     scales
