@@ -4,8 +4,8 @@
 //!
 //! 100 % is the multiply-adds that as many threads do in registers, measured in the same run. Operations are the
 //! algebraic minimum: those of matrix and convolution products. The tables by step are of one task on one thread, and of
-//! as many as are taken together, in the plan of the inner level: its point stage is a gradient (and the step), its direction stage a product with the
-//! Hessian at that point.
+//! as many as are taken together, in the plan of the inner level: its point stage is a gradient and the step, as within a
+//! run, its direction stage a product with the Hessian at that point.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;

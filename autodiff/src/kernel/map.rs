@@ -21,8 +21,7 @@ use crate::element::Element;
 use crate::rules::{BinaryOp, CompareOp, UnaryOp};
 use crate::shape::Axes;
 use gate::gate;
-pub(super) use loops::stretch_strided;
-use loops::{Apply1, Apply2, Moderate, choose, compare, moderate, powers, repeat};
+use loops::{Apply1, Apply2, Moderate, choose, compare, moderate, powers, repeat, stretch_strided};
 pub(crate) use pair::Ring;
 
 /// Elements of a block, where the shape does not ask for another number.
@@ -372,7 +371,7 @@ impl<T: Element> Task for Run<'_, '_, T> {
                         let (x, block) = unsafe {
                             (memory.read(*x), std::slice::from_raw_parts_mut(cursor(Slot::Leaf(i as u16)).base, n))
                         };
-                        stretch_strided(x, dims, strides, start, block);
+                        stretch_strided(isa, x, dims, strides, start, block);
                     }
                 }
                 for instruction in &map.code {

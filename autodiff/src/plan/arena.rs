@@ -104,7 +104,7 @@ impl Layout {
 
         // When each value is written first and read last; a piece's life is part of its tensor's.
         let mut life: FxHashMap<NodeId, (usize, usize)> = FxHashMap::default();
-        for (i, item) in items.iter().enumerate() {
+        for (i, Placing { item, .. }) in items.iter().enumerate() {
             for &id in item.writes.iter().chain(&item.reads) {
                 if graph.stage(id) != stage || matches!(graph.prim(id), Prim::Input(_)) {
                     continue;
@@ -144,8 +144,8 @@ impl Layout {
         if keeps {
             self.kept[stage.index()] = kept;
         }
-        for (i, item) in items.iter().enumerate().filter(|(_, item)| item.work > 0) {
-            floats.push(Request { whose: Whose::Work(item.number), len: item.work, first: i, last: i });
+        for (i, &Placing { number, work, .. }) in items.iter().enumerate().filter(|(_, item)| item.work > 0) {
+            floats.push(Request { whose: Whose::Work(number), len: work, first: i, last: i });
         }
         let floats = self.pack(floats, stage);
         let indices = self.pack(indices, stage);
@@ -172,8 +172,8 @@ impl Layout {
     ) -> FxHashMap<NodeId, (NodeId, usize)> {
         let mut inside = FxHashMap::default();
         // The outermost first, so that what holds a tensor is known when its own pieces are placed.
-        for item in items.iter().rev() {
-            let &Job::Node(id) = item.job else { continue };
+        for Placing { item, .. } in items.iter().rev() {
+            let Job::Node(id) = item.job else { continue };
             if let Some(first) = graph.added(id) {
                 inside.insert(first, (id, 0));
             }

@@ -4,7 +4,7 @@ use rustc_hash::FxHashSet;
 
 use super::fuse::Group;
 use super::graph::Graph;
-use super::lower::{Job, Schedule};
+use super::lower::{Item, Job, Schedule};
 use crate::tape::{NodeId, Stage};
 
 /// The stage's jobs, by their numbers among all of them, without what only `optional` ones of the outputs need; and without
@@ -16,7 +16,7 @@ pub(super) fn jobs(
     optional: &[usize],
     stage: Stage,
     keeps: bool,
-) -> Vec<(usize, Job)> {
+) -> Vec<(usize, Item)> {
     // By position: the root of each output, and whether it is asked for.
     let of_stage = outputs.iter().zip(stages).enumerate().filter(|(_, (_, of))| **of == stage);
     let given: Vec<(NodeId, bool)> =
@@ -28,20 +28,18 @@ pub(super) fn jobs(
     needed.extend(given.iter().filter(|(_, asked)| *asked).map(|(id, _)| id));
     let mut kept = Vec::new();
     for (i, item) in schedule.stages[stage.index()].iter().enumerate().rev() {
-        let job = match &item.job {
-            Job::Deliver { output, .. } => given[*output].1.then(|| item.job.clone()),
-            Job::Node(id) => needed.contains(id).then(|| item.job.clone()),
+        let left = match &item.job {
+            Job::Deliver { output, .. } => given[*output].1.then(|| item.clone()),
+            Job::Node(id) => needed.contains(id).then(|| item.clone()),
             Job::Pass(group) => {
                 let sinks = group.sinks.iter().copied().filter(|id| needed.contains(id)).collect();
-                without_the_rest(graph, schedule, group, sinks).map(Job::Pass)
+                without_the_rest(graph, schedule, group, sinks).map(|group| schedule.pass(graph, group))
             }
         };
-        let Some(job) = job else { continue };
-        match &job {
-            Job::Pass(group) => needed.extend(schedule.pass_reads(graph, group)),
-            _ => needed.extend(&item.reads),
+        if let Some(item) = left {
+            needed.extend(&item.reads);
+            kept.push((i, item));
         }
-        kept.push((i, job));
     }
     kept.reverse();
     kept

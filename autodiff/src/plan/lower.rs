@@ -35,23 +35,21 @@ pub(super) struct Item {
     pub writes: Vec<NodeId>,
 }
 
-/// A job as it is placed in memory: its number among those of the stage, the stored nodes it reads and writes, and the
-/// elements of scratch that it needs while it runs.
+/// An item as it is placed in memory: with its number among those of the stage, and the elements of scratch that it needs
+/// while it runs.
 pub(super) struct Placing<'s> {
     pub number: usize,
-    pub job: &'s Job,
-    pub reads: Vec<NodeId>,
-    pub writes: Vec<NodeId>,
+    pub item: &'s Item,
     pub work: usize,
 }
 
 /// The jobs of each stage, in order.
 pub(super) struct Schedule<'f> {
     pub stages: [Vec<Item>; Stage::COUNT],
-    /// What is left of each without its optional outputs, where it has any: jobs by their numbers.
-    pub brief: [Option<Vec<(usize, Job)>>; Stage::COUNT],
+    /// What is left of each without its optional outputs, where it has any, by numbers.
+    pub brief: [Option<Vec<(usize, Item)>>; Stage::COUNT],
     /// What is left of those where nothing is kept for later stages, and something would be.
-    pub fleeting: [Option<Vec<(usize, Job)>>; Stage::COUNT],
+    pub fleeting: [Option<Vec<(usize, Item)>>; Stage::COUNT],
     /// The last stage that reads each stored node.
     last_reader: FxHashMap<NodeId, Stage>,
     fusion: &'f Fusion,
@@ -75,9 +73,7 @@ impl<'f> Schedule<'f> {
         };
         let mut items: [Vec<Item>; Stage::COUNT] = Default::default();
         for group in &fusion.groups {
-            let reads = schedule.pass_reads(graph, group);
-            let writes = group.sinks.clone();
-            items[group.stage.index()].push(Item { job: Job::Pass(group.clone()), reads, writes });
+            items[group.stage.index()].push(schedule.pass(graph, group.clone()));
         }
         for id in graph.roots() {
             if fusion.in_group(graph, id) || matches!(graph.prim(id), Prim::Input(_) | Prim::Literal(_)) {
@@ -90,8 +86,8 @@ impl<'f> Schedule<'f> {
         schedule.deliver(graph, outputs, stages, optional);
         let part = |stage: Stage, keeps: bool| {
             let of_stage = optional.iter().any(|&i| stages[i] == stage);
-            let differs =
-                keeps || schedule.last_reader.iter().any(|(&id, &last)| graph.stage(id) == stage && last > stage);
+            let mut written = schedule.stages[stage.index()].iter().flat_map(|item| &item.writes);
+            let differs = keeps || written.any(|&id| schedule.read_after(id, stage));
             (of_stage && differs).then(|| brief::jobs(graph, &schedule, (outputs, stages), optional, stage, keeps))
         };
         let (brief, fleeting) = (Stage::ALL.map(|stage| part(stage, true)), Stage::ALL.map(|stage| part(stage, false)));
@@ -140,6 +136,12 @@ impl<'f> Schedule<'f> {
     /// Whether a stage after `stage` reads the node.
     pub fn read_after(&self, id: NodeId, stage: Stage) -> bool {
         self.last_reader.get(&id).is_some_and(|&last| last > stage)
+    }
+
+    /// A pass, with what it reads and writes.
+    pub fn pass(&self, graph: &Graph<'_>, group: Group) -> Item {
+        let (reads, writes) = (self.pass_reads(graph, &group), group.sinks.clone());
+        Item { job: Job::Pass(group), reads, writes }
     }
 
     /// Stored nodes that a pass reads and does not write.
@@ -246,25 +248,21 @@ impl Schedule<'_> {
     /// All jobs of a stage, each with room for what is left of it without the optional outputs.
     pub fn whole(&self, graph: &Graph<'_>, stage: Stage) -> Vec<Placing<'_>> {
         let items = self.stages[stage.index()].iter().enumerate();
-        let mut all: Vec<Placing<'_>> = items.map(|(i, item)| self.placing(graph, i, &item.job, item)).collect();
-        for (i, job) in self.brief[stage.index()].iter().flatten() {
-            all[*i].work = all[*i].work.max(work_len(graph, self.fusion, job));
+        let mut all: Vec<Placing<'_>> = items.map(|(i, item)| self.placing(graph, i, item)).collect();
+        for (i, item) in self.brief[stage.index()].iter().flatten() {
+            all[*i].work = all[*i].work.max(work_len(graph, self.fusion, &item.job));
         }
         all
     }
 
     /// The jobs of a stage that keeps nothing.
     pub fn fleeting(&self, graph: &Graph<'_>, stage: Stage) -> Option<Vec<Placing<'_>>> {
-        let jobs = self.fleeting[stage.index()].as_ref()?.iter();
-        Some(jobs.map(|(i, job)| self.placing(graph, *i, job, &self.stages[stage.index()][*i])).collect())
+        let items = self.fleeting[stage.index()].as_ref()?.iter();
+        Some(items.map(|(i, item)| self.placing(graph, *i, item)).collect())
     }
 
-    fn placing<'s>(&self, graph: &Graph<'_>, number: usize, job: &'s Job, item: &Item) -> Placing<'s> {
-        let (reads, writes) = match job {
-            Job::Pass(group) => (self.pass_reads(graph, group), group.sinks.clone()),
-            _ => (item.reads.clone(), item.writes.clone()),
-        };
-        Placing { number, job, reads, writes, work: work_len(graph, self.fusion, job) }
+    fn placing<'s>(&self, graph: &Graph<'_>, number: usize, item: &'s Item) -> Placing<'s> {
+        Placing { number, item, work: work_len(graph, self.fusion, &item.job) }
     }
 }
 

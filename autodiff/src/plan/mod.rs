@@ -67,6 +67,21 @@ pub struct Plan<T> {
     isa: Isa,
 }
 
+/// Which of a stage's programs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// All of it.
+    Whole,
+    /// What is left without optional outputs.
+    Brief,
+    /// What is left of that without what later stages read.
+    Fleeting,
+}
+
+impl Part {
+    const COUNT: usize = 3;
+}
+
 #[derive(Clone, Debug)]
 struct Input {
     name: String,
@@ -224,8 +239,8 @@ impl<T: Element> Plan<T> {
                 let steps: Vec<Step<T>> = lower::steps(&graph, &schedule, &layout, stage, jobs);
                 Program::new(steps, stage, sizes(stage, &[]))
             });
-            let part = |stage: Stage, jobs: &Option<Vec<(usize, lower::Job)>>, layout: &arena::Layout| {
-                let jobs = jobs.as_ref()?.iter().map(|(i, job)| (*i, job));
+            let part = |stage: Stage, items: &Option<Vec<(usize, lower::Item)>>, layout: &arena::Layout| {
+                let jobs = items.as_ref()?.iter().map(|(i, item)| (*i, &item.job));
                 let steps: Vec<Step<T>> = lower::steps(&graph, &schedule, layout, stage, jobs);
                 Some(Program::new(steps, stage, sizes(stage, optional)))
             };
@@ -309,8 +324,8 @@ impl<T: Element> Plan<T> {
             let mut own = self.outputs.iter().enumerate().filter(|(_, o)| o.0 == stage).zip(&*outputs);
             own.any(|((i, _), output)| output.is_empty() && self.optional.contains(&i))
         });
-        let (program, which) = brief.map_or((&self.programs[stage.index()], 0), |brief| (brief, 1));
-        self.run_program((program, which), stage, workspace, inputs, outputs);
+        let (program, part) = brief.map_or((&self.programs[stage.index()], Part::Whole), |brief| (brief, Part::Brief));
+        self.run_program((program, part), stage, workspace, inputs, outputs);
     }
 
     /// [`run`](Plan::run) without the optional outputs of the stage, which are empty, that keeps nothing for later stages:
@@ -327,17 +342,16 @@ impl<T: Element> Plan<T> {
         outputs: &mut [&mut [T]],
     ) {
         match &self.fleeting[stage.index()] {
-            Some(fleeting) => self.run_program((fleeting, 2), stage, workspace, inputs, outputs),
+            Some(fleeting) => self.run_program((fleeting, Part::Fleeting), stage, workspace, inputs, outputs),
             None => self.run(stage, workspace, inputs, outputs),
         }
     }
 
-    /// Runs a program of the stage: all of it (0), or what is left without optional outputs (1), or of that without what
-    /// later stages read (2).
+    /// Runs a program of the stage, which is that part of it.
     #[track_caller]
     fn run_program(
         &self,
-        (program, which): (&Program<T>, usize),
+        (program, part): (&Program<T>, Part),
         stage: Stage,
         workspace: &mut Workspace<T>,
         inputs: &[Arg<'_, T>],
@@ -357,7 +371,7 @@ impl<T: Element> Plan<T> {
         assert_eq!(outputs.len(), declared.clone().count(), "run: outputs of the {stage} stage");
         for (i, (output, (number, (_, _, shape)))) in outputs.iter().zip(declared).enumerate() {
             let len = output.len();
-            let left_out = which > 0 && self.optional.contains(&number);
+            let left_out = part != Part::Whole && self.optional.contains(&number);
             assert_eq!(
                 len,
                 if left_out { 0 } else { shape.numel() },
@@ -365,7 +379,7 @@ impl<T: Element> Plan<T> {
             );
         }
         let Workspace { room, times } = workspace;
-        let times = times.of(stage, which);
+        let times = times.of(stage, part);
         T::run_program(program, self.isa, inputs, outputs, room, times);
     }
 

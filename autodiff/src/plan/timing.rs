@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use super::{Plan, Workspace, flops};
+use super::{Part, Plan, Workspace, flops};
 use crate::element::Element;
 use crate::kernel::{Program, Step};
 use crate::tape::{ConvFace, Stage};
 
-/// Time by stage, program of it and step; empty while nothing is timed.
+/// Time by stage, part of it and step; empty while nothing is timed.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Times([[Vec<Duration>; 3]; Stage::COUNT], [[u64; 3]; Stage::COUNT]);
+pub(super) struct Times([[Vec<Duration>; Part::COUNT]; Stage::COUNT], [[u64; Part::COUNT]; Stage::COUNT]);
 
 impl Times {
-    pub fn of(&mut self, stage: Stage, program: usize) -> &mut [Duration] {
-        let times = &mut self.0[stage.index()][program];
-        self.1[stage.index()][program] += u64::from(!times.is_empty());
+    pub fn of(&mut self, stage: Stage, part: Part) -> &mut [Duration] {
+        let times = &mut self.0[stage.index()][part as usize];
+        self.1[stage.index()][part as usize] += u64::from(!times.is_empty());
         times
     }
 }
@@ -46,8 +46,8 @@ impl<T: Element> Plan<T> {
         workspace.times = Times(times, Default::default());
     }
 
-    /// The programs of a stage.
-    fn variants(&self, stage: Stage) -> [Option<&Program<T>>; 3] {
+    /// The programs of a stage, by [`Part`].
+    fn variants(&self, stage: Stage) -> [Option<&Program<T>>; Part::COUNT] {
         let i = stage.index();
         [Some(&self.programs[i]), self.brief[i].as_ref(), self.fleeting[i].as_ref()]
     }

@@ -83,9 +83,7 @@ impl<T: Element> Run<T> {
         let Run { workspace, state, next, hyper, step, measured, .. } = self;
         plan.step_in_lanes(workspace, &Inputs { theta, hyper, data, step: Some(step) }, state, next, measured);
         let measured = measured[0];
-        if let Some(watch) = &mut self.watch {
-            watch.see(&self.state, &self.next);
-        }
+        self.seen();
         measured
     }
 
@@ -93,15 +91,18 @@ impl<T: Element> Run<T> {
     pub fn glance(&mut self, plan: &InnerPlan<T>, theta: &[T], data: &[Arg<'_, T>]) {
         let (workspace, state, next, inputs) = self.parts(theta, data);
         plan.step_in_lanes(workspace, &inputs, state, next, &mut []);
-        if let Some(watch) = &mut self.watch {
-            watch.see(&self.state, &self.next);
-        }
+        self.seen();
     }
 
     /// Writes S(state) to `next` where no derivative is taken at the state: nothing is measured or kept of it.
     pub fn pass(&mut self, plan: &InnerPlan<T>, theta: &[T], data: &[Arg<'_, T>]) {
         let (workspace, state, next, inputs) = self.parts(theta, data);
         plan.step_through(workspace, &inputs, state, next);
+        self.seen();
+    }
+
+    /// What watches sees the step.
+    fn seen(&mut self) {
         if let Some(watch) = &mut self.watch {
             watch.see(&self.state, &self.next);
         }

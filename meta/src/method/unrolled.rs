@@ -277,10 +277,14 @@ impl<'m, T: Element> UnrolledWorker<'m, T> {
                 Action::Store { slot, .. } => self.states[slot].copy_from_slice(&self.run.state),
                 Action::Advance { from, to } => {
                     for k in from..to {
-                        self.run.advance(inner, theta, data, k);
                         if k == reports[0].steps {
-                            saw(reports, &self.run);
+                            let wanted = if k == 0 { Wanted::Measures } else { Wanted::Step };
+                            see_step(&mut self.run, inner, theta, data, (k, wanted), reports);
+                        } else {
+                            self.run.at_step(inner, k);
+                            self.run.pass(inner, theta, data);
                         }
+                        self.run.accept();
                     }
                 }
                 Action::Reverse { step } => {

@@ -244,7 +244,7 @@ fn lanes_pay(lanes: usize, tasks: usize, threads: usize) -> bool {
 /// more turns, since lanes that are left over cost nothing and a thread that has none to take waits.
 fn shared(lanes: usize, tasks: usize, threads: usize) -> usize {
     let turns = tasks.div_ceil(lanes * threads);
-    tasks.div_ceil(turns * threads).max(1)
+    tasks.div_ceil(turns * threads)
 }
 
 /// Whether every element of a vector is finite, of which the square of the length is given: it may overflow where no element
@@ -280,6 +280,24 @@ impl BatchReport {
             &mut self.linear_residual,
         ] {
             *mean /= n;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_share_tasks_evenly_where_that_takes_no_more_turns() {
+        assert_eq!(shared(16, 25, 2), 13);
+        assert_eq!(shared(8, 25, 2), 7);
+        assert_eq!(shared(16, 25, 1), 13);
+        assert_eq!([shared(16, 16, 1), shared(16, 3, 2), shared(16, 1, 2)], [16, 2, 1]);
+        for (lanes, tasks, threads) in [(8, 100, 3), (16, 33, 2), (16, 64, 4), (8, 9, 8)] {
+            let together = shared(lanes, tasks, threads);
+            let turns = |together: usize| tasks.div_ceil(together).div_ceil(threads);
+            assert!(together <= lanes && turns(together) <= turns(lanes), "{together} of {tasks} on {threads}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The loops of a pass: one instruction on one block each, and how leaves are stretched to blocks.
 
 use crate::element::Element;
-use crate::kernel::{Task, math};
+use crate::kernel::{Isa, Task, math, product};
 use crate::rules::{Binary, BinaryVisitor, Unary, UnaryVisitor};
 
 /// The vectorised sine or cosine. A task of its own: for AVX2 the compiler leaves it scalar among the others.
@@ -91,21 +91,9 @@ pub(super) fn repeat<T: Element>(x: &[T], block: &mut [T]) {
     }
 }
 
-/// block[j] = x[(start + j)/N · step]: lanes of one number.
+/// block[j] = x[(start + j)/count · step]
 #[inline(always)]
-fn repeat_each<T: Element, const N: usize>(x: &[T], step: usize, start: usize, block: &mut [T]) {
-    let (chunks, rest) = block.as_chunks_mut::<N>();
-    if !start.is_multiple_of(N) || !rest.is_empty() {
-        return repeat_each_of(x, step, N, start, block);
-    }
-    for (chunk, &v) in chunks.iter_mut().zip(x[start / N * step..].iter().step_by(step)) {
-        *chunk = [v; N];
-    }
-}
-
-/// The same of any count.
-#[inline(always)]
-fn repeat_each_of<T: Element>(x: &[T], step: usize, count: usize, start: usize, mut block: &mut [T]) {
+fn repeat_each<T: Element>(x: &[T], step: usize, count: usize, start: usize, mut block: &mut [T]) {
     let (mut at, mut left) = (start / count * step, count - start % count);
     while !block.is_empty() {
         let (part, rest) = block.split_at_mut(left.min(block.len()));
@@ -116,7 +104,8 @@ fn repeat_each_of<T: Element>(x: &[T], step: usize, count: usize, start: usize, 
 
 /// block[j] = the element of x that belongs to position `start + j` of a row-major walk over `dims`.
 #[inline(always)]
-pub(in crate::kernel) fn stretch_strided<T: Element>(
+pub(super) fn stretch_strided<T: Element>(
+    isa: Isa,
     x: &[T],
     dims: &[usize],
     strides: &[usize],
@@ -124,11 +113,10 @@ pub(in crate::kernel) fn stretch_strided<T: Element>(
     block: &mut [T],
 ) {
     if let (&[_, count], &[step, 0]) = (dims, strides) {
-        return match count {
-            8 => repeat_each::<T, 8>(x, step, start, block),
-            16 => repeat_each::<T, 16>(x, step, start, block),
-            _ => repeat_each_of(x, step, count, start, block),
-        };
+        if step == 1 && start.is_multiple_of(count) && block.len().is_multiple_of(count) {
+            return product::spread(isa, count, &x[start / count..][..block.len() / count], block);
+        }
+        return repeat_each(x, step, count, start, block);
     }
     let inner = dims.len() - 1;
     let mut done = 0;
@@ -159,9 +147,12 @@ mod tests {
         for (count, step) in [(8, 1), (16, 1), (5, 1), (8, 2), (3, 1)] {
             for (start, len) in [(0, 32), (16, 64), (3, 20), (8, 13), (0, 1)] {
                 let mut block = vec![f32::NAN; len];
-                stretch_strided(&x, &[40 / step, count], &[step, 0], start, &mut block);
-                let expected = (0..len).map(|j| x[(start + j) / count * step]);
-                assert!(block.into_iter().eq(expected), "{count} times, every {step}, {len} from {start}");
+                for isa in Isa::available() {
+                    stretch_strided(isa, &x, &[40 / step, count], &[step, 0], start, &mut block);
+                    let expected = (0..len).map(|j| x[(start + j) / count * step]);
+                    let case = format!("{isa}, {count} times, every {step}, {len} from {start}");
+                    assert!(block.iter().copied().eq(expected), "{case}");
+                }
             }
         }
     }

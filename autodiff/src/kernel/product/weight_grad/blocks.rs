@@ -151,14 +151,9 @@ impl Blocks {
         for (i, block) in self.blocks().enumerate() {
             for class in self.classes.iter().filter(|class| class.pixels(block) > 0) {
                 let add = class.first != Some(i);
-                // SAFETY: the caller's promises; the area is inside the image, for every tap of the class.
-                unsafe {
-                    if V::REGISTERS == 32 {
-                        self.in_place::<V>(class, class.area(block), &all, add, [x, dy], dw);
-                    } else {
-                        self.copied::<V>(class, class.area(block), &all, add, [x, dy], dw, &mut strips);
-                    }
-                }
+                let sum = Sum { class, area: class.area(block), columns: &all, add, x, dy, dw };
+                // SAFETY: the caller's promises; the area is one of the class.
+                unsafe { if V::REGISTERS == 32 { self.in_place::<V>(sum) } else { self.copied::<V>(sum, &mut strips) } }
             }
         }
     }
@@ -170,20 +165,12 @@ impl Blocks {
         [x, [g.out_h * g.out_w, g.out_w, 1].map(|step| step * g.out_c)]
     }
 
-    /// The sum over an area for all taps of a class, read where it lies.
+    /// What is summed, read where it lies.
     ///
     /// # Safety
     /// The CPU has V's instruction set; x, dy and dw have the sizes of the geometry, and the area is one of the class.
     #[inline(always)]
-    unsafe fn in_place<V: Simd>(
-        &self,
-        class: &Class,
-        area: Block,
-        all: &Range<usize>,
-        add: bool,
-        [x, dy]: [*const V::Scalar; 2],
-        dw: *mut V::Scalar,
-    ) {
+    unsafe fn in_place<V: Simd>(&self, Sum { class, area, columns, add, x, dy, dw }: Sum<'_, V::Scalar>) {
         let g = &self.geometry;
         let steps = self.steps();
         let first = |[image, row, column]: [usize; 3]| {
@@ -211,8 +198,8 @@ impl Blocks {
             // SAFETY: the first pixel of the area is inside x and dy for this tap, and so are those that the depth
             // reaches from there.
             unsafe {
-                let (b, c) = (dy.add(first(steps[1]) + all.start), dw.add(tap.weight + all.start));
-                product::<V>(&rows, depth, all.len(), add, a, b, c);
+                let (b, c) = (dy.add(first(steps[1]) + columns.start), dw.add(tap.weight + columns.start));
+                product::<V>(&rows, depth, columns.len(), add, a, b, c);
             }
         }
     }
@@ -222,18 +209,8 @@ impl Blocks {
     /// # Safety
     /// As for [`in_place`](Blocks::in_place).
     #[inline(always)]
-    #[allow(clippy::too_many_arguments)] // a product has as many parts
-    unsafe fn copied<V: Simd>(
-        &self,
-        class: &Class,
-        area: Block,
-        all: &Range<usize>,
-        add: bool,
-        [x, dy]: [*const V::Scalar; 2],
-        dw: *mut V::Scalar,
-        strips: &mut Strips<V::Scalar>,
-    ) {
-        let g = &self.geometry;
+    unsafe fn copied<V: Simd>(&self, sum: Sum<'_, V::Scalar>, strips: &mut Strips<V::Scalar>) {
+        let (Sum { class, area, columns, add, x, dy, dw }, g) = (sum, &self.geometry);
         let (strip_x, strips_dy): (*mut V::Scalar, *mut V::Scalar) =
             (strips.x.as_mut_ptr().cast(), strips.dy.as_mut_ptr().cast());
         let out = Out { add, far: true };
@@ -247,8 +224,8 @@ impl Blocks {
             b_repeat: 0,
         };
         let [x_steps, dy_steps] = self.steps().map(|steps| steps.map(|step| step as isize));
-        for first in all.clone().step_by(COLUMNS) {
-            let width = COLUMNS.min(all.end - first);
+        for first in columns.clone().step_by(COLUMNS) {
+            let width = COLUMNS.min(columns.end - first);
             for panel in panels::<V>(width) {
                 let lanes = panel.lanes::<V>();
                 // SAFETY: the area is inside dy, and so are the panel's channels; the copies fit, since
@@ -280,6 +257,18 @@ impl Blocks {
             }
         }
     }
+}
+
+/// The weights of all taps of a class and of some output channels, over an area.
+struct Sum<'a, T> {
+    class: &'a Class,
+    area: Block,
+    columns: &'a Range<usize>,
+    /// To what dw holds; otherwise it is overwritten.
+    add: bool,
+    x: *const T,
+    dy: *const T,
+    dw: *mut T,
 }
 
 /// Room for copies.
