@@ -123,32 +123,60 @@ pub(super) fn gather<T: Element>(team: Team, table: &[T], indices: &[u32], y: &m
     });
 }
 
+/// Indices that are passed over at a time, where none of them is in the part.
+const RUN: usize = 512;
+
 /// y = 0; y[indices[i], ..] += rows[i, ..] in order. Each part looks at all indices for those in its rows of y.
-pub(super) fn scatter_add<T: Element>(team: Team, rows: &[T], indices: &[u32], y: &mut [T], inner: usize) {
+pub(super) fn scatter_add<T: Element>(isa: Isa, team: Team, rows: &[T], indices: &[u32], y: &mut [T], inner: usize) {
     if y.is_empty() {
         return;
     }
     let parts = team.parts(rows.len() * INDEXED);
     team.each(cut(y, inner, parts), |(first, y)| {
         y.fill(T::zero());
-        if inner == 1 {
-            for (&x, &i) in rows.iter().zip(indices) {
-                if let Some(y) = y.get_mut((i as usize).wrapping_sub(first)) {
-                    *y = *y + x;
-                }
-            }
-            return;
-        }
-        for (row, &i) in rows.chunks_exact(inner).zip(indices) {
-            let at = (i as usize).wrapping_sub(first);
-            if at >= y.len() / inner {
-                continue;
-            }
-            for (y, &x) in y[at * inner..][..inner].iter_mut().zip(row) {
-                *y = *y + x;
+        for (rows, indices) in rows.chunks(RUN * inner).zip(indices.chunks(RUN)) {
+            // Indices of pooled images go up with the images: most runs are another part's, or this one's, as a whole.
+            if parts == 1 || isa.run(AnyWithin { indices, first, count: y.len() / inner }) {
+                add_rows(rows, indices, first, y, inner);
             }
         }
     });
+}
+
+/// Whether any index is one of `first..first + count`.
+struct AnyWithin<'a> {
+    indices: &'a [u32],
+    first: usize,
+    count: usize,
+}
+impl Task for AnyWithin<'_> {
+    type Output = bool;
+    #[inline(always)]
+    fn run(self) -> bool {
+        let AnyWithin { indices, first, count } = self;
+        indices.iter().fold(false, |any, &i| any | ((i as usize).wrapping_sub(first) < count))
+    }
+}
+
+/// y[indices[i] − first, ..] += rows[i, ..] where y has that row.
+fn add_rows<T: Element>(rows: &[T], indices: &[u32], first: usize, y: &mut [T], inner: usize) {
+    if inner == 1 {
+        for (&x, &i) in rows.iter().zip(indices) {
+            if let Some(y) = y.get_mut((i as usize).wrapping_sub(first)) {
+                *y = *y + x;
+            }
+        }
+        return;
+    }
+    for (row, &i) in rows.chunks_exact(inner).zip(indices) {
+        let at = (i as usize).wrapping_sub(first);
+        if at >= y.len() / inner {
+            continue;
+        }
+        for (y, &x) in y[at * inner..][..inner].iter_mut().zip(row) {
+            *y = *y + x;
+        }
+    }
 }
 
 /// y[i, indices[i]] = 1, else 0.

@@ -423,7 +423,7 @@ fn run_step<T: Element>(step: &Step<T>, isa: Isa, team: Team, m: &Access<'_, T>,
             // SAFETY: see above.
             let (rows, indices, y) = unsafe { (m.read(*rows), m.read_indices(*indices), m.write(*y)) };
             check_indices(indices, *bound);
-            movement::scatter_add(team, rows, indices, y, *inner);
+            movement::scatter_add(isa, team, rows, indices, y, *inner);
         }
         Step::OneHot { depth, indices, y } => {
             // SAFETY: see above.

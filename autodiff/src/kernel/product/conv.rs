@@ -15,10 +15,9 @@ use super::axis::{Class, ConvAxis};
 use super::rows::{Axis, Rows, product};
 use super::simd::Simd;
 use super::tile::{Depth, Run};
-use super::weight_grad::WeightGrad;
+use super::weight_grad::{Share, WeightGrad};
 use super::{ProductElement, Target, VectorTask, dispatch, volume};
 use crate::kernel::{Isa, Team};
-use std::ops::Range;
 
 /// Numbers of the input and output of a block of images: 1 MiB of f32, about an L2 cache.
 const BLOCK: usize = 256 * 1024;
@@ -167,16 +166,12 @@ impl Conv {
         assert_eq!(x.len(), g.input_len(), "x of {g:?}");
         assert_eq!(dy.len(), g.output_len(), "dy of {g:?}");
         assert_eq!(dw.len(), g.weight_len(), "dw of {g:?}");
-        // Each part takes some of the columns: whole cache lines, which no other part writes.
-        let parts = team.parts(self.flops() as usize).min(g.out_c.div_ceil(LINE));
+        let parts = team.parts(self.flops() as usize);
         let dw = Target::new(dw);
-        let first = |part: usize| (g.out_c * part / parts).next_multiple_of(LINE).min(g.out_c);
         team.each(0..parts, |part| {
-            let columns = if parts == 1 { 0..g.out_c } else { first(part)..first(part + 1) };
-            if columns.is_empty() && parts > 1 {
-                return;
-            }
-            dispatch(isa, columns.len(), WeightGradJob { plan: &self.weight_grad, columns, x, dy, dw: dw.pointer() });
+            let share = Share::of(g, part, parts, LINE);
+            let columns = share.columns.len();
+            dispatch(isa, columns, WeightGradJob { plan: &self.weight_grad, share, x, dy, dw: dw.pointer() });
         });
     }
 }
@@ -279,7 +274,7 @@ impl<T: ProductElement> VectorTask<T> for GatherJob<'_, T> {
 
 struct WeightGradJob<'a, T> {
     plan: &'a WeightGrad,
-    columns: Range<usize>,
+    share: Share,
     x: &'a [T],
     dy: &'a [T],
     dw: *mut T,
@@ -289,7 +284,7 @@ impl<T: ProductElement> VectorTask<T> for WeightGradJob<'_, T> {
     #[inline(always)]
     unsafe fn run<V: Simd<Scalar = T>>(self) {
         // SAFETY: `Conv::weight_grad` has checked that the slices have the sizes for which the plan was made, and no
-        // other part has these columns.
-        unsafe { self.plan.run::<V>(self.columns, self.x.as_ptr(), self.dy.as_ptr(), self.dw) }
+        // other part has this share.
+        unsafe { self.plan.run::<V>(&self.share, self.x.as_ptr(), self.dy.as_ptr(), self.dw) }
     }
 }

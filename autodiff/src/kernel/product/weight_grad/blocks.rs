@@ -14,7 +14,7 @@ use super::super::conv::ConvGeometry;
 use super::super::rows::{Axis, Out, Rows, Walk, copy_row, panels, product, strip};
 use super::super::simd::Simd;
 use super::super::tile::{Depth, Run};
-use super::clear;
+use super::{Share, clear};
 
 /// Pixels of a block: strips of x and dy fill most of the nearest cache where they are copied.
 const PIXELS: usize = 192;
@@ -134,28 +134,28 @@ impl Blocks {
     /// # Safety
     /// The CPU has V's instruction set, and x, dy and dw have the sizes of the geometry.
     #[inline(always)]
-    pub unsafe fn run<V: Simd>(
-        &self,
-        all: Range<usize>,
-        x: *const V::Scalar,
-        dy: *const V::Scalar,
-        dw: *mut V::Scalar,
-    ) {
+    pub unsafe fn run<V: Simd>(&self, share: &Share, x: *const V::Scalar, dy: *const V::Scalar, dw: *mut V::Scalar) {
         let g = &self.geometry;
         for tap in self.classes.iter().filter(|class| class.first.is_none()).flat_map(|class| &class.taps) {
-            let first = tap.weight / g.out_c;
+            let (first, channels) = (tap.weight / g.out_c, self.channels(tap, share));
             // SAFETY: the caller's promises.
-            unsafe { clear::<V>(first..first + g.in_c, g.out_c, &all, dw) };
+            unsafe { clear::<V>(first + channels.start..first + channels.end, g.out_c, &share.columns, dw) };
         }
         let mut strips = Strips::new();
         for (i, block) in self.blocks().enumerate() {
             for class in self.classes.iter().filter(|class| class.pixels(block) > 0) {
                 let add = class.first != Some(i);
-                let sum = Sum { class, area: class.area(block), columns: &all, add, x, dy, dw };
+                let sum = Sum { class, area: class.area(block), share, add, x, dy, dw };
                 // SAFETY: the caller's promises; the area is one of the class.
                 unsafe { if V::REGISTERS == 32 { self.in_place::<V>(sum) } else { self.copied::<V>(sum, &mut strips) } }
             }
         }
+    }
+
+    /// The input channels of a tap that are in a share.
+    fn channels(&self, tap: &Tap, share: &Share) -> Range<usize> {
+        let g = &self.geometry;
+        share.within(tap.weight / g.out_c % (g.kernel_w * g.in_c), g.in_c)
     }
 
     /// From an image, a row and a column of output pixels to the next, in x and in dy.
@@ -170,7 +170,7 @@ impl Blocks {
     /// # Safety
     /// The CPU has V's instruction set; x, dy and dw have the sizes of the geometry, and the area is one of the class.
     #[inline(always)]
-    unsafe fn in_place<V: Simd>(&self, Sum { class, area, columns, add, x, dy, dw }: Sum<'_, V::Scalar>) {
+    unsafe fn in_place<V: Simd>(&self, Sum { class, area, share, add, x, dy, dw }: Sum<'_, V::Scalar>) {
         let g = &self.geometry;
         let steps = self.steps();
         let first = |[image, row, column]: [usize; 3]| {
@@ -192,8 +192,10 @@ impl Blocks {
             b_repeat: steps[1][0],
         };
         let channels = Axis { count: g.in_c, a: 1, c: g.out_c };
-        let rows = Rows { a: 0, c: 0, axes: [Axis::ONE, Axis::ONE, channels] };
+        let Share { columns, .. } = share;
         for tap in &class.taps {
+            let mut rows = Rows { a: 0, c: 0, axes: [Axis::ONE, Axis::ONE, channels] };
+            rows.cut(2, self.channels(tap, share));
             let a = x.wrapping_offset(tap.x).wrapping_add(first(steps[0]));
             // SAFETY: the first pixel of the area is inside x and dy for this tap, and so are those that the depth
             // reaches from there.
@@ -210,7 +212,7 @@ impl Blocks {
     /// As for [`in_place`](Blocks::in_place).
     #[inline(always)]
     unsafe fn copied<V: Simd>(&self, sum: Sum<'_, V::Scalar>, strips: &mut Strips<V::Scalar>) {
-        let (Sum { class, area, columns, add, x, dy, dw }, g) = (sum, &self.geometry);
+        let (Sum { class, area, share, add, x, dy, dw }, g) = (sum, &self.geometry);
         let (strip_x, strips_dy): (*mut V::Scalar, *mut V::Scalar) =
             (strips.x.as_mut_ptr().cast(), strips.dy.as_mut_ptr().cast());
         let out = Out { add, far: true };
@@ -224,8 +226,8 @@ impl Blocks {
             b_repeat: 0,
         };
         let [x_steps, dy_steps] = self.steps().map(|steps| steps.map(|step| step as isize));
-        for first in columns.clone().step_by(COLUMNS) {
-            let width = COLUMNS.min(columns.end - first);
+        for first in share.columns.clone().step_by(COLUMNS) {
+            let width = COLUMNS.min(share.columns.end - first);
             for panel in panels::<V>(width) {
                 let lanes = panel.lanes::<V>();
                 // SAFETY: the area is inside dy, and so are the panel's channels; the copies fit, since
@@ -236,8 +238,9 @@ impl Blocks {
                 }
             }
             for tap in &class.taps {
-                for channel in (0..g.in_c).step_by(ROWS) {
-                    let count = ROWS.min(g.in_c - channel);
+                let channels = self.channels(tap, share);
+                for channel in channels.clone().step_by(ROWS) {
+                    let count = ROWS.min(channels.end - channel);
                     let from = x.wrapping_offset(tap.x).wrapping_add(channel);
                     // SAFETY: of this class's pixels, the tap is inside x.
                     unsafe { copy::<V>(area, x_steps, from, count, strip_x, ROWS) };
@@ -259,11 +262,11 @@ impl Blocks {
     }
 }
 
-/// The weights of all taps of a class and of some output channels, over an area.
+/// A share of the weights of a class's taps, over an area.
 struct Sum<'a, T> {
     class: &'a Class,
     area: Block,
-    columns: &'a Range<usize>,
+    share: &'a Share,
     /// To what dw holds; otherwise it is overwritten.
     add: bool,
     x: *const T,

@@ -11,8 +11,7 @@ use super::super::conv::ConvGeometry;
 use super::super::rows::{Axis, Rows, product};
 use super::super::simd::Simd;
 use super::super::tile::{Depth, Run};
-use super::clear;
-use std::ops::Range;
+use super::{Share, Weights};
 
 /// Numbers of x and dy in a block: 256 KiB of f32, so that dw stays in the L2 cache too.
 const BLOCK: usize = 64 * 1024;
@@ -24,6 +23,8 @@ const FEW_CHANNELS: usize = 5;
 #[derive(Clone, Debug)]
 struct Group {
     rows: Rows,
+    /// Where those of the last axis start among the (column, input channel) of a kernel row.
+    first_weight: usize,
     /// One run per output row `first_row..`, or per output pixel if [`InPlace::along_batch`].
     runs: Vec<Run>,
     first_row: usize,
@@ -38,9 +39,7 @@ pub struct InPlace {
     overlapping: bool,
     /// Images are so small that a run goes over the images of a block, at one pixel, rather than along an image row.
     along_batch: bool,
-    /// Of dw.
-    rows: usize,
-    columns: usize,
+    weights: Weights,
     images: usize,
     image_rows: usize,
     block_images: usize,
@@ -64,8 +63,7 @@ impl InPlace {
             groups,
             overlapping,
             along_batch,
-            rows: g.kernel_h * g.kernel_w * g.in_c,
-            columns: g.out_c,
+            weights: Weights::of(g),
             images: g.batch,
             image_rows: g.out_h,
             block_images,
@@ -78,16 +76,10 @@ impl InPlace {
     /// # Safety
     /// The CPU has V's instruction set, and x, dy and dw have the sizes of the geometry.
     #[inline(always)]
-    pub unsafe fn run<V: Simd>(
-        &self,
-        columns: Range<usize>,
-        x: *const V::Scalar,
-        dy: *const V::Scalar,
-        dw: *mut V::Scalar,
-    ) {
+    pub unsafe fn run<V: Simd>(&self, share: &Share, x: *const V::Scalar, dy: *const V::Scalar, dw: *mut V::Scalar) {
         if self.overlapping {
             // SAFETY: the caller's promises.
-            unsafe { clear::<V>(0..self.rows, self.columns, &columns, dw) };
+            unsafe { self.weights.clear::<V>(share, dw) };
         }
         for image in (0..self.images).step_by(self.block_images) {
             let images = self.block_images.min(self.images - image);
@@ -95,12 +87,15 @@ impl InPlace {
                 let add = self.overlapping || image > 0 || row > 0;
                 for group in &self.groups {
                     let depth = self.depth(group, images, row);
+                    let mut rows = group.rows;
+                    rows.cut(2, share.within(group.first_weight, rows.axes[2].count));
                     // SAFETY: every run is inside an image, for taps that are inside it, and `image + images` is
                     // at most the batch.
                     unsafe {
                         let x = x.add(image * self.image.0);
+                        let Share { columns, .. } = share;
                         let dy = dy.add(image * self.image.1 + columns.start);
-                        product::<V>(&group.rows, depth, columns.len(), add, x, dy, dw.add(columns.start));
+                        product::<V>(&rows, depth, columns.len(), add, x, dy, dw.add(columns.start));
                     }
                 }
             }
@@ -154,7 +149,7 @@ fn groups_by_tap(g: &ConvGeometry, along_batch: bool) -> Vec<Group> {
             let channels = Axis { count: g.in_c, a: 1, c: g.out_c };
             let c = (k * g.kernel_w + l) * g.in_c * g.out_c;
             let rows = Rows { a: 0, c, axes: [Axis::ONE, Axis::ONE, channels] };
-            groups.push(Group { rows, runs, first_row, len: columns });
+            groups.push(Group { rows, first_weight: l * g.in_c, runs, first_row, len: columns });
         }
     }
     groups
@@ -175,7 +170,8 @@ fn groups_by_class(g: &ConvGeometry) -> Vec<Group> {
             let weights = Axis { count: w.taps.len() * g.in_c, a: 1, c: g.out_c };
             let c = (k.tap * g.kernel_w + l.tap) * g.in_c * g.out_c;
             let rows = Rows { a: 0, c, axes: [Axis::ONE, lines, weights] };
-            groups.push(Group { rows, runs: (0..h.count).map(run).collect(), first_row: h.first, len: w.count });
+            let runs = (0..h.count).map(run).collect();
+            groups.push(Group { rows, first_weight: l.tap * g.in_c, runs, first_row: h.first, len: w.count });
         }
     }
     groups

@@ -25,18 +25,73 @@ const MANY_PIXELS: usize = 64;
 #[derive(Clone, Debug)]
 pub enum WeightGrad {
     /// There is nothing to sum.
-    Zero {
-        rows: usize,
-        width: usize,
-    },
+    Zero(Weights),
     Blocks(Blocks),
     InPlace(InPlace),
+}
+
+/// Weights that one part of a team computes: of every row of the kernel, some of its (column, input channel), and of those
+/// some output channels.
+#[derive(Clone, Debug)]
+pub struct Share {
+    pub line: Range<usize>,
+    pub columns: Range<usize>,
+}
+
+impl Share {
+    /// The least (column, input channel) of a part that is cut by them: a tile's, nearly.
+    const LEAST: usize = 4;
+
+    /// Part number `part` of `parts`, as far as there are so many. Output channels are cut where there is little else, by
+    /// whole cache lines of `least` numbers.
+    pub fn of(g: &ConvGeometry, part: usize, parts: usize, least: usize) -> Share {
+        let (line, columns) = (g.kernel_w * g.in_c, g.out_c);
+        if parts == 1 || line >= parts * Share::LEAST {
+            return Share { line: line * part / parts..line * (part + 1) / parts, columns: 0..columns };
+        }
+        let first = |part: usize| (columns * part / parts).next_multiple_of(least).min(columns);
+        Share { line: 0..line, columns: first(part)..first(part + 1) }
+    }
+
+    /// The part of `count` weights of a kernel row, from `first` on, by their numbers among those.
+    fn within(&self, first: usize, count: usize) -> Range<usize> {
+        let start = self.line.start.clamp(first, first + count);
+        start - first..self.line.end.clamp(start, first + count) - first
+    }
+}
+
+/// Rows and columns of dw.
+#[derive(Clone, Copy, Debug)]
+pub struct Weights {
+    kernel_h: usize,
+    /// (column, input channel)
+    line: usize,
+    columns: usize,
+}
+
+impl Weights {
+    fn of(g: &ConvGeometry) -> Weights {
+        Weights { kernel_h: g.kernel_h, line: g.kernel_w * g.in_c, columns: g.out_c }
+    }
+
+    /// Sets a share of them to zero.
+    ///
+    /// # Safety
+    /// The CPU has V's instruction set, and dw has all of them.
+    #[inline(always)]
+    unsafe fn clear<V: Simd>(&self, share: &Share, dw: *mut V::Scalar) {
+        for k in 0..self.kernel_h {
+            let from = k * self.line;
+            // SAFETY: the caller's promises.
+            unsafe { clear::<V>(from + share.line.start..from + share.line.end, self.columns, &share.columns, dw) };
+        }
+    }
 }
 
 impl WeightGrad {
     pub fn new(g: &ConvGeometry) -> WeightGrad {
         if [g.batch, g.in_c, g.out_c, g.out_h, g.out_w].contains(&0) {
-            WeightGrad::Zero { rows: g.kernel_h * g.kernel_w * g.in_c, width: g.out_c }
+            WeightGrad::Zero(Weights::of(g))
         } else if g.in_c.min(g.out_c) >= MANY_CHANNELS && g.batch * g.out_h * g.out_w >= MANY_PIXELS {
             WeightGrad::Blocks(Blocks::new(g))
         } else {
@@ -44,24 +99,18 @@ impl WeightGrad {
         }
     }
 
-    /// The weights of some output channels, `columns`.
+    /// A share of the weights.
     ///
     /// # Safety
     /// The CPU has V's instruction set, and x, dy and dw have the sizes of the geometry.
     #[inline(always)]
-    pub unsafe fn run<V: Simd>(
-        &self,
-        columns: Range<usize>,
-        x: *const V::Scalar,
-        dy: *const V::Scalar,
-        dw: *mut V::Scalar,
-    ) {
+    pub unsafe fn run<V: Simd>(&self, share: &Share, x: *const V::Scalar, dy: *const V::Scalar, dw: *mut V::Scalar) {
         // SAFETY: V's instruction set is there, and the caller's promises.
         unsafe {
             match self {
-                WeightGrad::Zero { rows, width } => clear::<V>(0..*rows, *width, &columns, dw),
-                WeightGrad::Blocks(blocks) => blocks.run::<V>(columns, x, dy, dw),
-                WeightGrad::InPlace(in_place) => in_place.run::<V>(columns, x, dy, dw),
+                WeightGrad::Zero(weights) => weights.clear::<V>(share, dw),
+                WeightGrad::Blocks(blocks) => blocks.run::<V>(share, x, dy, dw),
+                WeightGrad::InPlace(in_place) => in_place.run::<V>(share, x, dy, dw),
             }
         }
     }
