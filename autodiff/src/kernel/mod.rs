@@ -3,6 +3,7 @@
 //! The only module with `unsafe`. Above it, a plan is steps on places; below, each step is a plain loop on
 //! slices, compiled for every instruction set by [`Isa::run`].
 
+mod arg_max;
 mod dots;
 mod isa;
 mod machine;

@@ -7,6 +7,7 @@
 use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
+use super::arg_max::arg_max;
 use super::map::{self, Map};
 use super::memory::{Aligned, Block, Place, Region, Size};
 use super::step::{Arena, Step, Touches};
@@ -431,10 +432,10 @@ fn run_step<T: Element>(step: &Step<T>, isa: Isa, team: Team, m: &Access<'_, T>,
             check_indices(indices, *depth);
             movement::one_hot(indices, y, *depth);
         }
-        Step::ArgMax { windows, x, y } => {
+        Step::ArgMax { windows, x, y, values } => {
             // SAFETY: see above.
-            let (x, y) = unsafe { (m.read(*x), m.write_indices(*y)) };
-            movement::arg_max(isa, team, x, y, windows);
+            let (x, y, values) = unsafe { (m.read(*x), m.write_indices(*y), m.write(*values)) };
+            arg_max(isa, team, x, y, values, windows);
         }
     }
 }

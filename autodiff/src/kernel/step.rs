@@ -72,10 +72,12 @@ pub(crate) enum Step<T> {
         indices: Place,
         y: Place,
     },
+    /// y = where the largest element of each window of x is; values = that element, or empty.
     ArgMax {
         windows: Windows,
         x: Place,
         y: Place,
+        values: Place,
     },
 }
 
@@ -142,9 +144,9 @@ impl<T: Element> Step<T> {
                 t.reads.push((indices, *i));
                 t.writes.push((floats, *y));
             }
-            Step::ArgMax { x, y, .. } => {
+            Step::ArgMax { x, y, values, .. } => {
                 t.reads.push((floats, *x));
-                t.writes.push((indices, *y));
+                t.writes.extend([(indices, *y), (floats, *values)]);
             }
         }
         t

@@ -30,7 +30,7 @@ pub(super) fn jobs(
     for (i, item) in schedule.stages[stage.index()].iter().enumerate().rev() {
         let left = match &item.job {
             Job::Deliver { output, .. } => given[*output].1.then(|| item.clone()),
-            Job::Node(id) => needed.contains(id).then(|| item.clone()),
+            Job::Node(_) => item.writes.iter().any(|id| needed.contains(id)).then(|| item.clone()),
             Job::Pass(group) => {
                 let sinks = group.sinks.iter().copied().filter(|id| needed.contains(id)).collect();
                 without_the_rest(graph, schedule, group, sinks).map(|group| schedule.pass(graph, group))

@@ -91,8 +91,9 @@ pub(super) fn write_step<T: Element>(f: &mut fmt::Formatter<'_>, step: &Step<T>)
             writeln!(f, "  {} += {} at {}", At(*y), At(*rows), At(*indices))
         }
         Step::OneHot { depth, indices, y } => writeln!(f, "  {} = one hot {} below {depth}", At(*y), At(*indices)),
-        Step::ArgMax { windows, x, y } => {
-            writeln!(f, "  {} = arg max of {} over windows {:?}", At(*y), At(*x), windows.inner)
+        Step::ArgMax { windows, x, y, values } => {
+            let at_values = if values.len > 0 { format!(", {} = max", At(*values)) } else { String::new() };
+            writeln!(f, "  {} = arg max{at_values} of {} over windows {:?}", At(*y), At(*x), windows.inner)
         }
     }
 }

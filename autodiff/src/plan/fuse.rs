@@ -43,12 +43,15 @@ pub(super) struct Fusion {
     pub groups: Vec<Group>,
     stored: Vec<bool>,
     fused_sum: Vec<bool>,
+    /// By gather: the arg max whose step also gives what the gather takes.
+    maxima: FxHashMap<NodeId, NodeId>,
 }
 
 impl Fusion {
     pub fn new(graph: &Graph<'_>, outputs: &[NodeId], fuse: bool) -> Self {
-        let mut fusion =
-            Fusion { groups: Vec::new(), stored: vec![false; graph.len()], fused_sum: vec![false; graph.len()] };
+        let maxima = if fuse { maxima(graph) } else { FxHashMap::default() };
+        let (stored, fused_sum) = (vec![false; graph.len()], vec![false; graph.len()]);
+        let mut fusion = Fusion { groups: Vec::new(), stored, fused_sum, maxima };
         for id in graph.roots() {
             fusion.fused_sum[id.index()] = fuse && sum_fuses(graph, id);
         }
@@ -61,6 +64,16 @@ impl Fusion {
     /// Whether the node's value is in memory; a virtual one exists in registers only.
     pub fn is_stored(&self, id: NodeId) -> bool {
         self.stored[id.index()]
+    }
+
+    /// The arg max that is computed with this gather of largest elements.
+    pub fn arg_max_with(&self, gather: NodeId) -> Option<NodeId> {
+        self.maxima.get(&gather).copied()
+    }
+
+    /// Whether the node is an arg max that is computed with a gather.
+    pub fn is_with_gather(&self, id: NodeId) -> bool {
+        self.maxima.values().any(|&arg_max| arg_max == id)
     }
 
     /// Whether the node is computed by a [`Group`].
@@ -255,6 +268,23 @@ impl Fusion {
             }
         }
     }
+}
+
+/// Gathers that take the largest elements of windows out of what an arg max looks at, each with that arg max, of which no
+/// other does.
+fn maxima(graph: &Graph<'_>) -> FxHashMap<NodeId, NodeId> {
+    let mut gathers: FxHashMap<NodeId, NodeId> = FxHashMap::default();
+    for gather in graph.roots().filter(|&id| matches!(graph.prim(id), Prim::Gather)) {
+        let [table, at] = graph.node(gather).operands[..] else { continue };
+        let View { root: arg_max, offset, len } = graph.view(at);
+        let all = offset == 0 && len == graph.shape(arg_max).numel() && len == graph.shape(gather).numel();
+        let of_table = matches!(graph.prim(arg_max), Prim::ArgMax(_))
+            && graph.view(graph.node(arg_max).operands[0]) == graph.view(table);
+        if all && of_table && graph.stage(arg_max) == graph.stage(gather) {
+            gathers.entry(arg_max).or_insert(gather);
+        }
+    }
+    gathers.into_iter().map(|(arg_max, gather)| (gather, arg_max)).collect()
 }
 
 fn is_broadcast(prim: &Prim) -> bool {

@@ -12,7 +12,7 @@ use super::fuse::{Fusion, Group};
 use super::graph::{Graph, View, contiguous};
 use super::pass::{Pass, reads_through};
 use crate::element::Element;
-use crate::kernel::{self, Conv, LaneMatMul, MatMul, Piece, Place, Step, SumShape};
+use crate::kernel::{self, Conv, LaneMatMul, MatMul, Piece, Place, Region, Step, SumShape};
 use crate::shape::{Axes, collapse};
 use crate::tape::{MatMulLanes, NodeId, Prim, Stage};
 
@@ -76,11 +76,14 @@ impl<'f> Schedule<'f> {
             items[group.stage.index()].push(schedule.pass(graph, group.clone()));
         }
         for id in graph.roots() {
-            if fusion.in_group(graph, id) || matches!(graph.prim(id), Prim::Input(_) | Prim::Literal(_)) {
+            let none = matches!(graph.prim(id), Prim::Input(_) | Prim::Literal(_));
+            if none || fusion.in_group(graph, id) || fusion.is_with_gather(id) {
                 continue;
             }
-            let reads = graph.operands(id).map(|v| v.root).collect();
-            items[graph.stage(id).index()].push(Item { job: Job::Node(id), reads, writes: vec![id] });
+            let arg_max = fusion.arg_max_with(id);
+            let reads = graph.operands(arg_max.unwrap_or(id)).map(|v| v.root).collect();
+            let writes = arg_max.into_iter().chain([id]).collect();
+            items[graph.stage(id).index()].push(Item { job: Job::Node(id), reads, writes });
         }
         schedule.stages = items.map(in_order);
         schedule.deliver(graph, outputs, stages, optional);
@@ -217,7 +220,10 @@ pub(super) fn steps<'j, T: Element>(
             let work = layout.work(stage, i).slice(0, work_len(graph, schedule.fusion, job));
             Some(Step::Map(Pass::new(graph, schedule.fusion, layout, group).finish(work)))
         }
-        Job::Node(id) => node_step(graph, layout, *id, layout.work_if_any(stage, i), &mut convs),
+        Job::Node(id) => match schedule.fusion.arg_max_with(*id) {
+            Some(arg_max) => Some(arg_max_step(graph, layout, arg_max, layout.place(*id))),
+            None => node_step(graph, layout, *id, layout.work_if_any(stage, i), &mut convs),
+        },
         Job::Deliver { value, output } => {
             let x = layout.view(graph.view(*value));
             let y = layout.output(*output, x.len);
@@ -333,9 +339,16 @@ fn node_step<T: Element>(
             }
         }
         Prim::OneHot => Step::OneHot { depth: node.shape[node.shape.rank() - 1], indices: operand(0), y },
-        Prim::ArgMax(windows) => Step::ArgMax { windows: windows.clone(), x: operand(0), y },
+        Prim::ArgMax(_) => arg_max_step(graph, layout, id, Place { region: Region::Scratch, offset: 0, len: 0 }),
         other => unreachable!("{} is no step of its own", other.name()),
     })
+}
+
+/// An arg max, and the largest elements at `values`, unless that is empty.
+fn arg_max_step<T: Element>(graph: &Graph<'_>, layout: &Layout, id: NodeId, values: Place) -> Step<T> {
+    let Prim::ArgMax(windows) = graph.prim(id) else { unreachable!("asked of arg max only") };
+    let x = layout.view(graph.view(graph.node(id).operands[0]));
+    Step::ArgMax { windows: windows.clone(), x, y: layout.place(id), values }
 }
 
 fn assemble_step<T: Element>(graph: &Graph<'_>, layout: &Layout, id: NodeId, offsets: &[Axes]) -> Option<Step<T>> {

@@ -104,6 +104,6 @@ fn what<T: Element>(step: &Step<T>) -> String {
         Step::Gather { y, .. } => format!("gather {}", y.len),
         Step::ScatterAdd { rows, .. } => format!("scatter-add {}", rows.len),
         Step::OneHot { y, .. } => format!("one-hot {}", y.len),
-        Step::ArgMax { x, .. } => format!("arg max {}", x.len),
+        Step::ArgMax { x, values, .. } => format!("arg max{} {}", if values.len > 0 { " and max" } else { "" }, x.len),
     }
 }
