@@ -5,6 +5,13 @@ use super::{Isa, Task, Team};
 use crate::element::Element;
 use crate::tape::Windows;
 
+/// What so many windows cost, in multiply-adds × 2 of a product.
+pub(super) fn cost(count: usize, windows: &Windows) -> usize {
+    /// Of a candidate.
+    const COST: usize = 50;
+    count * windows.inner.iter().product::<usize>() * COST
+}
+
 /// The most candidates of a window whose offsets are computed once.
 const MOST_CANDIDATES: usize = 64;
 
@@ -13,24 +20,14 @@ const MOST_CANDIDATES: usize = 64;
 ///
 /// Windows that lie side by side in memory (an innermost stride of 1: channels) are compared as one
 /// vector, candidate by candidate.
-pub(super) fn arg_max<T: Element>(
-    isa: Isa,
-    team: Team,
-    x: &[T],
-    y: &mut [u32],
-    values: &mut [T],
-    windows: &Windows,
-) {
-    /// What a candidate costs, in multiply-adds × 2 of a product.
-    const COST: usize = 16;
+pub(super) fn arg_max<T: Element>(isa: Isa, team: Team, x: &[T], y: &mut [u32], values: &mut [T], windows: &Windows) {
     if y.is_empty() {
         return;
     }
-    let cost = y.len() * windows.inner.iter().product::<usize>() * COST;
     // By the first two axes: a batch of images may have fewer images than there are threads.
     let cut_at = 2.min(windows.outer.len().saturating_sub(1));
     let row: usize = windows.outer[cut_at..].iter().product();
-    let parts = team.parts(cost);
+    let parts = team.parts(cost(y.len(), windows));
     team.each(cut(y, row, parts).zip(cut(values, row, parts)), |((first, y), (_, values))| {
         isa.run(ArgMax { x, y, values, windows, cut_at, first });
     });

@@ -144,11 +144,16 @@ impl<T: Element> Map<T> {
         (self.registers + stretched) * self.block_len() + totals
     }
 
+    /// What it costs, in multiply-adds × 2 of a product.
+    pub fn cost(&self) -> usize {
+        /// Of an element of an instruction.
+        const COST: usize = 20;
+        self.numel * self.code.len() * COST
+    }
+
     /// How it is cut, if it is worth more than one thread. Sums are cut by shape: in segments that all of them share.
     fn segments(&self, team: Team) -> Option<Segments> {
-        /// What an element of an instruction costs, in multiply-adds × 2 of a product.
-        const COST: usize = 8;
-        let parts = if team.is_alone() { 1 } else { team.parts(self.numel * self.code.len() * COST) };
+        let parts = team.parts(self.cost());
         if parts == 1 || self.sums.iter().any(|s| s.kind.is_in_lanes()) {
             return None;
         }

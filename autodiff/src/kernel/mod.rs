@@ -5,6 +5,7 @@
 
 mod arg_max;
 mod dots;
+mod gang;
 mod isa;
 mod machine;
 #[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]

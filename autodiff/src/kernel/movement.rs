@@ -89,8 +89,10 @@ pub(super) fn write_strided<T: Element>(x: &[T], y: &mut [T], dims: &[usize], st
     });
 }
 
-/// What moving one number at an index costs, in multiply-adds × 2 of a product.
-const INDEXED: usize = 60;
+/// What moving so many numbers at indices costs, in multiply-adds × 2 of a product.
+pub(super) fn cost(numbers: usize) -> usize {
+    300 * numbers
+}
 
 /// Cuts a slice into parts that differ by one row at most.
 pub(super) fn cut<T: Send>(
@@ -111,7 +113,7 @@ pub(super) fn gather<T: Element>(team: Team, table: &[T], indices: &[u32], y: &m
     if y.is_empty() {
         return;
     }
-    let parts = team.parts(y.len() * INDEXED);
+    let parts = team.parts(cost(y.len()));
     team.each(cut(y, inner, parts), |(first, y)| {
         if inner == 1 {
             for (y, &i) in y.iter_mut().zip(&indices[first..]) {
@@ -136,7 +138,7 @@ pub(super) fn scatter_add<T: Element>(isa: Isa, team: Team, rows: &[T], indices:
     if y.is_empty() {
         return;
     }
-    let parts = team.parts(rows.len() * INDEXED);
+    let parts = team.parts(cost(rows.len()));
     team.each(cut(y, inner, parts), |(first, y)| {
         let (mut cleared, count) = (0, y.len() / inner);
         for (rows, indices) in rows.chunks(RUN * inner).zip(indices.chunks(RUN)) {

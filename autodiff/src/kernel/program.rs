@@ -64,6 +64,8 @@ pub struct Program<T> {
     sizes: Sizes,
     /// Inputs that a step reads.
     inputs: Vec<usize>,
+    /// Of the step that costs most, in multiply-adds × 2 of a product.
+    most: usize,
 }
 
 impl<T: Element> Program<T> {
@@ -99,7 +101,8 @@ impl<T: Element> Program<T> {
         }
         inputs.sort_unstable();
         inputs.dedup();
-        Program { steps, sizes, inputs }
+        let most = steps.iter().map(Step::cost).max().unwrap_or(0);
+        Program { steps, sizes, inputs, most }
     }
 
     pub(crate) fn steps(&self) -> &[Step<T>] {
@@ -160,30 +163,34 @@ impl<T: Element> Program<T> {
             };
             assert!(fits, "inputs have their declared lengths");
         }
-        let mut kept_base = [(std::ptr::null_mut(), std::ptr::null_mut()); Stage::COUNT];
-        for (base, block) in kept_base.iter_mut().zip(kept.iter_mut()) {
-            *base = (block.floats.as_mut_ptr(), block.indices.as_mut_ptr());
-        }
-        let access = Access {
-            inputs,
-            outputs: outputs.as_mut_ptr().cast_const(),
-            kept: kept_base,
-            scratch: (scratch.floats.as_mut_ptr(), scratch.indices.as_mut_ptr()),
-            borrow: PhantomData,
-        };
-        if times.is_empty() {
-            for step in &self.steps {
-                run_step(step, isa, *team, &access, spare);
+        // Small programs run in microseconds: no one comes for them.
+        let team = if team.parts(self.most) > 1 { *team } else { Team::of(1) };
+        team.standing_by(|team| {
+            let mut kept_base = [(std::ptr::null_mut(), std::ptr::null_mut()); Stage::COUNT];
+            for (base, block) in kept_base.iter_mut().zip(kept.iter_mut()) {
+                *base = (block.floats.as_mut_ptr(), block.indices.as_mut_ptr());
             }
-            return;
-        }
-        let mut before = Instant::now();
-        for (step, time) in self.steps.iter().zip(times) {
-            run_step(step, isa, *team, &access, spare);
-            let now = Instant::now();
-            *time += now - before;
-            before = now;
-        }
+            let access = Access {
+                inputs,
+                outputs: outputs.as_mut_ptr().cast_const(),
+                kept: kept_base,
+                scratch: (scratch.floats.as_mut_ptr(), scratch.indices.as_mut_ptr()),
+                borrow: PhantomData,
+            };
+            if times.is_empty() {
+                for step in &self.steps {
+                    run_step(step, isa, team, &access, spare);
+                }
+                return;
+            }
+            let mut before = Instant::now();
+            for (step, time) in self.steps.iter().zip(&mut *times) {
+                run_step(step, isa, team, &access, spare);
+                let now = Instant::now();
+                *time += now - before;
+                before = now;
+            }
+        });
     }
 }
 
@@ -192,14 +199,14 @@ impl<T: Element> Program<T> {
 pub struct Room<T> {
     pub(crate) kept: [Block<T>; Stage::COUNT],
     scratch: Block<T>,
-    team: Team,
+    team: Team<'static>,
     /// What the threads of the team need in one step.
     spare: Aligned<T>,
 }
 
 impl<T: Element> Room<T> {
     /// For programs that share these sizes.
-    pub(crate) fn new(kept: [Size; Stage::COUNT], scratch: Size, team: Team, programs: &[Program<T>]) -> Self {
+    pub(crate) fn new(kept: [Size; Stage::COUNT], scratch: Size, team: Team<'static>, programs: &[Program<T>]) -> Self {
         let spare = programs.iter().map(|program| program.spare_len(team)).max();
         let spare = Aligned::zeroed(spare.unwrap_or(0));
         Room { kept: kept.map(Block::new), scratch: Block::new(scratch), team, spare }

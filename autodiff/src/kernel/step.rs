@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::arg_max;
 use super::map::{self, Map};
 use super::memory::Place;
-use super::{Conv, LaneMatMul, MatMul, SumShape};
+use super::{Conv, LaneMatMul, MatMul, SumShape, movement};
 use crate::element::Element;
 use crate::shape::Axes;
 use crate::tape::{ConvFace, Windows};
@@ -105,6 +106,18 @@ pub(super) struct Touches {
 }
 
 impl<T: Element> Step<T> {
+    /// What it costs, in multiply-adds × 2 of a product; 0 for what one thread does.
+    pub(super) fn cost(&self) -> usize {
+        match self {
+            Step::Map(map) => map.cost(),
+            Step::MatMul { shape, .. } => shape.flops() as usize,
+            Step::Conv { conv, .. } => conv.flops() as usize,
+            Step::Gather { y: moved, .. } | Step::ScatterAdd { rows: moved, .. } => movement::cost(moved.len),
+            Step::ArgMax { windows, y, .. } => arg_max::cost(y.len, windows),
+            _ => 0,
+        }
+    }
+
     pub(super) fn touches(&self) -> Touches {
         let mut t = Touches::default();
         let floats = Arena::Floats;
