@@ -324,6 +324,50 @@ fn optional_outputs_are_left_out_together() {
     plan.run(Stage::POINT, &mut plan.workspace(), &[[1.0, 2.0][..].into()], &mut [&mut [], &mut [0.0]]);
 }
 
+/// A maximum and where it is are one step, of which a run may want the half.
+#[test]
+fn a_maximum_may_be_left_out_where_its_place_is_needed() {
+    let tape = Tape::new();
+    let x = tape.input("x", [3, 4], Stage::POINT);
+    let most = x.max_axes(&[1]);
+    let outputs = [(Stage::POINT, most), (Stage::POINT, grad(most.sum_all(), &[x])[0])];
+    let (x, mut gradient) = (numbers(60, 12), [f64::NAN; 12]);
+    let largest: Vec<f64> = x.chunks(4).map(|row| row.iter().copied().fold(f64::MIN, f64::max)).collect();
+    let expected: Vec<f64> = x.iter().enumerate().map(|(i, &x)| f64::from(u8::from(x == largest[i / 4]))).collect();
+    for fuse in [true, false] {
+        let options = Options { fuse, ..Options::default() };
+        let plan: Plan<f64> = Plan::with_optional(&tape, &outputs, &[0], options);
+        assert_eq!(plan.evaluate(&[&x]), [&largest[..], &expected]);
+        let (mut workspace, inputs) = (plan.workspace(), [(&x).into()]);
+        plan.run(Stage::DATA, &mut workspace, &inputs, &mut []);
+        plan.run(Stage::POINT, &mut workspace, &inputs, &mut [&mut [], &mut gradient]);
+        assert_eq!(gradient[..], expected);
+        gradient.fill(f64::NAN);
+        plan.run_through(Stage::POINT, &mut workspace, &inputs, &mut [&mut [], &mut gradient]);
+        assert_eq!(gradient[..], expected);
+    }
+}
+
+/// What is left of a pass may be cut for threads where the whole, with sums of two kinds, is not.
+#[test]
+fn threads_share_what_is_left_of_a_pass() {
+    const ROWS: usize = 120_003;
+    let tape = Tape::new();
+    let x = tape.input("x", [ROWS, 20], Stage::POINT);
+    let squares = x * x;
+    let outputs = [(Stage::POINT, squares.sum_all()), (Stage::POINT, squares.sum(&[0]))];
+    let plan: Plan<f64> = Plan::with_optional(&tape, &outputs, &[0], Options::default());
+    let x = numbers(61, ROWS * 20);
+    let sums = |threads| {
+        let mut sums = [f64::NAN; 20];
+        let mut workspace = plan.shared_workspace(threads);
+        plan.run(Stage::POINT, &mut workspace, &[(&x).into()], &mut [&mut [], &mut sums]);
+        sums
+    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    assert_eq!(pool.install(|| sums(2)), sums(1));
+}
+
 #[test]
 fn what_is_computed_again_has_the_same_bits() {
     let tape = Tape::new();

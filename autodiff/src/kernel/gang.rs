@@ -6,11 +6,16 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-/// How often a helper looks for work before it lets others have the core in between.
+/// How often who waits looks before it lets others have the core in between.
 const PATIENCE: usize = 1000;
+
+/// Waits a little, for the time number `idle` in a row.
+fn pause(idle: usize) {
+    if idle < PATIENCE { std::hint::spin_loop() } else { std::thread::yield_now() }
+}
 
 /// A job at a time, whose parts are taken by whoever comes.
 #[derive(Debug, Default)]
@@ -22,7 +27,11 @@ pub(super) struct Gang {
     work: AtomicPtr<()>,
     call: AtomicPtr<()>,
     finished: AtomicUsize,
+    /// Whether a job is under way.
+    busy: AtomicBool,
     over: AtomicBool,
+    /// Whether a part has panicked, and with what the first did.
+    panicked: AtomicBool,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
@@ -36,7 +45,8 @@ unsafe fn call<F: Fn(usize)>(work: *const (), part: usize) {
 }
 
 impl Gang {
-    /// Calls `lead` with up to so many other threads of the pool at its service.
+    /// Calls `lead` with up to so many other threads of the pool at its service. They do nothing else until it returns, and
+    /// it returns when they have gone; who leads may be held up for as long as another gang of the same pool has work.
     pub fn led(&self, helpers: usize, lead: &mut (dyn FnMut() + Send)) {
         if helpers == 0 {
             // However it ends, helpers go.
@@ -51,39 +61,44 @@ impl Gang {
     fn serve(&self) {
         let mut idle = 0;
         while !self.over.load(Ordering::Acquire) {
-            idle = if self.take() { 0 } else { idle + 1 };
-            match idle {
-                0 => {}
-                ..PATIENCE => std::hint::spin_loop(),
-                _ => std::thread::yield_now(),
+            if self.take() {
+                idle = 0;
+            } else {
+                pause(idle);
+                idle += 1;
             }
         }
     }
 
-    /// Does `work` for each of so many parts. Called by who leads alone.
+    /// Does `work` for each of so many parts.
     ///
     /// # Panics
-    /// Where a part does, once no other is being done.
+    /// Where a part does, once no other is being done; and within a part, or while another job is under way.
     pub fn each<F: Fn(usize) + Sync>(&self, parts: usize, work: &F) {
         assert!(parts <= usize::from(u16::MAX), "{parts} parts");
+        assert!(!self.busy.swap(true, Ordering::Acquire), "a job within a job");
         let number = (self.state.load(Ordering::Relaxed) >> 32) + 1;
         self.finished.store(0, Ordering::Relaxed);
         self.work.store((work as *const F).cast_mut().cast(), Ordering::Relaxed);
         self.call.store(call::<F> as *mut (), Ordering::Relaxed);
-        self.state.store(number << 32 | (parts as u64) << 16, Ordering::Release);
+        self.state.store((number << 32) | ((parts as u64) << 16), Ordering::Release);
         while self.take() {}
+        let mut idle = 0;
         while self.finished.load(Ordering::Acquire) < parts {
-            std::hint::spin_loop();
+            pause(idle);
+            idle += 1;
         }
-        if let Some(panic) = self.panic.lock().expect("held for moves only").take() {
-            resume_unwind(panic);
+        self.busy.store(false, Ordering::Release);
+        if self.panicked.swap(false, Ordering::Relaxed) {
+            let panic = self.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
+            resume_unwind(panic.expect("kept before it was told"));
         }
     }
 
-    /// Does a part, if one is left.
+    /// Whether a part was left. It is done here, unless another thread was faster.
     fn take(&self) -> bool {
         let state = self.state.load(Ordering::Acquire);
-        let (parts, taken) = (state >> 16 & 0xffff, state & 0xffff);
+        let (parts, taken) = ((state >> 16) & 0xffff, state & 0xffff);
         if taken == parts {
             return false;
         }
@@ -99,7 +114,13 @@ impl Gang {
             call(work, taken as usize);
         }));
         if let Err(panic) = done {
-            *self.panic.lock().expect("held for moves only") = Some(panic);
+            let mut first = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*first {
+                None => *first = Some(panic),
+                // Nothing that it does when it is dropped may keep this part from being counted.
+                Some(_) => std::mem::forget(panic),
+            }
+            self.panicked.store(true, Ordering::Relaxed);
         }
         self.finished.fetch_add(1, Ordering::Release);
         true
@@ -127,7 +148,8 @@ mod tests {
 
     #[test]
     fn every_part_of_every_job_is_done_once() {
-        for helpers in 0..3 {
+        // More than the pool has, too.
+        for helpers in 0..5 {
             with_helpers(helpers, |gang| {
                 for job in 0..if cfg!(miri) { 20 } else { 20_000 } {
                     let parts = 1 + job % 5;
@@ -142,9 +164,13 @@ mod tests {
 
     #[test]
     fn a_panic_of_a_part_is_one_of_who_leads() {
-        let message = catch_unwind(|| {
-            with_helpers(2, |gang| gang.each(4, &|part| assert!(part != 2, "part two")));
-        });
-        assert_eq!(*message.unwrap_err().downcast::<&str>().unwrap(), "part two");
+        let message = |lead: fn(&Gang)| {
+            let caught = catch_unwind(|| with_helpers(2, lead));
+            *caught.unwrap_err().downcast::<&str>().unwrap()
+        };
+        assert_eq!(message(|gang| gang.each(4, &|part| assert!(part != 2, "part two"))), "part two");
+        assert_eq!(message(|gang| gang.each(40, &|part| assert!(part % 2 == 0, "odd"))), "odd");
+        assert_eq!(message(|_| panic!("who leads")), "who leads");
+        assert_eq!(message(|gang| gang.each(2, &|_| gang.each(1, &|_| ()))), "a job within a job");
     }
 }

@@ -89,9 +89,9 @@ pub(super) fn write_strided<T: Element>(x: &[T], y: &mut [T], dims: &[usize], st
     });
 }
 
-/// What moving so many numbers at indices costs, in multiply-adds × 2 of a product.
-pub(super) fn cost(numbers: usize) -> usize {
-    300 * numbers
+/// What moving so many numbers costs, in rows of `inner` of which each has an index, in multiply-adds × 2 of a product.
+pub(super) fn cost(numbers: usize, inner: usize) -> usize {
+    300 * (numbers / inner.max(1)) + 20 * numbers
 }
 
 /// Cuts a slice into parts that differ by one row at most.
@@ -113,7 +113,7 @@ pub(super) fn gather<T: Element>(team: Team, table: &[T], indices: &[u32], y: &m
     if y.is_empty() {
         return;
     }
-    let parts = team.parts(cost(y.len()));
+    let parts = team.parts(cost(y.len(), inner));
     team.each(cut(y, inner, parts), |(first, y)| {
         if inner == 1 {
             for (y, &i) in y.iter_mut().zip(&indices[first..]) {
@@ -138,7 +138,7 @@ pub(super) fn scatter_add<T: Element>(isa: Isa, team: Team, rows: &[T], indices:
     if y.is_empty() {
         return;
     }
-    let parts = team.parts(cost(rows.len()));
+    let parts = team.parts(cost(rows.len(), inner));
     team.each(cut(y, inner, parts), |(first, y)| {
         let (mut cleared, count) = (0, y.len() / inner);
         for (rows, indices) in rows.chunks(RUN * inner).zip(indices.chunks(RUN)) {

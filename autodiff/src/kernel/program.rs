@@ -1,8 +1,8 @@
 //! A checked list of steps over one memory.
 //!
 //! [`Program::new`] verifies every step once: each place lies in its arena, and what a step writes overlaps
-//! nothing else that the step touches. That is what lets [`Program::run`] hand out slices without checking,
-//! allocating or locking.
+//! nothing else that the step touches. That is what lets [`Program::run`] hand out slices without checking. Nothing
+//! allocates.
 
 use std::marker::PhantomData;
 use std::time::{Duration, Instant};
@@ -206,8 +206,16 @@ pub struct Room<T> {
 
 impl<T: Element> Room<T> {
     /// For programs that share these sizes.
-    pub(crate) fn new(kept: [Size; Stage::COUNT], scratch: Size, team: Team<'static>, programs: &[Program<T>]) -> Self {
-        let spare = programs.iter().map(|program| program.spare_len(team)).max();
+    pub(crate) fn new<'p>(
+        kept: [Size; Stage::COUNT],
+        scratch: Size,
+        team: Team<'static>,
+        programs: impl Iterator<Item = &'p Program<T>>,
+    ) -> Self
+    where
+        T: 'p,
+    {
+        let spare = programs.map(|program| program.spare_len(team)).max();
         let spare = Aligned::zeroed(spare.unwrap_or(0));
         Room { kept: kept.map(Block::new), scratch: Block::new(scratch), team, spare }
     }

@@ -110,9 +110,11 @@ impl<T: Element> Step<T> {
     pub(super) fn cost(&self) -> usize {
         match self {
             Step::Map(map) => map.cost(),
-            Step::MatMul { shape, .. } => shape.flops() as usize,
+            Step::MatMul { shape, .. } => shape.cost(),
             Step::Conv { conv, .. } => conv.flops() as usize,
-            Step::Gather { y: moved, .. } | Step::ScatterAdd { rows: moved, .. } => movement::cost(moved.len),
+            Step::Gather { inner, y: moved, .. } | Step::ScatterAdd { inner, rows: moved, .. } => {
+                movement::cost(moved.len, *inner)
+            }
             Step::ArgMax { windows, y, .. } => arg_max::cost(y.len, windows),
             _ => 0,
         }

@@ -37,7 +37,8 @@ impl Team<'_> {
         if self.is_alone() { 1 } else { (cost / LEAST).clamp(1, self.threads) }
     }
 
-    /// Calls `run` with the team standing by: the other threads wait for work until it returns.
+    /// Calls `run` with the team standing by: the other threads wait for work until it returns. Steps that are cut without
+    /// have to wake them each, which [`LEAST`] does not count.
     #[inline]
     pub(super) fn standing_by(self, mut run: impl FnMut(Team<'_>) + Send) {
         match self.gang {

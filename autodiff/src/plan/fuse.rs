@@ -43,15 +43,18 @@ pub(super) struct Fusion {
     pub groups: Vec<Group>,
     stored: Vec<bool>,
     fused_sum: Vec<bool>,
-    /// By gather: the arg max whose step also gives what the gather takes.
+    /// By gather: the arg max whose step also gives what the gather takes; and whether a node is one of those.
     maxima: FxHashMap<NodeId, NodeId>,
+    with_gather: Vec<bool>,
 }
 
 impl Fusion {
     pub fn new(graph: &Graph<'_>, outputs: &[NodeId], fuse: bool) -> Self {
-        let maxima = if fuse { maxima(graph) } else { FxHashMap::default() };
-        let (stored, fused_sum) = (vec![false; graph.len()], vec![false; graph.len()]);
-        let mut fusion = Fusion { groups: Vec::new(), stored, fused_sum, maxima };
+        let maxima = if fuse { gathers_of_maxima(graph) } else { FxHashMap::default() };
+        let none = || vec![false; graph.len()];
+        let (stored, fused_sum, mut with_gather) = (none(), none(), none());
+        maxima.values().for_each(|arg_max| with_gather[arg_max.index()] = true);
+        let mut fusion = Fusion { groups: Vec::new(), stored, fused_sum, maxima, with_gather };
         for id in graph.roots() {
             fusion.fused_sum[id.index()] = fuse && sum_fuses(graph, id);
         }
@@ -73,7 +76,7 @@ impl Fusion {
 
     /// Whether the node is an arg max that is computed with a gather.
     pub fn is_with_gather(&self, id: NodeId) -> bool {
-        self.maxima.values().any(|&arg_max| arg_max == id)
+        self.with_gather[id.index()]
     }
 
     /// Whether the node is computed by a [`Group`].
@@ -272,7 +275,7 @@ impl Fusion {
 
 /// Gathers that take the largest elements of windows out of what an arg max looks at, each with that arg max, of which no
 /// other does.
-fn maxima(graph: &Graph<'_>) -> FxHashMap<NodeId, NodeId> {
+fn gathers_of_maxima(graph: &Graph<'_>) -> FxHashMap<NodeId, NodeId> {
     let mut gathers: FxHashMap<NodeId, NodeId> = FxHashMap::default();
     for gather in graph.roots().filter(|&id| matches!(graph.prim(id), Prim::Gather)) {
         let [table, at] = graph.node(gather).operands[..] else { continue };

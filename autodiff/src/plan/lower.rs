@@ -21,7 +21,7 @@ use crate::tape::{MatMulLanes, NodeId, Prim, Stage};
 pub(super) enum Job {
     /// A fused pass.
     Pass(Group),
-    /// A node that is a step of its own.
+    /// A node that is a step of its own; a gather of largest elements with its arg max.
     Node(NodeId),
     /// Copies a value that lives elsewhere to output number k of the stage.
     Deliver { value: NodeId, output: usize },
@@ -107,7 +107,8 @@ impl<'f> Schedule<'f> {
             let View { root, offset, len } = graph.view(id);
             let whole = offset == 0 && len == graph.shape(root).numel();
             let computed_here = graph.stage(root) == stage && !matches!(graph.prim(root), Prim::Input(_));
-            let apart = optional.contains(&i) && graph.is_read(root);
+            // What is left without it may need it, or the arg max of the same step.
+            let apart = optional.contains(&i) && (graph.is_read(root) || self.fusion.arg_max_with(root).is_some());
             if whole && computed_here && !apart && direct.iter().all(|d| graph.view(d.0).root != root) {
                 direct.push((id, stage, output));
             } else {

@@ -119,7 +119,7 @@ impl<T: Element> Workspace<T> {
 /// Choices that never change a result.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Whether elementwise operations and sums share passes over memory.
+    /// Whether elementwise operations and sums share passes over memory, and maxima are found with where they are.
     pub fuse: bool,
     /// The instruction set; `None` for the best there is.
     pub isa: Option<Isa>,
@@ -259,12 +259,15 @@ impl<T: Element> Plan<T> {
     }
 
     /// Memory for a run in which up to `threads` threads of the `rayon` pool it is called in share the larger steps,
-    /// and the threads. The bits are the same for any number.
+    /// and the threads. The bits are the same for any number. The other threads stand by, and do nothing else, for as long
+    /// as a stage with such steps runs.
     ///
     /// # Panics
     /// Where `threads` is 0.
     pub fn shared_workspace(&self, threads: usize) -> Workspace<T> {
-        let room = Room::new(self.kept, self.scratch, Team::of(threads), &self.programs);
+        let parts = self.brief.iter().chain(&self.fleeting).flatten();
+        let programs = self.programs.iter().chain(parts);
+        let room = Room::new(self.kept, self.scratch, Team::of(threads), programs);
         Workspace { room, times: timing::Times::default() }
     }
 

@@ -28,6 +28,11 @@ impl MatMul {
         [self.batch, self.m, self.k, self.n].into_iter().fold(2, |product, x| product * x as u64)
     }
 
+    /// Of what threads can share: 0 where one computes all of it.
+    pub(in crate::kernel) fn cost(&self) -> usize {
+        if self.m <= 1 || (self.trans_a && self.n == 1) { 0 } else { self.flops() as usize }
+    }
+
     /// Computes the product.
     ///
     /// # Panics
@@ -42,7 +47,7 @@ impl MatMul {
             let shape = MatMul { batch, m: 1, k, n: m, trans_a: false };
             dispatch(isa, m, Job { shape, rows: 0..1, a: b, b: a, c: c.as_mut_ptr() });
         } else {
-            let parts = team.parts(self.flops() as usize).min(m.max(1));
+            let parts = team.parts(self.cost()).min(m.max(1));
             let c = Target::new(c);
             team.each(0..parts, |part| {
                 let rows = m * part / parts..m * (part + 1) / parts;

@@ -43,13 +43,13 @@ impl Share {
     const LEAST: usize = 4;
 
     /// Part number `part` of `parts`, as far as there are so many. Output channels are cut where there is little else, by
-    /// whole cache lines of `least` numbers.
-    pub fn of(g: &ConvGeometry, part: usize, parts: usize, least: usize) -> Share {
+    /// whole multiples of so many.
+    pub fn of(g: &ConvGeometry, part: usize, parts: usize, multiple: usize) -> Share {
         let (line, columns) = (g.kernel_w * g.in_c, g.out_c);
         if parts == 1 || line >= parts * Share::LEAST {
             return Share { line: line * part / parts..line * (part + 1) / parts, columns: 0..columns };
         }
-        let first = |part: usize| (columns * part / parts).next_multiple_of(least).min(columns);
+        let first = |part: usize| (columns.div_ceil(multiple) * part / parts * multiple).min(columns);
         Share { line: 0..line, columns: first(part)..first(part + 1) }
     }
 
