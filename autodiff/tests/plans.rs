@@ -324,27 +324,30 @@ fn optional_outputs_are_left_out_together() {
     plan.run(Stage::POINT, &mut plan.workspace(), &[[1.0, 2.0][..].into()], &mut [&mut [], &mut [0.0]]);
 }
 
-/// A maximum and where it is are one step, of which a run may want the half.
+/// A maximum and where it is are one step, of which a run may want the half; of few candidates, and of many.
 #[test]
 fn a_maximum_may_be_left_out_where_its_place_is_needed() {
-    let tape = Tape::new();
-    let x = tape.input("x", [3, 4], Stage::POINT);
-    let most = x.max_axes(&[1]);
-    let outputs = [(Stage::POINT, most), (Stage::POINT, grad(most.sum_all(), &[x])[0])];
-    let (x, mut gradient) = (numbers(60, 12), [f64::NAN; 12]);
-    let largest: Vec<f64> = x.chunks(4).map(|row| row.iter().copied().fold(f64::MIN, f64::max)).collect();
-    let expected: Vec<f64> = x.iter().enumerate().map(|(i, &x)| f64::from(u8::from(x == largest[i / 4]))).collect();
-    for fuse in [true, false] {
-        let options = Options { fuse, ..Options::default() };
-        let plan: Plan<f64> = Plan::with_optional(&tape, &outputs, &[0], options);
-        assert_eq!(plan.evaluate(&[&x]), [&largest[..], &expected]);
-        let (mut workspace, inputs) = (plan.workspace(), [(&x).into()]);
-        plan.run(Stage::DATA, &mut workspace, &inputs, &mut []);
-        plan.run(Stage::POINT, &mut workspace, &inputs, &mut [&mut [], &mut gradient]);
-        assert_eq!(gradient[..], expected);
-        gradient.fill(f64::NAN);
-        plan.run_through(Stage::POINT, &mut workspace, &inputs, &mut [&mut [], &mut gradient]);
-        assert_eq!(gradient[..], expected);
+    for columns in [4, 70] {
+        let tape = Tape::new();
+        let x = tape.input("x", [3, columns], Stage::POINT);
+        let most = x.max_axes(&[1]);
+        let outputs = [(Stage::POINT, most), (Stage::POINT, grad(most.sum_all(), &[x])[0])];
+        let (x, mut gradient) = (numbers(60, 3 * columns), vec![f64::NAN; 3 * columns]);
+        let largest: Vec<f64> = x.chunks(columns).map(|row| row.iter().copied().fold(f64::MIN, f64::max)).collect();
+        let is_largest = |(i, &x): (usize, &f64)| f64::from(u8::from(x == largest[i / columns]));
+        let expected: Vec<f64> = x.iter().enumerate().map(is_largest).collect();
+        for fuse in [true, false] {
+            let options = Options { fuse, ..Options::default() };
+            let plan: Plan<f64> = Plan::with_optional(&tape, &outputs, &[0], options);
+            assert_eq!(plan.evaluate(&[&x]), [&largest[..], &expected]);
+            let (mut workspace, inputs) = (plan.workspace(), [(&x).into()]);
+            plan.run(Stage::DATA, &mut workspace, &inputs, &mut []);
+            plan.run(Stage::POINT, &mut workspace, &inputs, &mut [&mut [], &mut gradient]);
+            assert_eq!(gradient, expected);
+            gradient.fill(f64::NAN);
+            plan.run_through(Stage::POINT, &mut workspace, &inputs, &mut [&mut [], &mut gradient]);
+            assert_eq!(gradient, expected);
+        }
     }
 }
 

@@ -8,6 +8,8 @@
 //! of group. A value that other groups of its own kind read is either stored or *recomputed* in each of them,
 //! and it is recomputed where that costs no more traffic than reading it back: where it depends on at most
 //! one full-size stored value and a handful of operations.
+//!
+//! Beside passes, an arg max and the gather of the elements that it finds are one step: who finds them has them.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 

@@ -52,7 +52,8 @@ use crate::linear::Status;
 /// One way to take a meta-gradient.
 pub trait Method<T>: Send + Sync {
     /// A worker whose larger steps up to `threads` threads share, of the `rayon` pool that it is called in: for fewer
-    /// tasks than cores. The bits are the same for any number.
+    /// tasks than cores. The bits are the same for any number. The other threads stand by, and do nothing else, while a plan
+    /// with such steps runs.
     fn shared_worker(&self, threads: usize) -> Box<dyn Worker<T> + '_>;
 
     /// A worker for one thread.

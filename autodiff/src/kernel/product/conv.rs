@@ -22,9 +22,6 @@ use crate::kernel::{Isa, Team};
 /// Numbers of the input and output of a block of images: 1 MiB of f32, about an L2 cache.
 const BLOCK: usize = 256 * 1024;
 
-/// Numbers of a cache line, at least.
-const LINE: usize = 16;
-
 /// The shape of a convolution. Taps that fall outside the input read zero, on every side: `out_h` and `out_w` may
 /// be what `pad` gives or anything else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -169,7 +166,7 @@ impl Conv {
         let parts = team.parts(self.flops() as usize);
         let dw = Target::new(dw);
         team.each(0..parts, |part| {
-            let share = Share::of(g, part, parts, LINE);
+            let share = Share::of(g, part, parts);
             let columns = share.columns.len();
             dispatch(isa, columns, WeightGradJob { plan: &self.weight_grad, share, x, dy, dw: dw.pointer() });
         });

@@ -11,7 +11,7 @@ use super::super::conv::ConvGeometry;
 use super::super::rows::{Axis, Rows, product};
 use super::super::simd::Simd;
 use super::super::tile::{Depth, Run};
-use super::{Share, Weights};
+use super::Share;
 
 /// Numbers of x and dy in a block: 256 KiB of f32, so that dw stays in the L2 cache too.
 const BLOCK: usize = 64 * 1024;
@@ -39,9 +39,7 @@ pub struct InPlace {
     overlapping: bool,
     /// Images are so small that a run goes over the images of a block, at one pixel, rather than along an image row.
     along_batch: bool,
-    weights: Weights,
-    images: usize,
-    image_rows: usize,
+    geometry: ConvGeometry,
     block_images: usize,
     block_rows: usize,
     /// From a pixel, and from an image, to the next, in x and in dy.
@@ -63,9 +61,7 @@ impl InPlace {
             groups,
             overlapping,
             along_batch,
-            weights: Weights::of(g),
-            images: g.batch,
-            image_rows: g.out_h,
+            geometry: *g,
             block_images,
             block_rows,
             pixel: (g.stride_w * g.in_c, g.out_c),
@@ -79,11 +75,11 @@ impl InPlace {
     pub unsafe fn run<V: Simd>(&self, share: &Share, x: *const V::Scalar, dy: *const V::Scalar, dw: *mut V::Scalar) {
         if self.overlapping {
             // SAFETY: the caller's promises.
-            unsafe { self.weights.clear::<V>(share, dw) };
+            unsafe { share.clear::<V>(&self.geometry, dw) };
         }
-        for image in (0..self.images).step_by(self.block_images) {
-            let images = self.block_images.min(self.images - image);
-            for row in (0..self.image_rows).step_by(self.block_rows) {
+        for image in (0..self.geometry.batch).step_by(self.block_images) {
+            let images = self.block_images.min(self.geometry.batch - image);
+            for row in (0..self.geometry.out_h).step_by(self.block_rows) {
                 let add = self.overlapping || image > 0 || row > 0;
                 for group in &self.groups {
                     let depth = self.depth(group, images, row);
