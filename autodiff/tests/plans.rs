@@ -183,6 +183,7 @@ fn threads_that_share_a_run_change_no_bit() {
         x.gather(at),
         x.gather(at).scatter_add(at, ROWS),
         x.max_axes(&[1]),
+        grad(x.max_axes(&[1]).square().sum_all(), &[x])[0],
     ];
     let number = |i: usize| ((i * 7919 + 13) % 1009) as f32 / 500.0 - 1.0;
     let numbers = |len: usize| (0..len).map(number).collect::<Vec<f32>>();
@@ -356,13 +357,13 @@ fn a_maximum_may_be_left_out_where_its_place_is_needed() {
 fn threads_share_what_is_left_of_a_pass() {
     const ROWS: usize = 120_003;
     let tape = Tape::new();
-    let x = tape.input("x", [ROWS, 20], Stage::POINT);
+    let x = tape.input("x", [ROWS, 32], Stage::POINT);
     let squares = x * x;
     let outputs = [(Stage::POINT, squares.sum_all()), (Stage::POINT, squares.sum(&[0]))];
     let plan: Plan<f64> = Plan::with_optional(&tape, &outputs, &[0], Options::default());
-    let x = numbers(61, ROWS * 20);
+    let x = numbers(61, ROWS * 32);
     let sums = |threads| {
-        let mut sums = [f64::NAN; 20];
+        let mut sums = [f64::NAN; 32];
         let mut workspace = plan.shared_workspace(threads);
         plan.run(Stage::POINT, &mut workspace, &[(&x).into()], &mut [&mut [], &mut sums]);
         sums
