@@ -79,6 +79,42 @@ fn a_pass_waits_for_the_one_that_reads_it_unless_that_needs_it_before() {
     evaluate(&tape, &read_d, &inputs);
 }
 
+/// A value that two passes read is stored for the second unless that one reads what it is made of anyway.
+#[test]
+fn a_pass_computes_again_what_it_reads_the_operands_of() {
+    const ROWS: usize = 128;
+    let tape = Tape::new();
+    let [a, b] = ["a", "b"].map(|name| tape.input(name, [ROWS, 64], Stage::POINT));
+    let product = a * b;
+    let mean = product.sum(&[0]).broadcast_to([ROWS, 64]);
+    let (reads_it, reads_all) = ((product - mean).square(), (product - mean) * a * b);
+    let bytes = |y: Var<'_>| Plan::<f64>::compile(&tape, &[y]).bytes();
+    let size = ROWS * 64 * size_of::<f64>();
+    assert!(bytes(reads_it) > size && bytes(reads_all) < size / 2, "{} {}", bytes(reads_it), bytes(reads_all));
+    let values = [numbers(1, ROWS * 64), numbers(2, ROWS * 64)];
+    evaluate(&tape, &[reads_it], &[&values[0], &values[1]]);
+    evaluate(&tape, &[reads_all], &[&values[0], &values[1]]);
+}
+
+/// As products in lanes are; but a weight gradient is not added to another, since it adds up blocks of its own.
+#[test]
+fn convolutions_are_added_in_place_with_the_bits_of_the_sum() {
+    let tape = Tape::new();
+    let [x, dx] = ["x", "dx"].map(|name| tape.input(name, [2, 6, 5, 3], Stage::POINT));
+    let [w, dw] = ["w", "dw"].map(|name| tape.input(name, [3, 3, 3, 4], Stage::POINT));
+    let y = x.conv2d(w, [2, 1], [1, 1]);
+    let tangent = jvp(&[y], &[(x, dx), (w, dw)])[0];
+    let products = hvp(y.square().sum_all(), &[x, w], &[(x, dx), (w, dw)]);
+    let values = [180, 180, 108, 108].map(|n| numbers(n as u64, n));
+    let inputs: Vec<&[f64]> = values.iter().map(|v| &v[..]).collect();
+    // What is asked for, and how often a convolution of it is added to another.
+    for (outputs, added) in [(vec![tangent], 1), (vec![tangent, y], 1), (products, 2)] {
+        let plan = Plan::<f64>::compile(&tape, &outputs).to_string();
+        assert_eq!(plan.matches(" += conv").count(), added, "{plan}");
+        evaluate(&tape, &outputs, &inputs);
+    }
+}
+
 #[test]
 fn long_chains_fit_several_passes() {
     let tape = Tape::new();

@@ -398,12 +398,12 @@ fn run_step<T: Element>(step: &Step<T>, isa: Isa, team: Team, m: &Access<'_, T>,
             let (a, b, c) = unsafe { (m.read(*a), m.read(*b), m.write(*c)) };
             shape.run(isa, a, b, c);
         }
-        Step::Conv { conv, face, a, b, c } => {
+        Step::Conv { conv, face, add, a, b, c } => {
             // SAFETY: see above.
             let (a, b, c) = unsafe { (m.read(*a), m.read(*b), m.write(*c)) };
             match face {
-                ConvFace::Forward => conv.forward(isa, team, a, b, c),
-                ConvFace::InputGrad => conv.input_grad(isa, team, a, b, c),
+                ConvFace::Forward => conv.forward(isa, team, *add, a, b, c),
+                ConvFace::InputGrad => conv.input_grad(isa, team, *add, a, b, c),
                 ConvFace::WeightGrad => conv.weight_grad(isa, team, a, b, c),
             }
         }

@@ -23,6 +23,8 @@ pub(crate) enum Step<T> {
     Conv {
         conv: Arc<Conv>,
         face: ConvFace,
+        /// To what c holds, which no weight gradient does.
+        add: bool,
         a: Place,
         b: Place,
         c: Place,

@@ -4,13 +4,13 @@
 //! C ← A₁B₁,   C ← C + A₂B₂      instead of      P ← A₁B₁,   Q ← A₂B₂,   C ← P + Q
 //! ```
 //!
-//! A pass over memory less, and the bits of before: what is added last is the whole second product. It is done where
-//! products run in lanes, whose passes cost as much as the products.
+//! A pass over memory less, and the bits of before: what is added last is the whole second product. It is done for products
+//! in lanes, whose passes cost as much as the products, and for convolutions.
 
 use std::borrow::Cow;
 
 use crate::rules::BinaryOp;
-use crate::tape::{Node, NodeId, Prim, Stage};
+use crate::tape::{ConvFace, Node, NodeId, Prim, Stage};
 
 /// The nodes with each such sum replaced by its second product, of which the first has become the last operand.
 pub(super) fn products<'a>(nodes: &'a [Node], stages: &[Stage], outputs: &[NodeId]) -> Cow<'a, [Node]> {
@@ -37,14 +37,16 @@ pub(super) fn products<'a>(nodes: &'a [Node], stages: &[Stage], outputs: &[NodeI
             match node.prim {
                 _ if reads[id.index()] != 1 || stages[id.index()] != stages[i] => return None,
                 Prim::Reshape => id = node.operands[0],
-                Prim::MatMulLanes(_) => return Some(id),
+                Prim::MatMulLanes(_) | Prim::Conv(..) => return Some(id),
                 _ => return None,
             }
         };
         let (Some(a), Some(b)) = (product(a), product(b)) else { continue };
         let (first, second) = (a.min(b), a.max(b));
-        // One that already adds something does not add another thing; it may be added.
-        if new[second.index()].operands.len() == 2 {
+        // One that already adds something does not add another thing; it may be added. A weight gradient adds up blocks of
+        // pixels where it writes, and would add each of them.
+        let Node { prim, operands, .. } = &new[second.index()];
+        if operands.len() == 2 && !matches!(prim, Prim::Conv(ConvFace::WeightGrad, _)) {
             let new = new.to_mut();
             new[second.index()].operands.push(first);
             new[i].prim = Prim::Reshape;

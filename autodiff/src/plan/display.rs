@@ -47,11 +47,11 @@ pub(super) fn write_step<T: Element>(f: &mut fmt::Formatter<'_>, step: &Step<T>)
             let (m, k, n, batch) = (shape.m, shape.k, shape.n, shape.batch);
             writeln!(f, "  {} = {}{t} · {}    {batch} × [{m}, {k}]·[{k}, {n}]", At(*c), At(*a), At(*b))
         }
-        Step::Conv { conv, face, a, b, c } => {
-            let g = conv.geometry();
+        Step::Conv { conv, face, add, a, b, c } => {
+            let (g, sign) = (conv.geometry(), if *add { "+=" } else { "=" });
             writeln!(
                 f,
-                "  {} = conv {face:?} {}, {}    {}×{}×{}×{} ↔ {}×{}×{}, kernel {}×{}",
+                "  {} {sign} conv {face:?} {}, {}    {}×{}×{}×{} ↔ {}×{}×{}, kernel {}×{}",
                 At(*c),
                 At(*a),
                 At(*b),

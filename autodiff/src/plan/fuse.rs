@@ -25,13 +25,13 @@ const RECOMPUTE: usize = 10;
 
 /// Nodes with equal keys run in one pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Key {
-    stage: Stage,
+pub(super) struct Key {
+    pub stage: Stage,
     level: usize,
-    numel: usize,
+    pub numel: usize,
     row: usize,
     /// Tells groups apart where fusion is off.
-    only: Option<NodeId>,
+    pub only: Option<NodeId>,
 }
 
 /// One pass: the nodes it stores and the sums it feeds, operands first.
@@ -61,7 +61,8 @@ impl Fusion {
             fusion.fused_sum[id.index()] = fuse && sum_fuses(graph, id);
         }
         let keys = fusion.late_keys(graph, fuse);
-        fusion.choose_stored(graph, outputs, &keys);
+        let in_memory = fusion.choose_stored(graph, outputs, &keys);
+        fusion.choose_again(graph, &keys, &in_memory);
         fusion.form_groups(graph, &keys);
         fusion
     }
@@ -69,6 +70,15 @@ impl Fusion {
     /// Whether the node's value is in memory; a virtual one exists in registers only.
     pub fn is_stored(&self, id: NodeId) -> bool {
         self.stored[id.index()]
+    }
+
+    pub(super) fn set_stored(&mut self, id: NodeId, stored: bool) {
+        self.stored[id.index()] = stored;
+    }
+
+    /// Whether a pass is there for the node's sake.
+    pub(super) fn is_sink(&self, graph: &Graph<'_>, id: NodeId) -> bool {
+        self.fused_sum[id.index()] || (self.is_stored(id) && is_virtual_kind(graph.prim(id)))
     }
 
     /// The arg max that is computed with this gather of largest elements.
@@ -164,7 +174,8 @@ impl Fusion {
         keys
     }
 
-    fn choose_stored(&mut self, graph: &Graph<'_>, outputs: &[NodeId], keys: &[Option<Key>]) {
+    /// Gives what is needed in memory by others than passes over the same elements.
+    fn choose_stored(&mut self, graph: &Graph<'_>, outputs: &[NodeId], keys: &[Option<Key>]) -> FxHashSet<NodeId> {
         // Who reads what: groups of the same elements read values wherever they are; all others need them stored.
         let mut readers: FxHashMap<NodeId, Vec<Key>> = FxHashMap::default();
         let mut needed_in_memory: FxHashSet<NodeId> = FxHashSet::default();
@@ -231,17 +242,17 @@ impl Fusion {
                 size[i] = 1;
             }
         }
+        needed_in_memory
     }
 
     fn form_groups(&mut self, graph: &Graph<'_>, keys: &[Option<Key>]) {
         let mut of_key: FxHashMap<Key, usize> = FxHashMap::default();
         let mut touched: Vec<FxHashSet<NodeId>> = Vec::new();
         for id in graph.roots() {
-            let i = id.index();
-            if !(self.fused_sum[i] || (self.stored[i] && is_virtual_kind(graph.prim(id)))) {
+            if !self.is_sink(graph, id) {
                 continue;
             }
-            let key = keys[i].expect("grouped nodes have keys");
+            let key = keys[id.index()].expect("grouped nodes have keys");
             let mut adds = FxHashSet::default();
             self.closure(graph, id, &mut adds);
             if let Some(&g) = of_key.get(&key) {
@@ -259,7 +270,7 @@ impl Fusion {
     }
 
     /// Nodes that computing `id` touches: itself, virtual ones, and the stored ones they read.
-    fn closure(&self, graph: &Graph<'_>, id: NodeId, seen: &mut FxHashSet<NodeId>) {
+    pub(super) fn closure(&self, graph: &Graph<'_>, id: NodeId, seen: &mut FxHashSet<NodeId>) {
         let mut stack = vec![id];
         while let Some(id) = stack.pop() {
             seen.insert(id);
@@ -317,7 +328,7 @@ fn sum_fuses(graph: &Graph<'_>, id: NodeId) -> bool {
     }
 }
 
-fn cost_of(prim: &Prim) -> usize {
+pub(super) fn cost_of(prim: &Prim) -> usize {
     match prim {
         Prim::Unary(UnaryOp::Neg | UnaryOp::Abs) => 1,
         Prim::Unary(UnaryOp::Powi(n)) => n.unsigned_abs().ilog2_or_zero() + 1,

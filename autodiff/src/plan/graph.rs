@@ -97,7 +97,7 @@ impl<'a> Graph<'a> {
 
     /// The product that this one is added to, where it is, in its place.
     pub fn added(&self, id: NodeId) -> Option<NodeId> {
-        let third = self.operands(id).nth(2).filter(|_| matches!(self.prim(id), Prim::MatMulLanes(_)));
+        let third = self.operands(id).nth(2).filter(|_| matches!(self.prim(id), Prim::MatMulLanes(_) | Prim::Conv(..)));
         third.map(|view| view.root)
     }
 

@@ -315,17 +315,21 @@ fn node_step<T: Element>(
             let columns = if of.shared_b { b[1] } else { b[1] / of.count };
             let (k, n) = if of.trans_b { (columns, b[0]) } else { (b[0], columns) };
             let &MatMulLanes { count, trans_a, trans_b, shared_a, shared_b } = of;
-            let add = graph.added(id).is_some_and(|first| {
-                assert_eq!(layout.place(first), y, "what a product is added to is in its place");
-                true
-            });
+            let add = adds(graph, layout, id);
             let m = node.shape[0];
             let shape = LaneMatMul { lanes: count, m, k, n, trans_a, trans_b, shared_a, shared_b, add };
             Step::LaneMatMul { shape, a: operand(0), b: operand(1), c: y }
         }
         Prim::Conv(face, geometry) => {
             let conv = convs.entry(*geometry).or_insert_with(|| Arc::new(Conv::new(*geometry)));
-            Step::Conv { conv: conv.clone(), face: *face, a: operand(0), b: operand(1), c: y }
+            Step::Conv {
+                conv: conv.clone(),
+                face: *face,
+                add: adds(graph, layout, id),
+                a: operand(0),
+                b: operand(1),
+                c: y,
+            }
         }
         Prim::Gather | Prim::ScatterAdd => {
             let indices = graph.shape(node.operands[1]);
@@ -342,6 +346,14 @@ fn node_step<T: Element>(
         Prim::OneHot => Step::OneHot { depth: node.shape[node.shape.rank() - 1], indices: operand(0), y },
         Prim::ArgMax(_) => arg_max_step(graph, layout, id, Place { region: Region::Scratch, offset: 0, len: 0 }),
         other => unreachable!("{} is no step of its own", other.name()),
+    })
+}
+
+/// Whether a product is added to what another has left in its place.
+fn adds(graph: &Graph<'_>, layout: &Layout, id: NodeId) -> bool {
+    graph.added(id).is_some_and(|first| {
+        assert_eq!(layout.place(first), layout.place(id), "what a product is added to is in its place");
+        true
     })
 }
 

@@ -4,8 +4,10 @@
 //!
 //! | file | what it decides |
 //! |---|---|
+//! | `accumulate` | which products are added to others where those are |
 //! | `graph` | which nodes are live, their stage, which are views of others |
 //! | `fuse` | which elementwise nodes and sums form one pass, and which values touch memory at all |
+//! | `again` | which values passes compute again rather than store and read back |
 //! | `lower` | the steps of each stage in order, with nodes still in place of addresses |
 //! | `pass` | the instructions of one pass, its registers and how it reads |
 //! | `brief` | what is left of a stage where optional outputs are not asked for |
@@ -16,6 +18,7 @@
 //! None of them changes rounding: a fused plan and an unfused one give the same bits.
 
 mod accumulate;
+mod again;
 mod arena;
 mod brief;
 mod display;

@@ -110,29 +110,29 @@ impl Conv {
     }
 
     /// y from x `[batch, in_h, in_w, in_c]` and w `[kernel_h, kernel_w, in_c, out_c]`; y is `[batch, out_h,
-    /// out_w, out_c]` and is overwritten.
+    /// out_w, out_c]` and is overwritten, or added to where `add`.
     ///
     /// # Panics
     /// If a slice does not have the length that the geometry says.
-    pub fn forward<T: ProductElement>(&self, isa: Isa, team: Team, x: &[T], w: &[T], y: &mut [T]) {
+    pub fn forward<T: ProductElement>(&self, isa: Isa, team: Team, add: bool, x: &[T], w: &[T], y: &mut [T]) {
         let g = &self.geometry;
         assert_eq!(x.len(), g.input_len(), "x of {g:?}");
         assert_eq!(w.len(), g.weight_len(), "w of {g:?}");
         assert_eq!(y.len(), g.output_len(), "y of {g:?}");
-        self.gather(isa, team, &self.forward, g.out_c, [x, w], y);
+        self.gather(isa, team, add, (&self.forward, g.out_c), [x, w], y);
     }
 
     /// dx from wᵀ `[kernel_h, kernel_w, out_c, in_c]`, which is w with each tap transposed, and dy as y; dx is
-    /// as x and is overwritten.
+    /// as x and is overwritten, or added to where `add`.
     ///
     /// # Panics
     /// If a slice does not have the length that the geometry says.
-    pub fn input_grad<T: ProductElement>(&self, isa: Isa, team: Team, wt: &[T], dy: &[T], dx: &mut [T]) {
+    pub fn input_grad<T: ProductElement>(&self, isa: Isa, team: Team, add: bool, wt: &[T], dy: &[T], dx: &mut [T]) {
         let g = &self.geometry;
         assert_eq!(wt.len(), g.weight_len(), "w of {g:?}");
         assert_eq!(dy.len(), g.output_len(), "dy of {g:?}");
         assert_eq!(dx.len(), g.input_len(), "dx of {g:?}");
-        self.gather(isa, team, &self.input_grad, g.in_c, [dy, wt], dx);
+        self.gather(isa, team, add, (&self.input_grad, g.in_c), [dy, wt], dx);
     }
 
     /// Every part takes some lines of each group of pixels.
@@ -140,8 +140,8 @@ impl Conv {
         &self,
         isa: Isa,
         team: Team,
-        gathers: &[Gather],
-        columns: usize,
+        add: bool,
+        (gathers, columns): (&[Gather], usize),
         [a, b]: [&[T]; 2],
         c: &mut [T],
     ) {
@@ -149,7 +149,7 @@ impl Conv {
         let parts = team.parts(self.flops() as usize);
         let c = Target::new(c);
         team.each(0..parts, |part| {
-            let job = GatherJob { gathers, columns, batch, block, part: (part, parts), a, b, c: c.pointer() };
+            let job = GatherJob { gathers, columns, batch, block, part: (part, parts), add, a, b, c: c.pointer() };
             dispatch(isa, columns, job);
         });
     }
@@ -241,6 +241,7 @@ struct GatherJob<'a, T> {
     block: usize,
     /// Number and count of the parts that the lines of each group are cut into.
     part: (usize, usize),
+    add: bool,
     a: &'a [T],
     b: &'a [T],
     c: *mut T,
@@ -262,7 +263,7 @@ impl<T: ProductElement> VectorTask<T> for GatherJob<'_, T> {
                 // the slices have the sizes from which the offsets were made; parts write lines of their own.
                 unsafe {
                     let (a, b, c) = (self.a.as_ptr(), self.b.as_ptr(), self.c);
-                    product::<V>(&rows, depth, self.columns, false, a, b, c);
+                    product::<V>(&rows, depth, self.columns, self.add, a, b, c);
                 }
             }
         }

@@ -248,12 +248,20 @@ fn check_conv<T: Number>(g: ConvGeometry, random: &mut Random) {
     for isa in Isa::available() {
         let nan = T::from_f64(f64::NAN);
         let (mut y_isa, mut dx_isa, mut dw_isa) = (vec![nan; output], vec![nan; input], vec![nan; weights]);
-        conv.forward(isa, Team::of(1), &x, &w, &mut y_isa);
+        conv.forward(isa, Team::of(1), false, &x, &w, &mut y_isa);
         assert_close(&y_isa, &y, &("forward", isa, g));
-        conv.input_grad(isa, Team::of(1), &wt, &dy, &mut dx_isa);
+        conv.input_grad(isa, Team::of(1), false, &wt, &dy, &mut dx_isa);
         assert_close(&dx_isa, &dx, &("input gradient", isa, g));
         conv.weight_grad(isa, Team::of(1), &x, &dy, &mut dw_isa);
         assert_close(&dw_isa, &dw, &("weight gradient", isa, g));
+        // What is added is the whole product.
+        let twice = |once: &[T]| -> Vec<f64> { once.iter().map(|&v| 2.0 * v.to_f64()).collect() };
+        let (doubled, doubled_dx) = (twice(&y_isa), twice(&dx_isa));
+        let (mut sum, mut sum_dx) = (y_isa.clone(), dx_isa.clone());
+        conv.forward(isa, Team::of(1), true, &x, &w, &mut sum);
+        conv.input_grad(isa, Team::of(1), true, &wt, &dy, &mut sum_dx);
+        assert!(sum.iter().map(|v| v.to_f64()).eq(doubled), "forward, added, {isa} {g:?}");
+        assert!(sum_dx.iter().map(|v| v.to_f64()).eq(doubled_dx), "input gradient, added, {isa} {g:?}");
         // ⟨dy, conv(x, w)⟩ is one trilinear form: the three faces give the same number, up to the rounding of each,
         // which is below (terms of one output number)·ε of the sum of magnitudes, plus that of the f64 sums.
         let forms = [inner(&y_isa, &dy), inner(&dx_isa, &x), inner(&dw_isa, &w)];
@@ -349,7 +357,14 @@ fn padding_is_not_multiplied() {
     let conv = Conv::new(same(1, 2, 2, 1, 1));
     for isa in Isa::available() {
         let mut y = [0f32; 4];
-        conv.forward(isa, Team::of(1), &[1.0; 4], &[1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, f32::INFINITY], &mut y);
+        conv.forward(
+            isa,
+            Team::of(1),
+            false,
+            &[1.0; 4],
+            &[1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, f32::INFINITY],
+            &mut y,
+        );
         // Only the first output has an input under the last tap.
         assert_eq!(y, [f32::INFINITY, 4.0, 4.0, 4.0]);
     }
@@ -362,10 +377,10 @@ fn an_image_gives_the_same_bits_alone_and_in_a_batch() {
     let (x, w): (Vec<f32>, Vec<f32>) = (random.numbers(5 * 8 * 7 * 9), random.numbers(9 * 9 * 21));
     for isa in Isa::available() {
         let (mut together, mut alone) = (vec![0f32; 5 * 4 * 7 * 21], vec![0f32; 4 * 7 * 21]);
-        Conv::new(batch).forward(isa, Team::of(1), &x, &w, &mut together);
+        Conv::new(batch).forward(isa, Team::of(1), false, &x, &w, &mut together);
         let conv = Conv::new(ConvGeometry { batch: 1, ..batch });
         for (x, y) in x.chunks(8 * 7 * 9).zip(together.chunks(alone.len())) {
-            conv.forward(isa, Team::of(1), x, &w, &mut alone);
+            conv.forward(isa, Team::of(1), false, x, &w, &mut alone);
             assert_eq!(y, alone, "{isa}");
         }
     }
@@ -383,8 +398,8 @@ fn a_team_gives_the_same_bits_as_one_thread() {
         for isa in Isa::available() {
             let all = |team| {
                 let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), w.clone());
-                conv.forward(isa, team, &x, &w, &mut y);
-                conv.input_grad(isa, team, &w, &dy, &mut dx);
+                conv.forward(isa, team, false, &x, &w, &mut y);
+                conv.input_grad(isa, team, false, &w, &dy, &mut dx);
                 conv.weight_grad(isa, team, &x, &dy, &mut dw);
                 (y, dx, dw)
             };
