@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::kernel::{Arg, Isa, Program, Room};
+use crate::kernel::{Arg, Program, Room};
 use crate::plan::{Options, Plan};
 use crate::tape::{Stage, Tape, Var};
 
@@ -22,7 +22,6 @@ pub trait Once: Sized {
     /// [`Program::run`]
     fn run_program(
         program: &Program<Self>,
-        isa: Isa,
         inputs: &[Arg<'_, Self>],
         outputs: &mut [&mut [Self]],
         room: &mut Room<Self>,
@@ -48,13 +47,12 @@ macro_rules! once {
             #[track_caller]
             fn run_program(
                 program: &Program<Self>,
-                isa: Isa,
                 inputs: &[Arg<'_, Self>],
                 outputs: &mut [&mut [Self]],
                 room: &mut Room<Self>,
                 times: &mut [Duration],
             ) {
-                program.run(isa, inputs, outputs, room, times);
+                program.run(inputs, outputs, room, times);
             }
         }
     };

@@ -190,6 +190,59 @@ pub(super) unsafe fn avx2<A, K: Task + From<A>>(argument: A) -> K::Output {
     K::from(argument).run()
 }
 
+/// An operation on every element of blocks, for [`Isa::each`].
+pub(super) trait Each<T> {
+    /// y[i] = what the operation makes of the sources' elements i. All have the same length. Implementations say
+    /// `#[inline(always)]`, as those of [`Task`] do.
+    fn each(y: &mut [T], from: [&[T]; 4]);
+}
+
+/// The loop of an operation: y, and the sources, of which it may read fewer.
+///
+/// References of its own, so that the compiler knows without asking that what is written is not read.
+pub(super) type Loop<T> = unsafe fn(&mut [T], &[T], &[T], &[T], &[T]);
+
+impl Isa {
+    /// The loop of an operation for this instruction set. To call it is safe where all slices have the same length.
+    pub(super) fn each<T, E: Each<T>>(self) -> Loop<T> {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => avx512_each::<T, E>,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => avx2_each::<T, E>,
+            _ => portable_each::<T, E>,
+        }
+    }
+}
+
+/// # Safety
+/// All slices have the same length.
+#[inline(always)]
+unsafe fn portable_each<T, E: Each<T>>(y: &mut [T], a: &[T], b: &[T], c: &[T], d: &[T]) {
+    let n = y.len();
+    // SAFETY: the caller's promise. It saves the loop the question which of them ends first.
+    unsafe { std::hint::assert_unchecked([a.len(), b.len(), c.len(), d.len()] == [n; 4]) };
+    E::each(y, [a, b, c, d]);
+}
+
+/// # Safety
+/// The CPU has the features of [`Level::Avx512`], and all slices have the same length.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")]
+pub(super) unsafe fn avx512_each<T, E: Each<T>>(y: &mut [T], a: &[T], b: &[T], c: &[T], d: &[T]) {
+    // SAFETY: the caller's promises.
+    unsafe { portable_each::<T, E>(y, a, b, c, d) }
+}
+
+/// # Safety
+/// The CPU has the features of [`Level::Avx2`], and all slices have the same length.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn avx2_each<T, E: Each<T>>(y: &mut [T], a: &[T], b: &[T], c: &[T], d: &[T]) {
+    // SAFETY: the caller's promises.
+    unsafe { portable_each::<T, E>(y, a, b, c, d) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

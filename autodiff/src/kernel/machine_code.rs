@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::process::Command;
 use std::sync::OnceLock;
 
-use super::isa::{self, Task};
+use super::isa::{self, Each, Loop as EachLoop, Task};
 
 mod tests;
 
@@ -34,6 +34,12 @@ impl Width {
 pub fn functions<K: Task>() -> [(Width, usize); 2] {
     let avx2: unsafe fn(K) -> K::Output = isa::avx2::<K, K>;
     let avx512: unsafe fn(K) -> K::Output = isa::avx512::<K, K>;
+    [(Width::Ymm, avx2 as usize), (Width::Zmm, avx512 as usize)]
+}
+
+/// The loops that [`Isa::each`](super::Isa::each) chooses from, each with the registers it may use.
+pub fn functions_of_each<T, E: Each<T>>() -> [(Width, usize); 2] {
+    let (avx2, avx512): (EachLoop<T>, EachLoop<T>) = (isa::avx2_each::<T, E>, isa::avx512_each::<T, E>);
     [(Width::Ymm, avx2 as usize), (Width::Zmm, avx512 as usize)]
 }
 

@@ -1,28 +1,30 @@
 //! Fused passes: a short register program over blocks of elements that fit the first-level cache.
 //!
 //! A group of elementwise operations, with the broadcasts they read and the sums they feed, is one pass:
-//! for each block, each instruction is one vectorised loop over the block. Dispatch costs once per block
-//! and instruction, never per element. Values that only the group needs live in registers, which are
-//! blocks of the plan's arena.
+//! for each block, each instruction is one vectorised loop over the block: a function that is chosen when the pass is
+//! made, for its instruction set. Dispatch costs a call per block and instruction, never per element. Values that only the
+//! group needs live in registers, which are blocks of the plan's arena.
 
 mod gate;
 mod loops;
 mod pair;
+mod stretch;
 #[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
 mod vectorised;
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
+use super::isa::Loop;
 use super::memory::Place;
 use super::program::Access as Memory;
 use super::{Isa, Task, Team, sum};
 use crate::element::Element;
 use crate::rules::{BinaryOp, CompareOp, UnaryOp};
 use crate::shape::Axes;
-use gate::gate;
-use loops::{Apply1, Apply2, Moderate, choose, compare, moderate, powers, repeat, stretch_strided};
+use loops::powers;
 pub(crate) use pair::Ring;
+use stretch::{repeat, stretch_strided};
 
 /// Elements of a block, where the shape does not ask for another number.
 pub(crate) const BLOCK: usize = 512;
@@ -35,6 +37,8 @@ pub(crate) struct Map<T> {
     pub registers: usize,
     pub leaves: Vec<Leaf<T>>,
     pub code: Vec<Instruction>,
+    /// The code as it runs: see [`Map::make_ready`].
+    pub ready: Vec<Ready<T>>,
     pub outputs: Vec<Place>,
     pub sums: Vec<Sum>,
     /// Registers, then stretched leaves, then running totals.
@@ -101,6 +105,22 @@ pub(crate) enum MapOp {
     },
     Copy,
     /// Adds its source to these running totals; has no target.
+    Sum(u16),
+}
+
+/// An instruction with its loop, and its slots by their numbers among leaves, registers and outputs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ready<T> {
+    job: Job<T>,
+    target: u16,
+    sources: [u16; 4],
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Job<T> {
+    Each(Loop<T>),
+    /// With this exponent.
+    Power(i32),
     Sum(u16),
 }
 
@@ -172,6 +192,26 @@ impl<T: Element> Map<T> {
     /// Elements that a run on several threads needs beside `work`: totals of segments, and work of other threads.
     pub fn spare_len(&self, team: Team) -> usize {
         self.segments(team).filter(|s| s.parts > 1).map_or(0, |s| s.count * s.slot + (s.parts - 1) * self.work_len())
+    }
+
+    /// Chooses the loops, for an instruction set, of code that has been checked.
+    pub(super) fn make_ready(&mut self, isa: Isa) {
+        let (leaves, registers) = (self.leaves.len() as u16, self.registers as u16);
+        let number = |slot| match slot {
+            Slot::Leaf(i) => i,
+            Slot::Register(i) => leaves + i,
+            Slot::Output(i) => leaves + registers + i,
+        };
+        let ready = |&Instruction { op, target, sources }: &Instruction| {
+            let job = match (op, loops::of(isa, op)) {
+                (_, Some(each)) => Job::Each(each),
+                (MapOp::Unary(UnaryOp::Powi(n)), _) => Job::Power(n),
+                (MapOp::Sum(s), _) => Job::Sum(s),
+                (op, None) => unreachable!("{op:?} has a loop"),
+            };
+            Ready { job, target: number(target), sources: sources.map(number) }
+        };
+        self.ready = self.code.iter().map(ready).collect();
     }
 
     fn block_len(&self) -> usize {
@@ -294,8 +334,24 @@ struct Segments {
 #[derive(Clone, Copy)]
 struct Cursor<T> {
     base: *mut T,
-    /// 1 where the position moves with the blocks, 0 where each block sees the same elements.
+    /// All ones where the position moves with the blocks, 0 where each block sees the same elements.
     moves: usize,
+}
+
+impl<T> Cursor<T> {
+    fn moving(base: *mut T) -> Self {
+        Cursor { base, moves: usize::MAX }
+    }
+
+    fn resting(base: *mut T) -> Self {
+        Cursor { base, moves: 0 }
+    }
+
+    /// In the block that starts at element `start`.
+    #[inline(always)]
+    fn at(self, start: usize) -> *mut T {
+        self.base.wrapping_add(self.moves & start)
+    }
 }
 
 /// The most leaves, registers or outputs of one group.
@@ -314,19 +370,20 @@ impl<T: Element> Task for Run<'_, '_, T> {
 
         // Not initialised as a whole: that would take longer than a small pass.
         let mut cursors = [const { MaybeUninit::<Cursor<T>>::uninit() }; 3 * MOST_SLOTS];
-        let (leaf_at, register_at, output_at) = (0, map.leaves.len(), map.leaves.len() + map.registers);
-        for r in 0..map.registers {
-            cursors[register_at + r].write(Cursor { base: registers[r * len..].as_mut_ptr(), moves: 0 });
+        let (of_leaves, rest) = cursors.split_at_mut(map.leaves.len());
+        let (of_registers, of_outputs) = rest.split_at_mut(map.registers);
+        for (r, cursor) in of_registers.iter_mut().enumerate() {
+            cursor.write(Cursor::resting(registers[r * len..].as_mut_ptr()));
         }
-        for (i, &y) in map.outputs.iter().enumerate() {
-            cursors[output_at + i].write(Cursor { base: memory.pointer(y), moves: 1 });
+        for (cursor, &y) in of_outputs.iter_mut().zip(&map.outputs) {
+            cursor.write(Cursor::moving(memory.pointer(y)));
         }
-        let mut next = 0;
-        for (i, leaf) in map.leaves.iter().enumerate() {
+        let (mut next, mut is_strided) = (0, false);
+        for (at, leaf) in of_leaves.iter_mut().zip(&map.leaves) {
             let cursor = match (&leaf.value, &leaf.reading) {
                 (LeafValue::At(x), Reading::InOrder) => {
                     // SAFETY: checked by `Program::new`; only ever read through this cursor.
-                    Cursor { base: unsafe { memory.read(*x) }.as_ptr().cast_mut(), moves: 1 }
+                    Cursor::moving(unsafe { memory.read(*x) }.as_ptr().cast_mut())
                 }
                 (value, reading) => {
                     let block = &mut stretch[next * len..(next + 1) * len];
@@ -342,23 +399,15 @@ impl<T: Element> Task for Run<'_, '_, T> {
                                 repeat(x, block);
                             }
                         }
-                        _ => {}
+                        _ => is_strided = true,
                     }
-                    Cursor { base: block.as_mut_ptr(), moves: 0 }
+                    Cursor::resting(block.as_mut_ptr())
                 }
             };
-            cursors[leaf_at + i].write(cursor);
+            at.write(cursor);
         }
-        let cursor = |slot: Slot| {
-            let i = match slot {
-                Slot::Leaf(i) => leaf_at + usize::from(i),
-                Slot::Register(i) => register_at + usize::from(i),
-                Slot::Output(i) => output_at + usize::from(i),
-            };
-            // SAFETY: every slot that exists was written above, and `Program::new` checked that those of the
-            // code exist.
-            unsafe { cursors[i].assume_init() }
-        };
+        // SAFETY: every slot that exists was written above, and `Program::new` checked that those of the code exist.
+        let cursor = |i: u16| unsafe { cursors.get_unchecked(usize::from(i)).assume_init() };
         let (mut segment, last, segment_len) = match &part {
             Part::Whole => (0, 1, map.numel),
             Part::Segments { range, len, .. } => (range.start, range.end, *len),
@@ -369,58 +418,28 @@ impl<T: Element> Task for Run<'_, '_, T> {
             let (mut start, end) = (segment * segment_len, map.numel.min((segment + 1) * segment_len));
             while start < end {
                 let n = map.block.min(end - start);
-                for (i, leaf) in map.leaves.iter().enumerate() {
+                let leaves = if is_strided { &map.leaves[..] } else { &[] };
+                for (i, leaf) in leaves.iter().enumerate() {
                     if let (LeafValue::At(x), Reading::Strided { dims, strides }) = (&leaf.value, &leaf.reading) {
                         // SAFETY: the leaf is in bounds (`Program::new`); the cursor points at a block of `work`
                         // that nothing else uses, at least `n` long.
-                        let (x, block) = unsafe {
-                            (memory.read(*x), std::slice::from_raw_parts_mut(cursor(Slot::Leaf(i as u16)).base, n))
-                        };
+                        let (x, block) =
+                            unsafe { (memory.read(*x), std::slice::from_raw_parts_mut(cursor(i as u16).base, n)) };
                         stretch_strided(isa, x, dims, strides, start, block);
                     }
                 }
-                for instruction in &map.code {
-                    let source = |k: usize| {
-                        let cursor = cursor(instruction.sources[k]);
-                        // SAFETY: each cursor has at least `n` elements from the position of this block on
-                        // (`block_len` for work, `numel` for leaves in order and outputs, by `Program::new`), and
-                        // an instruction's target is none of its sources (`Program::new`).
-                        unsafe { std::slice::from_raw_parts(cursor.base.add(cursor.moves * start), n) }
-                    };
-                    if let MapOp::Sum(s) = instruction.op {
-                        accumulate(map, memory, totals, usize::from(s), start, source(0));
-                        continue;
-                    }
-                    let cursor = cursor(instruction.target);
+                for Ready { job, target, sources } in &map.ready {
+                    // SAFETY: each cursor has at least `n` elements from the position of this block on
+                    // (`block_len` for work, `numel` for leaves in order and outputs, by `Program::new`), and
+                    // an instruction's target is none of its sources (`Program::new`).
+                    let source = |k: usize| unsafe { std::slice::from_raw_parts(cursor(sources[k]).at(start), n) };
                     // SAFETY: as for the sources; targets are registers or outputs, which are written only here.
-                    let y = unsafe { std::slice::from_raw_parts_mut(cursor.base.add(cursor.moves * start), n) };
-                    match instruction.op {
-                        MapOp::Unary(UnaryOp::Sin) if moderate(source(0)) => {
-                            isa.run(Moderate::<T, false>(source(0), y))
-                        }
-                        MapOp::Unary(UnaryOp::Cos) if moderate(source(0)) => isa.run(Moderate::<T, true>(source(0), y)),
-                        MapOp::Unary(UnaryOp::Powi(n)) => powers(source(0), y, n),
-                        MapOp::Unary(op) => op.visit(Apply1 { x: source(0), y }),
-                        MapOp::Binary(op) => op.visit(Apply2 { a: source(0), b: source(1), y }),
-                        MapOp::Compare(CompareOp::Less) => compare(source(0), source(1), y, |a, b| a < b),
-                        MapOp::Compare(CompareOp::LessEqual) => compare(source(0), source(1), y, |a, b| a <= b),
-                        MapOp::Select => {
-                            for (((y, &m), &a), &b) in y.iter_mut().zip(source(0)).zip(source(1)).zip(source(2)) {
-                                *y = if m != T::zero() { a } else { b };
-                            }
-                        }
-                        MapOp::Pair { first, second, last } => {
-                            pair::apply(first, second, last, [source(0), source(1), source(2)], y);
-                        }
-                        MapOp::Gate { first, own } => gate(first, own, [source(0), source(1), source(2)], y),
-                        MapOp::Choose(CompareOp::Less) => {
-                            choose([source(0), source(1), source(2), source(3)], y, |a, b| a < b)
-                        }
-                        MapOp::Choose(CompareOp::LessEqual) => {
-                            choose([source(0), source(1), source(2), source(3)], y, |a, b| a <= b)
-                        }
-                        MapOp::Copy => y.copy_from_slice(source(0)),
-                        MapOp::Sum(_) => {}
+                    let target = || unsafe { std::slice::from_raw_parts_mut(cursor(*target).at(start), n) };
+                    match *job {
+                        // SAFETY: chosen for an instruction set that there is; all have `n` elements.
+                        Job::Each(each) => unsafe { each(target(), source(0), source(1), source(2), source(3)) },
+                        Job::Power(exponent) => powers(source(0), target(), exponent),
+                        Job::Sum(s) => accumulate(map, memory, totals, usize::from(s), start, source(0)),
                     }
                 }
                 start += n;

@@ -64,16 +64,19 @@ pub struct Program<T> {
     sizes: Sizes,
     /// Inputs that a step reads.
     inputs: Vec<usize>,
+    isa: Isa,
     /// Of the step that costs most, in multiply-adds × 2 of a product.
     most: usize,
 }
 
 impl<T: Element> Program<T> {
+    /// For an instruction set.
+    ///
     /// # Panics
     /// Where a step would touch what it must not: a defect of the compiler that made it.
-    pub(crate) fn new(steps: Vec<Step<T>>, stage: Stage, sizes: Sizes) -> Self {
+    pub(crate) fn new(isa: Isa, mut steps: Vec<Step<T>>, stage: Stage, sizes: Sizes) -> Self {
         let mut inputs = Vec::new();
-        for step in &steps {
+        for step in &mut steps {
             let Touches { reads, writes } = step.touches();
             for &(arena, place) in reads.iter().chain(&writes) {
                 let size = sizes.of(place.region);
@@ -97,12 +100,13 @@ impl<T: Element> Program<T> {
             }
             if let Step::Map(m) = step {
                 check_map(m);
+                m.make_ready(isa);
             }
         }
         inputs.sort_unstable();
         inputs.dedup();
         let most = steps.iter().map(Step::cost).max().unwrap_or(0);
-        Program { steps, sizes, inputs, most }
+        Program { steps, sizes, inputs, isa, most }
     }
 
     pub(crate) fn steps(&self) -> &[Step<T>] {
@@ -139,7 +143,6 @@ impl<T: Element> Program<T> {
     /// in `sizes`; the blocks are checked here. `times`, where there are any, grow by what each step took.
     pub(crate) fn run(
         &self,
-        isa: Isa,
         inputs: &[Arg<'_, T>],
         outputs: &mut [&mut [T]],
         room: &mut Room<T>,
@@ -179,13 +182,13 @@ impl<T: Element> Program<T> {
             };
             if times.is_empty() {
                 for step in &self.steps {
-                    run_step(step, isa, team, &access, spare);
+                    run_step(step, self.isa, team, &access, spare);
                 }
                 return;
             }
             let mut before = Instant::now();
             for (step, time) in self.steps.iter().zip(&mut *times) {
-                run_step(step, isa, team, &access, spare);
+                run_step(step, self.isa, team, &access, spare);
                 let now = Instant::now();
                 *time += now - before;
                 before = now;

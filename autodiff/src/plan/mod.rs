@@ -240,12 +240,12 @@ impl<T: Element> Plan<T> {
             let programs = Stage::ALL.map(|stage| {
                 let jobs = schedule.stages[stage.index()].iter().map(|item| &item.job).enumerate();
                 let steps: Vec<Step<T>> = lower::steps(&graph, &schedule, &layout, stage, jobs);
-                Program::new(steps, stage, sizes(stage, &[]))
+                Program::new(isa, steps, stage, sizes(stage, &[]))
             });
             let part = |stage: Stage, items: &Option<Vec<(usize, lower::Item)>>, layout: &arena::Layout| {
                 let jobs = items.as_ref()?.iter().map(|(i, item)| (*i, &item.job));
                 let steps: Vec<Step<T>> = lower::steps(&graph, &schedule, layout, stage, jobs);
-                Some(Program::new(steps, stage, sizes(stage, optional)))
+                Some(Program::new(isa, steps, stage, sizes(stage, optional)))
             };
             let brief = Stage::ALL.map(|stage| part(stage, &schedule.brief[stage.index()], &layout));
             let fleeting = Stage::ALL
@@ -386,7 +386,7 @@ impl<T: Element> Plan<T> {
         }
         let Workspace { room, times } = workspace;
         let times = times.of(stage, part);
-        T::run_program(program, self.isa, inputs, outputs, room, times);
+        T::run_program(program, inputs, outputs, room, times);
     }
 
     /// Runs every stage once in a fresh workspace: for tests and small things. Float inputs only.

@@ -45,6 +45,7 @@ impl<'a, T: Element> Pass<'a, T> {
             registers: 0,
             leaves: Vec::new(),
             code: Vec::new(),
+            ready: Vec::new(),
             outputs: Vec::new(),
             sums: Vec::new(),
             work: none,

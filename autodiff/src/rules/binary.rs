@@ -3,7 +3,7 @@
 use crate::real::Real;
 
 /// A differentiable function of two numbers.
-pub trait Binary: Copy {
+pub trait Binary: Copy + Default {
     /// z = f(x, y)
     fn f<S: Real>(self, x: S, y: S) -> S;
     /// ∂f/∂x, given z = f(x, y) too.
@@ -21,7 +21,7 @@ pub trait BinaryVisitor {
 }
 
 /// z = x + y        ż = ẋ + ẏ
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Add;
 impl Binary for Add {
     #[inline(always)]
@@ -37,7 +37,7 @@ impl Binary for Add {
 }
 
 /// z = x − y        ż = ẋ − ẏ
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Sub;
 impl Binary for Sub {
     #[inline(always)]
@@ -53,7 +53,7 @@ impl Binary for Sub {
 }
 
 /// z = x y        ż = y ẋ + x ẏ
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Mul;
 impl Binary for Mul {
     #[inline(always)]
@@ -69,7 +69,7 @@ impl Binary for Mul {
 }
 
 /// z = x / y        ż = (1/y) ẋ − (z/y) ẏ
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Div;
 impl Binary for Div {
     #[inline(always)]
@@ -85,7 +85,7 @@ impl Binary for Div {
 }
 
 /// z = max(x, y)        ż = ẋ where x ≥ y, else ẏ
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Max;
 impl Binary for Max {
     #[inline(always)]
@@ -101,7 +101,7 @@ impl Binary for Max {
 }
 
 /// z = min(x, y)        ż = ẋ where x ≤ y, else ẏ
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Min;
 impl Binary for Min {
     #[inline(always)]
@@ -117,7 +117,7 @@ impl Binary for Min {
 }
 
 /// z = xʸ, x > 0        ż = y xʸ⁻¹ ẋ + z ln x ẏ
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Powf;
 impl Binary for Powf {
     #[inline(always)]

@@ -5,7 +5,7 @@ use std::f64::consts::FRAC_2_SQRT_PI;
 use crate::real::Real;
 
 /// A differentiable function of one number.
-pub trait Unary: Copy {
+pub trait Unary: Copy + Default {
     /// y = f(x)
     fn f<S: Real>(self, x: S) -> S;
     /// f′(x), given y = f(x) too: often the cheaper thing to compute it from.
@@ -21,7 +21,7 @@ pub trait UnaryVisitor {
 }
 
 /// y = eˣ        ẏ = y ẋ
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Exp;
 impl Unary for Exp {
     #[inline(always)]
@@ -34,7 +34,7 @@ impl Unary for Exp {
 }
 
 /// y = eˣ − 1        ẏ = eˣ ẋ
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct ExpM1;
 impl Unary for ExpM1 {
     #[inline(always)]
@@ -48,7 +48,7 @@ impl Unary for ExpM1 {
 }
 
 /// y = ln x        ẏ = ẋ / x
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Ln;
 impl Unary for Ln {
     #[inline(always)]
@@ -61,7 +61,7 @@ impl Unary for Ln {
 }
 
 /// y = ln(1 + x)        ẏ = ẋ / (1 + x)
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Ln1p;
 impl Unary for Ln1p {
     #[inline(always)]
@@ -74,7 +74,7 @@ impl Unary for Ln1p {
 }
 
 /// y = √x        ẏ = ẋ / (2 y)
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Sqrt;
 impl Unary for Sqrt {
     #[inline(always)]
@@ -87,7 +87,7 @@ impl Unary for Sqrt {
 }
 
 /// y = 1/x        ẏ = −y² ẋ
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Recip;
 impl Unary for Recip {
     #[inline(always)]
@@ -100,7 +100,7 @@ impl Unary for Recip {
 }
 
 /// y = sin x        ẏ = cos x ẋ
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Sin;
 impl Unary for Sin {
     #[inline(always)]
@@ -113,7 +113,7 @@ impl Unary for Sin {
 }
 
 /// y = cos x        ẏ = −sin x ẋ
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Cos;
 impl Unary for Cos {
     #[inline(always)]
@@ -126,7 +126,7 @@ impl Unary for Cos {
 }
 
 /// y = tanh x        ẏ = (1 − y²) ẋ
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Tanh;
 impl Unary for Tanh {
     #[inline(always)]
@@ -139,7 +139,7 @@ impl Unary for Tanh {
 }
 
 /// y = 1/(1 + e⁻ˣ)        ẏ = y (1 − y) ẋ
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Sigmoid;
 impl Unary for Sigmoid {
     #[inline(always)]
@@ -152,7 +152,7 @@ impl Unary for Sigmoid {
 }
 
 /// y = ln(1 + eˣ)        ẏ = sigmoid(x) ẋ
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Softplus;
 impl Unary for Softplus {
     #[inline(always)]
@@ -165,7 +165,7 @@ impl Unary for Softplus {
 }
 
 /// y = erf x        ẏ = 2/√π e^(−x²) ẋ
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Erf;
 impl Unary for Erf {
     #[inline(always)]
@@ -178,7 +178,7 @@ impl Unary for Erf {
 }
 
 /// y = 1 − erf x        ẏ = −2/√π e^(−x²) ẋ
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Erfc;
 impl Unary for Erfc {
     #[inline(always)]
@@ -191,7 +191,7 @@ impl Unary for Erfc {
 }
 
 /// y = |x|        ẏ = sign(x) ẋ, sign(0) = 0
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Abs;
 impl Unary for Abs {
     #[inline(always)]
@@ -206,7 +206,7 @@ impl Unary for Abs {
 }
 
 /// y = −x        ẏ = −ẋ
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Neg;
 impl Unary for Neg {
     #[inline(always)]
@@ -219,7 +219,7 @@ impl Unary for Neg {
 }
 
 /// y = xⁿ        ẏ = n xⁿ⁻¹ ẋ
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Powi(pub i32);
 impl Unary for Powi {
     #[inline(always)]

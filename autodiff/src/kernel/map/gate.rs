@@ -3,43 +3,52 @@
 //! With zeros as leaves, a choice by comparison reads four blocks where one or two are needed; and most of what is compared
 //! is a sum that nothing else reads.
 
-use super::pair::Ring;
-use crate::element::Element;
+use std::marker::PhantomData;
 
-/// Where v = first(a, b), or a: y = 0 where v ≤ 0, else c, or v itself where it is its `own` gate.
+use crate::element::Element;
+use crate::kernel::isa::Each;
+use crate::rules::Binary;
+
+/// Where v = first(a, b), or a: y = 0 where v ≤ 0, else c, or v where it is its OWN gate.
 ///
-/// From is a, b if there is a first, c if it is not its own.
-#[inline(always)]
-pub(super) fn gate<T: Element>(first: Option<Ring>, own: bool, from: [&[T]; 3], y: &mut [T]) {
-    match first {
-        None => {
-            let [a, c, _] = from;
-            each(own, [a, a, c], y, |a, _| a);
-        }
-        Some(Ring::Add) => each(own, from, y, |a, b| a + b),
-        Some(Ring::Sub) => each(own, from, y, |a, b| a - b),
-        Some(Ring::Mul) => each(own, from, y, |a, b| a * b),
+/// From are a, b if there is a first, c if it is not its own.
+pub(super) struct Gate<First, const OWN: bool>(PhantomData<First>);
+
+/// In place of a first operation: there is none.
+pub(super) struct Itself;
+
+impl<T: Element, First: Binary, const OWN: bool> Each<T> for Gate<First, OWN> {
+    #[inline(always)]
+    fn each(y: &mut [T], [a, b, c, _]: [&[T]; 4]) {
+        let first = First::default();
+        open::<T, OWN>(y, [a, b, c], |a, b| first.f(a, b));
+    }
+}
+
+impl<T: Element, const OWN: bool> Each<T> for Gate<Itself, OWN> {
+    #[inline(always)]
+    fn each(y: &mut [T], [a, c, ..]: [&[T]; 4]) {
+        open::<T, OWN>(y, [a, a, c], |a, _| a);
     }
 }
 
 #[inline(always)]
-fn each<T: Element>(own: bool, [a, b, c]: [&[T]; 3], y: &mut [T], value: impl Fn(T, T) -> T) {
-    let open = |v: T, then: T| if v <= T::zero() { T::zero() } else { then };
-    if own {
-        for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
-            let v = value(a, b);
-            *y = open(v, v);
-        }
-    } else {
-        for (((y, &a), &b), &c) in y.iter_mut().zip(a).zip(b).zip(c) {
-            *y = open(value(a, b), c);
-        }
+fn open<T: Element, const OWN: bool>(y: &mut [T], [a, b, c]: [&[T]; 3], value: impl Fn(T, T) -> T) {
+    for (((y, &a), &b), &c) in y.iter_mut().zip(a).zip(b).zip(c) {
+        let v = value(a, b);
+        *y = if v <= T::zero() {
+            T::zero()
+        } else if OWN {
+            v
+        } else {
+            c
+        };
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::kernel::map::{Isa, MapOp, Ring, loops};
 
     #[test]
     fn a_gate_is_the_operations_it_stands_for_to_the_bit() {
@@ -52,9 +61,11 @@ mod tests {
                 let mut from = vec![&a[..]];
                 from.extend(first.map(|_| &b[..]));
                 from.extend((!own).then_some(&c[..]));
-                from.resize(3, &a[..]);
+                from.resize(4, &a[..]);
                 let mut y = vec![f32::NAN; a.len()];
-                gate(first, own, from.try_into().unwrap(), &mut y);
+                let gate = loops::of(Isa::PORTABLE, MapOp::Gate { first, own }).expect("a loop of blocks");
+                // SAFETY: all have the length of a.
+                unsafe { gate(&mut y, from[0], from[1], from[2], from[3]) };
                 for (i, y) in y.iter().enumerate() {
                     let v = match first {
                         None => a[i],

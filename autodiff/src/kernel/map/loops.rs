@@ -1,25 +1,111 @@
-//! The loops of a pass: one instruction on one block each, and how leaves are stretched to blocks.
+//! The loops of a pass: one instruction on one block each.
 
+use std::marker::PhantomData;
+
+use super::MapOp;
+use super::gate::{Gate, Itself};
+use super::pair::{Pair, Ring, ring};
 use crate::element::Element;
-use crate::kernel::{Isa, Task, math, product};
-use crate::rules::{Binary, BinaryVisitor, Unary, UnaryVisitor};
+use crate::kernel::isa::{Each, Isa, Loop};
+use crate::kernel::math;
+use crate::rules::{Binary, BinaryVisitor, CompareOp, Unary, UnaryOp, UnaryVisitor, ops};
 
-/// The vectorised sine or cosine. A task of its own: for AVX2 the compiler leaves it scalar among the others.
-pub(super) struct Moderate<'a, T, const COSINE: bool>(pub &'a [T], pub &'a mut [T]);
-impl<T: Element, const COSINE: bool> Task for Moderate<'_, T, COSINE> {
-    type Output = ();
+/// The loop of an instruction; none for those that need more than their blocks: powers an exponent, sums their totals.
+pub(super) fn of<T: Element>(isa: Isa, op: MapOp) -> Option<Loop<T>> {
+    Some(match op {
+        MapOp::Sum(_) | MapOp::Unary(UnaryOp::Powi(_)) => return None,
+        MapOp::Unary(UnaryOp::Sin) => isa.each::<T, Sine<false>>(),
+        MapOp::Unary(UnaryOp::Cos) => isa.each::<T, Sine<true>>(),
+        MapOp::Unary(op) => op.visit(OfRule::<T>(isa, PhantomData)),
+        MapOp::Binary(op) => op.visit(OfRule::<T>(isa, PhantomData)),
+        MapOp::Compare(CompareOp::Less) => isa.each::<T, Compared<Less>>(),
+        MapOp::Compare(CompareOp::LessEqual) => isa.each::<T, Compared<LessEqual>>(),
+        MapOp::Select => isa.each::<T, Selected>(),
+        MapOp::Choose(CompareOp::Less) => isa.each::<T, Chosen<Less>>(),
+        MapOp::Choose(CompareOp::LessEqual) => isa.each::<T, Chosen<LessEqual>>(),
+        MapOp::Pair { first, second, last } => ring!(first, First => match (second, last) {
+            (Ring::Add, _) => isa.each::<T, Pair<First, ops::Add, false>>(),
+            (Ring::Mul, _) => isa.each::<T, Pair<First, ops::Mul, false>>(),
+            (Ring::Sub, false) => isa.each::<T, Pair<First, ops::Sub, false>>(),
+            (Ring::Sub, true) => isa.each::<T, Pair<First, ops::Sub, true>>(),
+        }),
+        MapOp::Gate { first: None, own: true } => isa.each::<T, Gate<Itself, true>>(),
+        MapOp::Gate { first: None, own: false } => isa.each::<T, Gate<Itself, false>>(),
+        MapOp::Gate { first: Some(first), own: true } => ring!(first, First => isa.each::<T, Gate<First, true>>()),
+        MapOp::Gate { first: Some(first), own: false } => ring!(first, First => isa.each::<T, Gate<First, false>>()),
+        MapOp::Copy => isa.each::<T, Copied>(),
+    })
+}
+
+/// The loop of a rule.
+struct OfRule<T>(Isa, PhantomData<T>);
+impl<T: Element> UnaryVisitor for OfRule<T> {
+    type Output = Loop<T>;
+    fn visit<U: Unary>(self, _: U) -> Loop<T> {
+        self.0.each::<T, One<U>>()
+    }
+}
+impl<T: Element> BinaryVisitor for OfRule<T> {
+    type Output = Loop<T>;
+    fn visit<B: Binary>(self, _: B) -> Loop<T> {
+        self.0.each::<T, Two<B>>()
+    }
+}
+
+/// A function of one number.
+pub(super) struct One<U>(PhantomData<U>);
+impl<T: Element, U: Unary> Each<T> for One<U> {
     #[inline(always)]
-    fn run(self) {
-        for (y, &x) in self.1.iter_mut().zip(self.0) {
-            *y = if COSINE { x.moderate_cos() } else { x.moderate_sin() };
+    fn each(y: &mut [T], [a, ..]: [&[T]; 4]) {
+        let rule = U::default();
+        for (y, &a) in y.iter_mut().zip(a) {
+            *y = rule.f(a);
         }
     }
 }
 
-/// Whether the vectorised sine and cosine hold for a whole block.
-#[inline(always)]
-pub(super) fn moderate<T: Element>(x: &[T]) -> bool {
-    x.iter().fold(true, |all, &x| all & (x.abs() <= T::SIN_EXACT))
+/// A function of two.
+pub(super) struct Two<B>(PhantomData<B>);
+impl<T: Element, B: Binary> Each<T> for Two<B> {
+    #[inline(always)]
+    fn each(y: &mut [T], [a, b, ..]: [&[T]; 4]) {
+        let rule = B::default();
+        for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
+            *y = rule.f(a, b);
+        }
+    }
+}
+
+/// The sine or the cosine: vectorised where it holds for a whole block.
+struct Sine<const COSINE: bool>;
+impl<T: Element, const COSINE: bool> Each<T> for Sine<COSINE> {
+    #[inline(always)]
+    fn each(y: &mut [T], from: [&[T]; 4]) {
+        if from[0].iter().fold(true, |all, &a| all & (a.abs() <= T::SIN_EXACT)) {
+            Moderate::<COSINE>::each(y, from);
+        } else {
+            any_sine::<T, COSINE>(y, from[0]);
+        }
+    }
+}
+
+/// The same of moderate numbers.
+pub(super) struct Moderate<const COSINE: bool>;
+impl<T: Element, const COSINE: bool> Each<T> for Moderate<COSINE> {
+    #[inline(always)]
+    fn each(y: &mut [T], [a, ..]: [&[T]; 4]) {
+        for (y, &a) in y.iter_mut().zip(a) {
+            *y = if COSINE { a.moderate_cos() } else { a.moderate_sin() };
+        }
+    }
+}
+
+/// The same of any number. Not inlined: the vectorised loop would stay scalar beside it.
+#[inline(never)]
+fn any_sine<T: Element, const COSINE: bool>(y: &mut [T], a: &[T]) {
+    for (y, &a) in y.iter_mut().zip(a) {
+        *y = if COSINE { a.cos() } else { a.sin() };
+    }
 }
 
 /// y = xⁿ
@@ -35,127 +121,71 @@ pub(super) fn powers<T: Element>(x: &[T], y: &mut [T], n: i32) {
     }
 }
 
-pub(super) struct Apply1<'a, T> {
-    pub x: &'a [T],
-    pub y: &'a mut [T],
+/// A comparison, as a type.
+pub(super) trait Holds {
+    fn holds<T: Element>(a: T, b: T) -> bool;
 }
-impl<T: Element> UnaryVisitor for Apply1<'_, T> {
-    type Output = ();
+
+pub(super) struct Less;
+impl Holds for Less {
     #[inline(always)]
-    fn visit<U: Unary>(self, rule: U) {
-        for (y, &x) in self.y.iter_mut().zip(self.x) {
-            *y = rule.f(x);
-        }
+    fn holds<T: Element>(a: T, b: T) -> bool {
+        a < b
     }
 }
 
-pub(super) struct Apply2<'a, T> {
-    pub a: &'a [T],
-    pub b: &'a [T],
-    pub y: &'a mut [T],
-}
-impl<T: Element> BinaryVisitor for Apply2<'_, T> {
-    type Output = ();
+pub(super) struct LessEqual;
+impl Holds for LessEqual {
     #[inline(always)]
-    fn visit<B: Binary>(self, rule: B) {
-        for ((y, &a), &b) in self.y.iter_mut().zip(self.a).zip(self.b) {
-            *y = rule.f(a, b);
+    fn holds<T: Element>(a: T, b: T) -> bool {
+        a <= b
+    }
+}
+
+/// y = 1 where a comparison holds, else 0
+struct Compared<H>(PhantomData<H>);
+impl<T: Element, H: Holds> Each<T> for Compared<H> {
+    #[inline(always)]
+    fn each(y: &mut [T], [a, b, ..]: [&[T]; 4]) {
+        for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
+            *y = if H::holds(a, b) { T::one() } else { T::zero() };
         }
     }
 }
 
-#[inline(always)]
-pub(super) fn compare<T: Element>(a: &[T], b: &[T], y: &mut [T], holds: impl Fn(T, T) -> bool) {
-    for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
-        *y = if holds(a, b) { T::one() } else { T::zero() };
-    }
-}
-
-/// y = yes where `holds(a, b)`, else no
-#[inline(always)]
-pub(super) fn choose<T: Element>([a, b, yes, no]: [&[T]; 4], y: &mut [T], holds: impl Fn(T, T) -> bool) {
-    for ((((y, &a), &b), &yes), &no) in y.iter_mut().zip(a).zip(b).zip(yes).zip(no) {
-        *y = if holds(a, b) { yes } else { no };
-    }
-}
-
-/// block = x x x …, of which what is there is copied again: short copies take as long as longer ones.
-#[inline(always)]
-pub(super) fn repeat<T: Element>(x: &[T], block: &mut [T]) {
-    let mut done = x.len().min(block.len());
-    block[..done].copy_from_slice(&x[..done]);
-    while done < block.len() {
-        let more = done.min(block.len() - done);
-        block.copy_within(..more, done);
-        done += more;
-    }
-}
-
-/// block[j] = x[(start + j)/count · step]
-#[inline(always)]
-fn repeat_each<T: Element>(x: &[T], step: usize, count: usize, start: usize, mut block: &mut [T]) {
-    let (mut at, mut left) = (start / count * step, count - start % count);
-    while !block.is_empty() {
-        let (part, rest) = block.split_at_mut(left.min(block.len()));
-        part.fill(x[at]);
-        (block, at, left) = (rest, at + step, count);
-    }
-}
-
-/// block[j] = the element of x that belongs to position `start + j` of a row-major walk over `dims`.
-#[inline(always)]
-pub(super) fn stretch_strided<T: Element>(
-    isa: Isa,
-    x: &[T],
-    dims: &[usize],
-    strides: &[usize],
-    start: usize,
-    block: &mut [T],
-) {
-    if let (&[_, count], &[step, 0]) = (dims, strides) {
-        if step == 1 && start.is_multiple_of(count) && block.len().is_multiple_of(count) {
-            return product::spread(isa, count, &x[start / count..][..block.len() / count], block);
+/// y = b where the mask a is not 0, else c
+struct Selected;
+impl<T: Element> Each<T> for Selected {
+    #[inline(always)]
+    fn each(y: &mut [T], [mask, yes, no, _]: [&[T]; 4]) {
+        for (((y, &mask), &yes), &no) in y.iter_mut().zip(mask).zip(yes).zip(no) {
+            *y = if mask != T::zero() { yes } else { no };
         }
-        return repeat_each(x, step, count, start, block);
     }
-    let inner = dims.len() - 1;
-    let mut done = 0;
-    while done < block.len() {
-        let (mut rest, mut at) = (start + done, 0);
-        for axis in (0..dims.len()).rev() {
-            at += rest % dims[axis] * strides[axis];
-            rest /= dims[axis];
+}
+
+/// y = c where a comparison of a with b holds, else d
+pub(super) struct Chosen<H>(PhantomData<H>);
+impl<T: Element, H: Holds> Each<T> for Chosen<H> {
+    #[inline(always)]
+    fn each(y: &mut [T], [a, b, yes, no]: [&[T]; 4]) {
+        for ((((y, &a), &b), &yes), &no) in y.iter_mut().zip(a).zip(b).zip(yes).zip(no) {
+            *y = if H::holds(a, b) { yes } else { no };
         }
-        let run = (dims[inner] - (start + done) % dims[inner]).min(block.len() - done);
-        let part = &mut block[done..done + run];
-        match strides[inner] {
-            0 => part.fill(x[at]),
-            1 => part.copy_from_slice(&x[at..at + run]),
-            step => part.iter_mut().enumerate().for_each(|(j, y)| *y = x[at + j * step]),
-        }
-        done += run;
+    }
+}
+
+struct Copied;
+impl<T: Element> Each<T> for Copied {
+    #[inline(always)]
+    fn each(y: &mut [T], [a, ..]: [&[T]; 4]) {
+        y.copy_from_slice(a);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_repeated_from_anywhere_to_anywhere() {
-        let x: Vec<f32> = (0..40).map(|i| i as f32).collect();
-        for (count, step) in [(8, 1), (16, 1), (5, 1), (8, 2), (3, 1)] {
-            for (start, len) in [(0, 32), (16, 64), (3, 20), (8, 13), (0, 1)] {
-                let mut block = vec![f32::NAN; len];
-                for isa in Isa::available() {
-                    stretch_strided(isa, &x, &[40 / step, count], &[step, 0], start, &mut block);
-                    let expected = (0..len).map(|j| x[(start + j) / count * step]);
-                    let case = format!("{isa}, {count} times, every {step}, {len} from {start}");
-                    assert!(block.iter().copied().eq(expected), "{case}");
-                }
-            }
-        }
-    }
 
     #[test]
     fn powers_of_a_block_are_those_of_its_numbers() {

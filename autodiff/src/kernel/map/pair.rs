@@ -3,8 +3,11 @@
 //! A pass is bound by loads and stores of its blocks. Pairs of sums, differences and products, of which most passes
 //! are made, save one of each. Both operations are rounded, so that the bits are those of two instructions.
 
+use std::marker::PhantomData;
+
 use crate::element::Element;
-use crate::rules::BinaryOp;
+use crate::kernel::isa::Each;
+use crate::rules::{Binary, BinaryOp};
 
 /// The operations that come in pairs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,36 +36,44 @@ impl Ring {
     }
 }
 
-/// y = second(first(a, b), c), or second(c, first(a, b)) where `last`
-#[inline(always)]
-pub(super) fn apply<T: Element>(first: Ring, second: Ring, last: bool, from: [&[T]; 3], y: &mut [T]) {
-    match first {
-        Ring::Add => then(|a, b| a + b, second, last, from, y),
-        Ring::Sub => then(|a, b| a - b, second, last, from, y),
-        Ring::Mul => then(|a, b| a * b, second, last, from, y),
-    }
+/// With `$type` for the rule that a ring's operation is.
+macro_rules! ring {
+    ($ring:expr, $type:ident => $then:expr) => {
+        match $ring {
+            Ring::Add => {
+                type $type = $crate::rules::ops::Add;
+                $then
+            }
+            Ring::Sub => {
+                type $type = $crate::rules::ops::Sub;
+                $then
+            }
+            Ring::Mul => {
+                type $type = $crate::rules::ops::Mul;
+                $then
+            }
+        }
+    };
 }
+pub(super) use ring;
 
-#[inline(always)]
-fn then<T: Element>(first: impl Fn(T, T) -> T, second: Ring, last: bool, from: [&[T]; 3], y: &mut [T]) {
-    match (second, last) {
-        (Ring::Add, _) => each(from, y, |a, b, c| first(a, b) + c),
-        (Ring::Sub, false) => each(from, y, |a, b, c| first(a, b) - c),
-        (Ring::Sub, true) => each(from, y, |a, b, c| c - first(a, b)),
-        (Ring::Mul, _) => each(from, y, |a, b, c| first(a, b) * c),
-    }
-}
-
-#[inline(always)]
-fn each<T: Element>([a, b, c]: [&[T]; 3], y: &mut [T], f: impl Fn(T, T, T) -> T) {
-    for (((y, &a), &b), &c) in y.iter_mut().zip(a).zip(b).zip(c) {
-        *y = f(a, b, c);
+/// y = second(first(a, b), c), or second(c, first(a, b)) where it comes LAST
+pub(super) struct Pair<First, Second, const LAST: bool>(PhantomData<(First, Second)>);
+impl<T: Element, First: Binary, Second: Binary, const LAST: bool> Each<T> for Pair<First, Second, LAST> {
+    #[inline(always)]
+    fn each(y: &mut [T], [a, b, c, _]: [&[T]; 4]) {
+        let (first, second) = (First::default(), Second::default());
+        for (((y, &a), &b), &c) in y.iter_mut().zip(a).zip(b).zip(c) {
+            let inner = first.f(a, b);
+            *y = if LAST { second.f(c, inner) } else { second.f(inner, c) };
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::map::{Isa, MapOp, loops};
 
     #[test]
     fn a_pair_is_its_two_operations_to_the_bit() {
@@ -77,7 +88,9 @@ mod tests {
         for (first, second, last) in all.into_iter().flat_map(|f| all.map(|s| [(f, s, false), (f, s, true)])).flatten()
         {
             let mut y = vec![f32::NAN; a.len()];
-            apply(first, second, last, [&a, &b, &c], &mut y);
+            let pair = loops::of(Isa::PORTABLE, MapOp::Pair { first, second, last }).expect("a loop of blocks");
+            // SAFETY: all have the length of a.
+            unsafe { pair(&mut y, &a, &b, &c, &a) };
             for (i, y) in y.iter().enumerate() {
                 let inner = compute(first, a[i], b[i]);
                 let expected = if last { compute(second, c[i], inner) } else { compute(second, inner, c[i]) };
