@@ -29,7 +29,6 @@ pub struct DirectionsSpace<T> {
     /// Where the plan runs; its earlier stages are the caller's to run.
     pub workspace: Workspace<T>,
     lanes: [Vec<T>; 2],
-    apart: [Vec<T>; 2],
 }
 
 impl<T: Element> Directions<T> {
@@ -83,7 +82,7 @@ impl<T: Element> Directions<T> {
 
     /// Bytes of a [`DirectionsSpace`] of one thread.
     pub fn bytes(&self) -> usize {
-        let vectors = if self.lanes > 1 { 2 * self.lanes * (self.sizes[0] + self.sizes[1]) } else { 0 };
+        let vectors = if self.lanes > 1 { self.lanes * (self.sizes[0] + self.sizes[1]) } else { 0 };
         self.plan.bytes() + vectors * size_of::<T>()
     }
 
@@ -94,8 +93,8 @@ impl<T: Element> Directions<T> {
 
     /// As [`Plan::shared_workspace`].
     pub fn shared_space(&self, threads: usize) -> DirectionsSpace<T> {
-        let room = || self.sizes.map(|n| vec![T::zero(); if self.lanes > 1 { n * self.lanes } else { 0 }]);
-        DirectionsSpace { workspace: self.plan.shared_workspace(threads), lanes: room(), apart: room() }
+        let lanes = self.sizes.map(|n| vec![T::zero(); if self.lanes > 1 { n * self.lanes } else { 0 }]);
+        DirectionsSpace { workspace: self.plan.shared_workspace(threads), lanes }
     }
 
     /// Runs the stages before the directions; `outputs` are those of [`Stage::POINT`].
@@ -119,7 +118,7 @@ impl<T: Element> Directions<T> {
         let whole = directions.len().is_multiple_of(n) && directions.len() / n * m == products.len();
         assert!(whole, "directions of {n} numbers ({}) and products of {m} ({})", directions.len(), products.len());
         let (isa, lanes) = (self.plan.isa(), self.lanes);
-        let DirectionsSpace { workspace, lanes: [from, to], apart: [directions_apart, products_apart] } = space;
+        let DirectionsSpace { workspace, lanes: [from, to] } = space;
         for (directions, products) in directions.chunks(n * lanes).zip(products.chunks_mut(m * lanes)) {
             let mut args = self.args(inputs);
             // Fewer than half would be faster one by one.
@@ -130,23 +129,11 @@ impl<T: Element> Directions<T> {
                 }
                 continue;
             }
-            let all = directions.len() == n * lanes;
-            if all {
-                isa.transpose(lanes, directions, from);
-            } else {
-                directions_apart[..directions.len()].copy_from_slice(directions);
-                directions_apart[directions.len()..].fill(T::zero());
-                isa.transpose(lanes, directions_apart, from);
-            }
+            isa.into_lanes(directions.len() / n, directions, lanes, from);
             let last = args.len() - 1;
             args[last] = (&*from).into();
             self.plan.run(Stage::ADJOINT, workspace, &args, &mut [to]);
-            if all {
-                isa.transpose(m, to, products);
-            } else {
-                isa.transpose(m, to, products_apart);
-                products.copy_from_slice(&products_apart[..products.len()]);
-            }
+            isa.out_of_lanes(lanes, to, products.len() / m, products);
         }
     }
 

@@ -54,7 +54,7 @@ pub(super) fn read_strided<T: Element>(
         let mut blocks = y.chunks_exact_mut((lines * len).max(1));
         walk(outer, &strides[..outer.len()], |at| {
             let block = blocks.next().expect("as many blocks as positions");
-            transpose(isa, &x[start + at..], step, block, lines);
+            transpose(isa, &x[start + at..], [len, step], block, lines);
         });
         return;
     }

@@ -176,7 +176,31 @@ impl Isa {
         assert_eq!(x.len(), y.len(), "transpose: lengths differ");
         assert!(rows > 0 && x.len().is_multiple_of(rows), "transpose: {} numbers in {rows} rows", x.len());
         let columns = x.len() / rows;
-        product::transpose(self, x, columns, y, columns);
+        product::transpose(self, x, [rows, columns], y, columns);
+    }
+
+    /// yⱼᵢ ← xᵢⱼ for x of `rows` vectors, which lie one behind the other, into so many lanes; those without a vector are 0.
+    ///
+    /// # Panics
+    /// Where there are more vectors than lanes, or a length is not that of so many vectors or lanes.
+    #[track_caller]
+    pub fn into_lanes<T: Element>(self, rows: usize, x: &[T], lanes: usize, y: &mut [T]) {
+        assert!(0 < rows && rows <= lanes, "into_lanes: {rows} vectors into {lanes} lanes");
+        let n = x.len() / rows;
+        assert!(x.len() == n * rows && y.len() == n * lanes, "into_lanes: {} numbers, {}", x.len(), y.len());
+        product::transpose(self, x, [rows, n], y, n);
+    }
+
+    /// The same back: yᵢⱼ ← xⱼᵢ for y of `rows` vectors out of so many lanes.
+    ///
+    /// # Panics
+    /// As [`into_lanes`](Isa::into_lanes).
+    #[track_caller]
+    pub fn out_of_lanes<T: Element>(self, lanes: usize, x: &[T], rows: usize, y: &mut [T]) {
+        assert!(0 < rows && rows <= lanes, "out_of_lanes: {rows} vectors out of {lanes} lanes");
+        let n = y.len() / rows;
+        assert!(y.len() == n * rows && x.len() == n * lanes, "out_of_lanes: {} numbers, {}", x.len(), y.len());
+        product::transpose(self, x, [n, lanes], y, rows);
     }
 
     /// yᵢₗ ← xᵢ for all l: the same vector in every lane.

@@ -7,61 +7,86 @@ use crate::kernel::isa::Isa;
 /// The most lanes of any vector.
 const MOST_LANES: usize = 16;
 
-/// y[i, j] = x[j·step + i] for y of `lines` rows, in squares that are transposed in registers.
+/// y[i, j] = x[j·step + i] for the `rows` rows that x has, and 0 beyond them, for y of `lines` rows; in squares that are
+/// transposed in registers.
 ///
 /// # Panics
-/// If y is no whole number of rows, or x ends before the last number that is read.
-pub fn transpose<T: ProductElement>(isa: Isa, x: &[T], step: usize, y: &mut [T], lines: usize) {
+/// If y is no whole number of rows, or narrower than x has rows, or x ends before the last number that is read.
+pub fn transpose<T: ProductElement>(isa: Isa, x: &[T], [rows, step]: [usize; 2], y: &mut [T], lines: usize) {
     if y.is_empty() {
         return;
     }
-    let len = y.len() / lines;
-    assert!(len * lines == y.len(), "{} numbers in {lines} rows", y.len());
-    let end = (len - 1).checked_mul(step).and_then(|last| last.checked_add(lines));
-    assert!(end.is_some_and(|end| end <= x.len()), "{lines} numbers from each of {len} rows, {step} apart");
-    dispatch(isa, lines, Job { x, step, y, lines, len });
+    let width = y.len() / lines;
+    assert!(width * lines == y.len() && rows <= width, "{} numbers in {lines} rows, from {rows}", y.len());
+    let last = rows.checked_sub(1).map(|last| last.checked_mul(step).and_then(|last| last.checked_add(lines)));
+    assert!(last.is_none_or(|end| end.is_some_and(|end| end <= x.len())), "{rows} rows of {lines}, {step} apart");
+    dispatch(isa, lines.min(width), Job { x, rows, step, y, lines, width });
 }
 
 struct Job<'a, T> {
     x: &'a [T],
+    rows: usize,
     step: usize,
     y: &'a mut [T],
     lines: usize,
-    len: usize,
+    width: usize,
 }
 
 impl<T: ProductElement> VectorTask<T> for Job<'_, T> {
     #[inline(always)]
     unsafe fn run<V: Simd<Scalar = T>>(self) {
-        let Job { x, step, y, lines, len } = self;
-        let (whole_lines, whole) = (lines - lines % V::LANES, len - len % V::LANES);
-        for i in (0..whole_lines).step_by(V::LANES) {
-            for j in (0..whole).step_by(V::LANES) {
-                // SAFETY: the CPU has V's instructions (`dispatch`); whole squares are inside x and y, whose lengths
-                // `transpose` has checked.
+        let Job { x, rows, step, y, lines, width } = self;
+        let (whole_lines, whole) = (lines - lines % V::LANES, rows - rows % V::LANES);
+        for i in (0..lines).step_by(V::LANES) {
+            for j in (0..width).step_by(V::LANES) {
+                let inside = i < whole_lines && j < whole;
+                // SAFETY: the CPU has V's instructions (`dispatch`); whole squares, and what is asked of others, are inside x
+                // and y, whose lengths `transpose` has checked.
                 unsafe {
-                    let mut square = [V::zero(); MOST_LANES];
-                    for (k, row) in square.iter_mut().enumerate().take(V::LANES) {
-                        *row = V::load(x.as_ptr().add((j + k) * step + i));
-                    }
-                    // Each round of perfect shuffles rotates the bits of (row, column) by one place.
-                    for _ in 0..V::LANES.ilog2() {
-                        let before = square;
-                        for k in 0..V::LANES / 2 {
-                            (square[2 * k], square[2 * k + 1]) = before[k].interleave(before[k + V::LANES / 2]);
-                        }
-                    }
-                    for (k, row) in square.iter().enumerate().take(V::LANES) {
-                        row.store(y.as_mut_ptr().add((i + k) * len + j));
+                    let (x, y) = (x.as_ptr().wrapping_add(j * step + i), y.as_mut_ptr().add(i * width + j));
+                    if inside {
+                        square::<V>([V::LANES; 3], x, step, y, width);
+                    } else {
+                        let present = rows.saturating_sub(j).min(V::LANES);
+                        let [across, down] = [width - j, lines - i].map(|left| left.min(V::LANES));
+                        square::<V>([present, across, down], x, step, y, width);
                     }
                 }
             }
         }
-        for i in 0..lines {
-            let from = if i < whole_lines { whole } else { 0 };
-            for j in from..len {
-                y[i * len + j] = x[j * step + i];
+    }
+}
+
+/// A square: of x `present` rows of `down` numbers, of y `down` rows of `across`.
+///
+/// # Safety
+/// The CPU has V's instructions, and these numbers are inside their buffers; there are at most LANES of each.
+#[inline(always)]
+unsafe fn square<V: Simd>(
+    [present, across, down]: [usize; 3],
+    x: *const V::Scalar,
+    step: usize,
+    y: *mut V::Scalar,
+    width: usize,
+) {
+    // SAFETY: the caller's promises.
+    unsafe {
+        let (read, write) = (V::first(down), V::first(across));
+        let mut square = [V::zero(); MOST_LANES];
+        for (k, row) in square.iter_mut().enumerate().take(present) {
+            let x = x.wrapping_add(k * step);
+            *row = if down == V::LANES { V::load(x) } else { V::load_masked(x, read) };
+        }
+        // Each round of perfect shuffles rotates the bits of (row, column) by one place.
+        for _ in 0..V::LANES.ilog2() {
+            let before = square;
+            for k in 0..V::LANES / 2 {
+                (square[2 * k], square[2 * k + 1]) = before[k].interleave(before[k + V::LANES / 2]);
             }
+        }
+        for (k, row) in square.iter().enumerate().take(down) {
+            let y = y.wrapping_add(k * width);
+            if across == V::LANES { row.store(y) } else { row.store_masked(y, write) }
         }
     }
 }
@@ -73,15 +98,19 @@ mod tests {
     #[test]
     fn every_number_goes_where_it_belongs() {
         for isa in Isa::available() {
-            for (lines, len, step) in [(1, 1, 1), (16, 16, 16), (40, 33, 41), (5, 70, 7), (64, 64, 64), (17, 1, 17)] {
-                let x: Vec<f32> = (0..(len - 1) * step + lines).map(|i| i as f32).collect();
+            let shapes = [(1, 1, 1), (16, 16, 16), (40, 33, 41), (5, 70, 7), (64, 64, 64), (17, 1, 17), (48, 10, 48)];
+            for ((lines, rows, step), more) in shapes.into_iter().flat_map(|shape| [0, 6, 37].map(|more| (shape, more)))
+            {
+                let (x, width): (Vec<f32>, _) =
+                    ((1..=(rows - 1) * step + lines).map(|i| i as f32).collect(), rows + more);
                 let wide: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
-                let (mut y, mut y_wide) = (vec![0.0; lines * len], vec![0.0; lines * len]);
-                transpose(isa, &x, step, &mut y, lines);
-                transpose(isa, &wide, step, &mut y_wide, lines);
+                let (mut y, mut y_wide) = (vec![f32::NAN; lines * width], vec![f64::NAN; lines * width]);
+                transpose(isa, &x, [rows, step], &mut y, lines);
+                transpose(isa, &wide, [rows, step], &mut y_wide, lines);
                 for (at, (&y, &wide)) in y.iter().zip(&y_wide).enumerate() {
-                    let expected = at % len * step + at / len;
-                    assert_eq!((y, wide), (expected as f32, expected as f64), "{isa}, [{lines}, {len}], {at}");
+                    let (line, row) = (at / width, at % width);
+                    let expected = if row < rows { row * step + line + 1 } else { 0 };
+                    assert_eq!((y, wide), (expected as f32, expected as f64), "{isa}, [{lines}, {width}], {at}");
                 }
             }
         }
