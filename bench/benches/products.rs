@@ -1,12 +1,10 @@
 //! Matrix products of the workloads' shapes: the engine's kernels, alone and of the smallest one in every lane of vectors,
-//! and the crate `faer`, on one thread.
+//! and, where it is asked for, the crate `faer`, on one thread.
 //!
-//! `cargo bench -p bench --bench products`
+//! `cargo bench -p bench --bench products --features faer`
 
 use autodiff::{Batched, Isa, Options, Plan, Stage, Tape, vmap_lanes};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
 
 /// (what, rows, depth, columns, whether the left operand is stored transposed)
 const SHAPES: [(&str, usize, usize, usize, bool); 11] = [
@@ -61,7 +59,10 @@ fn products(c: &mut Criterion) {
             group.throughput(Throughput::Elements(2 * (m * k * n) as u64));
         }
 
+        #[cfg(feature = "faer")]
         group.bench_function("faer", |bench| {
+            use faer::linalg::matmul::matmul;
+            use faer::{Accum, MatMut, MatRef, Par};
             let stored = if trans_a { (k, m) } else { (m, k) };
             let left = MatRef::from_row_major_slice(&a, stored.0, stored.1);
             let left = if trans_a { left.transpose() } else { left };
