@@ -128,11 +128,80 @@ fn long_chains_fit_several_passes() {
     let values = evaluate(&tape, &[horner, grad(horner.sum_all(), &[x])[0]], &[&at]);
     assert!(values[0].iter().all(|&v| v == expected));
 
-    let tape = Tape::new();
-    let inputs: Vec<Var> = (0..150).map(|_| tape.input("x", [3], Stage::POINT)).collect();
-    let sum = inputs.iter().copied().reduce(|a, b| a + b.relu()).unwrap();
-    let ones = [1.0; 3];
-    assert_eq!(evaluate(&tape, &[sum], &[&ones[..]; 150])[0], [150.0; 3]);
+    for len in [3, 5000] {
+        let tape = Tape::new();
+        let inputs: Vec<Var> = (0..150).map(|_| tape.input("x", [len], Stage::POINT)).collect();
+        let sum = inputs.iter().copied().reduce(|a, b| a + b.relu()).unwrap();
+        let ones = vec![1.0; len];
+        assert_eq!(evaluate(&tape, &[sum], &[&ones[..]; 150])[0], vec![150.0; len]);
+    }
+}
+
+/// Sums of products that come one after the other: what each adds is not kept for a pass at the end.
+#[test]
+fn a_running_sum_takes_no_more_memory_the_longer_it_is() {
+    let bytes = |terms: usize| {
+        let tape = Tape::new();
+        let x = tape.input("x", [80, 80], Stage::POINT);
+        let (mut sum, mut power) = (x, x);
+        for _ in 0..terms {
+            power = power.matmul(x);
+            sum = sum + power * 0.5;
+            power = power.tanh();
+        }
+        Plan::<f64>::compile(&tape, &[sum]).bytes()
+    };
+    assert_eq!(bytes(12), bytes(40));
+}
+
+/// Programs of many passes over values too large for the nearest cache, in several stages, some outputs left out.
+#[test]
+fn random_passes_have_the_bits_of_their_operations() {
+    const SHAPE: [usize; 2] = [80, 64];
+    for seed in 0..40 {
+        let mut state: u64 = seed * 2 + 1;
+        let mut below = |n: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % n
+        };
+        let tape = Tape::new();
+        let mut values: Vec<Var<'_>> = Stage::ALL.map(|stage| tape.input("x", SHAPE, stage)).into();
+        for _ in 0..30 {
+            let [a, b] = [0; 2].map(|_| values[below(values.len())]);
+            values.push(match below(6) {
+                0 => a + b * 0.25,
+                1 => a * b.tanh(),
+                2 => a - a.sum(&[0]).broadcast_to(SHAPE) * 0.0125,
+                3 => a.relu() - b,
+                4 => a.sum(&[1]).reshape([80, 1]).broadcast_to(SHAPE) * b * 0.01,
+                _ => a * 0.5 + 1.0,
+            });
+        }
+        let outputs: Vec<Var<'_>> = (0..4).map(|i| values[values.len() - 1 - i * 3]).collect();
+        let inputs = [1, 2, 3, 4].map(|i| numbers(seed * 4 + i, 80 * 64));
+        let inputs: Vec<&[f64]> = inputs.iter().map(|x| &x[..]).collect();
+        let expected = evaluate(&tape, &outputs, &inputs);
+
+        // All at the end, by two threads; with half of them left out; and keeping nothing.
+        let asked: Vec<_> = outputs.iter().map(|&y| (Stage::ADJOINT, y)).collect();
+        let plan = Plan::<f64>::with_optional(&tape, &asked, &[1, 3], Options::default());
+        let args: Vec<Arg<'_, f64>> = inputs.iter().map(|&x| x.into()).collect();
+        for through in [false, true] {
+            let mut workspace = plan.shared_workspace(2);
+            [Stage::DATA, Stage::POINT, Stage::DIRECTION]
+                .into_iter()
+                .for_each(|stage| plan.run(stage, &mut workspace, &args, &mut []));
+            let mut y = [0; 2].map(|_| vec![f64::NAN; 80 * 64]);
+            let [first, third] = &mut y;
+            let results: &mut [&mut [f64]] = &mut [first, &mut [], third, &mut []];
+            match through {
+                true => plan.run_through(Stage::ADJOINT, &mut workspace, &args, results),
+                false => plan.run(Stage::ADJOINT, &mut workspace, &args, results),
+            }
+            let bits = |y: &[f64]| y.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+            assert!(bits(&y[0]) == bits(&expected[0]) && bits(&y[1]) == bits(&expected[2]), "seed {seed}");
+        }
+    }
 }
 
 #[test]

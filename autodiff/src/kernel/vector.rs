@@ -262,6 +262,22 @@ impl Isa {
 mod lanes {
     use super::*;
 
+    #[test]
+    fn vectors_go_into_lanes_and_out_again() {
+        const N: usize = 21;
+        for (isa, rows, lanes) in
+            Isa::available().into_iter().flat_map(|isa| [(isa, 1, 16), (isa, 10, 16), (isa, 5, 5)])
+        {
+            let x: Vec<f32> = (1..=rows * N).map(|i| i as f32).collect();
+            let (mut apart, mut back) = (vec![f32::NAN; lanes * N], vec![f32::NAN; rows * N]);
+            isa.into_lanes(rows, &x, lanes, &mut apart);
+            let expected = |at: usize| if at % lanes < rows { x[at % lanes * N + at / lanes] } else { 0.0 };
+            assert!(apart.iter().enumerate().all(|(at, &v)| v == expected(at)), "{isa}, {rows} of {lanes}");
+            isa.out_of_lanes(lanes, &apart, rows, &mut back);
+            assert_eq!(back, x, "{isa}, {rows} of {lanes}");
+        }
+    }
+
     fn check<T: Element>(isa: Isa, lanes: usize, len: usize) {
         let numbers = |seed: usize| -> Vec<T> {
             (0..len * lanes).map(|i| T::from_f64((i * 7919 + seed) as f64 % 1000.0 * 1.37e-3 - 0.6)).collect()

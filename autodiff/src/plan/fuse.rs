@@ -7,7 +7,7 @@
 //! A value touches memory only if something needs it there: a product, a broadcast, an output, another kind
 //! of group. A value that other groups of its own kind read is either stored or *recomputed* in each of them,
 //! and it is recomputed where that costs no more traffic than reading it back: where it depends on at most
-//! one full-size stored value and a handful of operations.
+//! one full-size stored value and a handful of operations, or on what those groups read anyway (module `again`).
 //!
 //! Beside passes, an arg max and the gather of the elements that it finds are one step: who finds them has them.
 

@@ -62,20 +62,22 @@ mod tests {
                 from.extend(first.map(|_| &b[..]));
                 from.extend((!own).then_some(&c[..]));
                 from.resize(4, &a[..]);
-                let mut y = vec![f32::NAN; a.len()];
-                let gate = loops::of(Isa::PORTABLE, MapOp::Gate { first, own }).expect("a loop of blocks");
-                // SAFETY: all have the length of a.
-                unsafe { gate(&mut y, from[0], from[1], from[2], from[3]) };
-                for (i, y) in y.iter().enumerate() {
-                    let v = match first {
-                        None => a[i],
-                        Some(Ring::Add) => a[i] + b[i],
-                        Some(Ring::Sub) => a[i] - b[i],
-                        Some(Ring::Mul) => a[i] * b[i],
-                    };
-                    let then = if own { v } else { c[i] };
-                    let expected = if v <= 0.0 { 0.0 } else { then };
-                    assert_eq!(y.to_bits(), expected.to_bits(), "{first:?}, own: {own}, {i}");
+                for isa in Isa::available() {
+                    let mut y = vec![f32::NAN; a.len()];
+                    let gate = loops::of(isa, MapOp::Gate { first, own }).expect("a loop of blocks");
+                    // SAFETY: all have the length of a.
+                    unsafe { gate(&mut y, from[0], from[1], from[2], from[3]) };
+                    for (i, y) in y.iter().enumerate() {
+                        let v = match first {
+                            None => a[i],
+                            Some(Ring::Add) => a[i] + b[i],
+                            Some(Ring::Sub) => a[i] - b[i],
+                            Some(Ring::Mul) => a[i] * b[i],
+                        };
+                        let then = if own { v } else { c[i] };
+                        let expected = if v <= 0.0 { 0.0 } else { then };
+                        assert_eq!(y.to_bits(), expected.to_bits(), "{isa}, {first:?}, own: {own}, {i}");
+                    }
                 }
             }
         }

@@ -13,6 +13,7 @@ use crate::rules::{Binary, BinaryVisitor, CompareOp, Unary, UnaryOp, UnaryVisito
 /// The loop of an instruction; none for those that need more than their blocks: powers an exponent, sums their totals.
 pub(super) fn of<T: Element>(isa: Isa, op: MapOp) -> Option<Loop<T>> {
     Some(match op {
+        // Before the other rules: by its type alone, a power has no exponent.
         MapOp::Sum(_) | MapOp::Unary(UnaryOp::Powi(_)) => return None,
         MapOp::Unary(UnaryOp::Sin) => isa.each::<T, Sine<false>>(),
         MapOp::Unary(UnaryOp::Cos) => isa.each::<T, Sine<true>>(),
@@ -77,7 +78,7 @@ impl<T: Element, B: Binary> Each<T> for Two<B> {
 }
 
 /// The sine or the cosine: vectorised where it holds for a whole block.
-struct Sine<const COSINE: bool>;
+pub(super) struct Sine<const COSINE: bool>;
 impl<T: Element, const COSINE: bool> Each<T> for Sine<COSINE> {
     #[inline(always)]
     fn each(y: &mut [T], from: [&[T]; 4]) {
@@ -90,7 +91,7 @@ impl<T: Element, const COSINE: bool> Each<T> for Sine<COSINE> {
 }
 
 /// The same of moderate numbers.
-pub(super) struct Moderate<const COSINE: bool>;
+struct Moderate<const COSINE: bool>;
 impl<T: Element, const COSINE: bool> Each<T> for Moderate<COSINE> {
     #[inline(always)]
     fn each(y: &mut [T], [a, ..]: [&[T]; 4]) {

@@ -87,14 +87,16 @@ mod tests {
         };
         for (first, second, last) in all.into_iter().flat_map(|f| all.map(|s| [(f, s, false), (f, s, true)])).flatten()
         {
-            let mut y = vec![f32::NAN; a.len()];
-            let pair = loops::of(Isa::PORTABLE, MapOp::Pair { first, second, last }).expect("a loop of blocks");
-            // SAFETY: all have the length of a.
-            unsafe { pair(&mut y, &a, &b, &c, &a) };
-            for (i, y) in y.iter().enumerate() {
-                let inner = compute(first, a[i], b[i]);
-                let expected = if last { compute(second, c[i], inner) } else { compute(second, inner, c[i]) };
-                assert_eq!(y.to_bits(), expected.to_bits(), "{first:?}, {second:?}, last: {last}");
+            for isa in Isa::available() {
+                let mut y = vec![f32::NAN; a.len()];
+                let pair = loops::of(isa, MapOp::Pair { first, second, last }).expect("a loop of blocks");
+                // SAFETY: all have the length of a.
+                unsafe { pair(&mut y, &a, &b, &c, &a) };
+                for (i, y) in y.iter().enumerate() {
+                    let inner = compute(first, a[i], b[i]);
+                    let expected = if last { compute(second, c[i], inner) } else { compute(second, inner, c[i]) };
+                    assert_eq!(y.to_bits(), expected.to_bits(), "{isa}, {first:?}, {second:?}, last: {last}");
+                }
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use super::gate::{Gate, Itself};
-use super::loops::{Chosen, Holds, Moderate, One, Two, powers};
+use super::loops::{Chosen, Holds, One, Sine, Two, powers};
 use super::pair::{Pair, ring};
 use super::*;
 use crate::kernel::isa::Each;
@@ -13,15 +13,15 @@ use crate::rules::{Binary, BinaryVisitor, Unary, UnaryVisitor};
 /// A loop's name, and its functions.
 type Named = (String, [(Width, usize); 2]);
 
-/// The loop of a rule.
-struct OfRule<T>(&'static str, PhantomData<T>);
-impl<T: Element> UnaryVisitor for OfRule<T> {
+/// The loop of a rule, by name.
+struct NamedRule<T>(&'static str, PhantomData<T>);
+impl<T: Element> UnaryVisitor for NamedRule<T> {
     type Output = Named;
     fn visit<U: Unary>(self, _: U) -> Named {
         named::<T, One<U>>(self.0)
     }
 }
-impl<T: Element> BinaryVisitor for OfRule<T> {
+impl<T: Element> BinaryVisitor for NamedRule<T> {
     type Output = Named;
     fn visit<B: Binary>(self, _: B) -> Named {
         named::<T, Two<B>>(self.0)
@@ -53,9 +53,9 @@ impl Holds for Twice {
 
 /// Every loop that computes with vectors.
 fn all<T: Element>() -> Vec<Named> {
-    let rule = |name| OfRule(name, PhantomData::<T>);
+    let rule = |name| NamedRule(name, PhantomData::<T>);
     let unary = |op: &UnaryOp| match op {
-        // They change the sign's bit: no arithmetic. Sine and cosine choose between two loops.
+        // They change the sign's bit: no arithmetic. Sine and cosine come below.
         UnaryOp::Neg | UnaryOp::Abs | UnaryOp::Sin | UnaryOp::Cos => None,
         UnaryOp::Powi(_) => Some((format!("powers of {}", T::NAME), functions::<Powers<'_, T>>())),
         op => Some(op.visit(rule(op.name()))),
@@ -83,7 +83,7 @@ fn all<T: Element>() -> Vec<Named> {
         .chain(BinaryOp::ALL.iter().filter_map(binary))
         .chain(joined)
         .chain([named::<T, Pair<crate::rules::ops::Mul, crate::rules::ops::Sub, true>>("a difference from a product")])
-        .chain([named::<T, Moderate<false>>("sin"), named::<T, Moderate<true>>("cos")])
+        .chain([named::<T, Sine<false>>("sin"), named::<T, Sine<true>>("cos")])
         .chain([named::<T, Chosen<Twice>>("a choice")])
         .collect()
 }

@@ -401,6 +401,9 @@ fn a_team_gives_the_same_bits_as_one_thread() {
                 conv.forward(isa, team, false, &x, &w, &mut y);
                 conv.input_grad(isa, team, false, &w, &dy, &mut dx);
                 conv.weight_grad(isa, team, &x, &dy, &mut dw);
+                // And what is added to that.
+                conv.forward(isa, team, true, &x, &w, &mut y);
+                conv.input_grad(isa, team, true, &w, &dy, &mut dx);
                 (y, dx, dw)
             };
             let alone = all(Team::of(1));

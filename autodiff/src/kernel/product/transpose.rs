@@ -98,11 +98,12 @@ mod tests {
     #[test]
     fn every_number_goes_where_it_belongs() {
         for isa in Isa::available() {
-            let shapes = [(1, 1, 1), (16, 16, 16), (40, 33, 41), (5, 70, 7), (64, 64, 64), (17, 1, 17), (48, 10, 48)];
+            let shapes =
+                [(1, 1, 1), (16, 16, 16), (40, 33, 41), (5, 70, 7), (64, 64, 64), (17, 1, 17), (48, 10, 48), (9, 0, 9)];
             for ((lines, rows, step), more) in shapes.into_iter().flat_map(|shape| [0, 6, 37].map(|more| (shape, more)))
             {
                 let (x, width): (Vec<f32>, _) =
-                    ((1..=(rows - 1) * step + lines).map(|i| i as f32).collect(), rows + more);
+                    ((1..=rows * step + lines).map(|i| i as f32).collect(), rows + more.max(usize::from(rows == 0)));
                 let wide: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
                 let (mut y, mut y_wide) = (vec![f32::NAN; lines * width], vec![f64::NAN; lines * width]);
                 transpose(isa, &x, [rows, step], &mut y, lines);
