@@ -25,8 +25,9 @@ const LEAST_SHARE: f64 = 0.01;
 fn main() -> ExitCode {
     let asked: Vec<String> = std::env::args().skip(1).collect();
     let names: Vec<&str> = if asked.is_empty() { NAMES.to_vec() } else { asked.iter().map(String::as_str).collect() };
-    match names.into_iter().map(Workload::named).collect::<Result<Vec<_>, _>>() {
-        Ok(workloads) => report(&workloads),
+    let workloads = names.into_iter().map(Workload::named).collect::<Result<Vec<_>, _>>();
+    match Isa::detect().and_then(|isa| Ok((isa, workloads?))) {
+        Ok((isa, workloads)) => report(isa, &workloads),
         Err(message) => {
             eprintln!("error: {message}");
             return ExitCode::from(2);
@@ -35,8 +36,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn report(workloads: &[Workload]) {
-    let isa = Isa::detect().unwrap_or_else(|message| panic!("{message}"));
+fn report(isa: Isa, workloads: &[Workload]) {
     let all = std::thread::available_parallelism().map_or(1, usize::from);
     let (one, many) = (together(1, || isa.peak_flops(400)), together(all, || isa.peak_flops(400)));
     println!("{isa}: {:.0} GFLOP/s on one thread, {:.0} on {all}", one / 1e9, many / 1e9);
