@@ -1,6 +1,6 @@
 """Speed and memory of imaml beside PyTorch, JAX and a Rust peer, on the same episode files in one interleaved run.
 
-    python compare.py [--workloads S,C5] [--only "iMAML 16/5"] [--rounds 5] [--threads 2] [--markdown | --readme]
+    python compare.py [--workloads S,C5] [--only "iMAML 16/5"] [--rounds 5] [--patience 300] [--threads 2] [--markdown | --readme]
 
 What was measured is left in results.json, of which readme.py makes README's table: `--readme` does so at once.
 """
@@ -53,13 +53,13 @@ def rust_peers() -> dict[str, str]:
 
 
 def compare(
-    work: str, job: Job, binary: str, rust: dict[str, str], rounds: int, flops_peak: float | None
+    work: str, job: Job, binary: str, rust: dict[str, str], rounds: int, patience: float, flops_peak: float | None
 ) -> list[tuple]:
     """One piece of work: all contenders, in turns."""
     contenders: list = [Imaml(job, binary)]
-    starts = [lambda name=name: Worker.python(name, job) for name in PYTHON_PEERS]
+    starts = [lambda name=name: Worker.python(name, job, patience) for name in PYTHON_PEERS]
     if job.command == "hvp":
-        starts += [lambda name=name, path=path: Worker(name, job, [path]) for name, path in rust.items()]
+        starts += [lambda name=name, path=path: Worker(name, job, [path], patience) for name, path in rust.items()]
     for start in starts:
         try:
             contenders.append(start())
@@ -134,6 +134,7 @@ def main() -> None:
     parser.add_argument("--workloads", default="S,C5", help=f"of {', '.join(WORKLOADS)}")
     parser.add_argument("--only", help="one piece of work, such as hvp, MAML 5 or iMAML 16/5")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--patience", type=float, default=300, help="seconds for a peer to compile and run once")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--imaml", help="the program [default: a release build of this repository]")
     parser.add_argument("--cache", type=Path, default=HERE / "cache", help="folder for episode files")
@@ -156,7 +157,7 @@ def main() -> None:
             write(WORKLOADS[name], file)
         for work, job in jobs(name, str(file.resolve()), args.threads).items():
             if args.only in (None, work):
-                rows += compare(f"{name} {work}", job, binary, rust, args.rounds, flops_peak)
+                rows += compare(f"{name} {work}", job, binary, rust, args.rounds, args.patience, flops_peak)
                 isa = json.loads(subprocess.check_output([binary, *job.arguments(), "--json"], text=True))["isa"]
     asked = args.workloads.split(",")
     results = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import select
 import subprocess
 import sys
 import tempfile
@@ -63,20 +64,24 @@ class Imaml:
 
 
 class Worker:
-    """A peer in a process that lives through all rounds."""
+    """A peer in a process that lives through all rounds; one that has not compiled and run once in `patience` seconds fails."""
 
-    def __init__(self, name: str, job: Job, command: list[str]):
+    def __init__(self, name: str, job: Job, command: list[str], patience: float | None = None):
         self.name = name
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(
             [*command, *job.flags()], stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=HERE, env=with_libtorch()
         )
+        if not select.select([self.process.stdout], [], [], patience)[0]:
+            self.process.kill()
+            self.process.wait()
+            raise Failed(f"{name}: no answer within {patience:.0f} s")
         hello = self._line()
         self.versions, self.before, self.first = hello["versions"], hello.get("before"), hello["first"]
 
     @staticmethod
-    def python(name: str, job: Job) -> "Worker":
-        return Worker(name, job, [sys.executable, "worker.py", name])
+    def python(name: str, job: Job, patience: float | None = None) -> "Worker":
+        return Worker(name, job, [sys.executable, "worker.py", name], patience)
 
     def _line(self) -> dict:
         line = self.process.stdout.readline()
