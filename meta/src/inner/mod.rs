@@ -312,9 +312,14 @@ impl<T: Element> InnerPlan<T> {
         }
     }
 
-    /// gradient += (∂φ₀/∂θ)ᵀ w
-    pub fn add_start_cotangent(&self, w: &[T], gradient: &mut [T]) {
-        self.add_scaled_start_cotangent(1.0, w, gradient);
+    /// gradient ← (∂φ₀/∂θ)ᵀ w, or += where it `holds` something.
+    pub fn start_cotangent(&self, w: &[T], gradient: &mut [T], holds: bool) {
+        if holds {
+            return self.add_scaled_start_cotangent(1.0, w, gradient);
+        }
+        let (of_start, rest) = gradient.split_at_mut(if self.starts_at_theta() { self.dim } else { 0 });
+        of_start.copy_from_slice(&w[..of_start.len()]);
+        rest.fill(T::zero());
     }
 
     /// gradient += a (∂φ₀/∂θ)ᵀ w

@@ -68,6 +68,11 @@ impl<T: Element> OuterPlan<T> {
         &self.plan
     }
 
+    /// Whether f depends on θ other than through φ.
+    pub fn in_theta(&self) -> bool {
+        self.in_theta
+    }
+
     /// Multiply-adds × 2 of the products of one evaluation.
     pub fn flops(&self) -> u64 {
         self.plan.flops(Stage::DATA) + self.plan.flops(Stage::POINT)
@@ -114,11 +119,15 @@ impl<T: Element> OuterPlan<T> {
         in_theta: &mut [T],
     ) -> (f64, f64) {
         let (mut value, mut in_lambda) = ([0.0], [0.0]);
+        if !self.in_theta {
+            in_theta.fill(T::zero());
+        }
         self.gradient_in_lanes(workspace, inputs, phi, in_phi, in_theta, [&mut value, &mut in_lambda]);
         (value[0], in_lambda[0])
     }
 
-    /// Writes ∂f/∂φ and ∂f/∂θ of all tasks, and for each in its lane f and ∂f/∂λ.
+    /// Writes ∂f/∂φ and ∂f/∂θ of all tasks, and for each in its lane f and ∂f/∂λ; `in_theta` is left alone where f does
+    /// not [depend on θ](OuterPlan::in_theta).
     pub fn gradient_in_lanes(
         &self,
         workspace: &mut Workspace<T>,
@@ -131,9 +140,6 @@ impl<T: Element> OuterPlan<T> {
         let mut numbers = [[T::zero(); MOST_LANES]; 2];
         let [value, in_lambda] = &mut numbers;
         let (value, in_lambda) = (&mut value[..self.lanes], &mut in_lambda[..self.lanes]);
-        if !self.in_theta {
-            in_theta.fill(T::zero());
-        }
         match (self.in_theta, self.in_lambda) {
             (true, true) => self.run(workspace, inputs, phi, &mut [value, in_phi, in_theta, in_lambda]),
             (true, false) => self.run(workspace, inputs, phi, &mut [value, in_phi, in_theta]),

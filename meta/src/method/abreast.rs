@@ -24,15 +24,13 @@ pub(super) trait LaneWorker<T>: Send {
 
 /// A thread's memory for several tasks at a time, made by [`Method::abreast`](super::Method::abreast).
 ///
-/// Tasks are [`put`](Abreast::put) into lanes, their gradients taken together and given back one by one.
+/// Tasks are [`put`](Abreast::put) into lanes, and their gradients taken together.
 pub struct Abreast<'m, T> {
     worker: Box<dyn LaneWorker<T> + 'm>,
     isa: Isa,
     theta: Aligned<T>,
     /// [|θ|, lanes]
     gradient: Aligned<T>,
-    /// [lanes, |θ|]
-    apart: Aligned<T>,
     data: Vec<Packed<T>>,
     reports: Vec<Report>,
     /// Of the gradients.
@@ -57,11 +55,10 @@ impl<'m, T: Element> Abreast<'m, T> {
             None => Packed::Floats(vec![T::zero(); spec.shape.numel() * lanes]),
             Some(_) => Packed::Indices(vec![0; spec.shape.numel() * lanes]),
         };
-        let zeros = || Aligned::zeroed(theta_dim);
-        let (theta, gradient, apart) = (zeros(), zeros(), zeros());
+        let (theta, gradient) = (Aligned::zeroed(theta_dim), Aligned::zeroed(theta_dim));
         let (isa, data) = (plans.inner.plan().isa(), plans.inner.data().iter().map(packed).collect());
         let (reports, squares, turned) = (vec![Report::default(); lanes], vec![0.0; lanes], vec![false; lanes]);
-        Abreast { worker: Box::new(worker), isa, theta, gradient, apart, data, reports, squares, turned }
+        Abreast { worker: Box::new(worker), isa, theta, gradient, data, reports, squares, turned }
     }
 
     /// Tasks at a time.
@@ -96,11 +93,11 @@ impl<'m, T: Element> Abreast<'m, T> {
         }
     }
 
-    /// Takes the gradients of the tasks in all lanes.
+    /// gradients ← dF_i/dθ of the tasks in the first lanes, [tasks, |θ|].
     ///
     /// # Panics
-    /// Where lengths differ from what the problem declares.
-    pub fn gradients(&mut self, theta: &[T], hyper: Hyper) {
+    /// Where lengths differ from what the problem declares, or there are more tasks than lanes, or none.
+    pub fn gradients(&mut self, theta: &[T], hyper: Hyper, gradients: &mut [T]) {
         let lanes = self.lanes();
         assert_eq!(theta.len() * lanes, self.theta.len(), "θ has the length that the problem declares");
         self.isa.spread(lanes, theta, &mut self.theta);
@@ -115,17 +112,13 @@ impl<'m, T: Element> Abreast<'m, T> {
         self.reports.fill(Report::default());
         self.turned.fill(false);
         self.worker.take(&self.theta, hyper, data, &mut self.gradient, &mut self.reports, &mut self.turned);
-        self.isa.transpose(theta.len(), &self.gradient, &mut self.apart);
+        self.isa.out_of_lanes(lanes, &self.gradient, gradients.len() / theta.len(), gradients);
         self.isa.dot_lanes(&self.gradient, &self.gradient, &mut self.squares);
     }
 
-    /// gradient ← dF_i/dθ of the task in a lane, with its report and ‖dF_i/dθ‖²; `None` where that task took another turn than the
-    /// others and has to be taken alone.
-    pub fn take(&self, lane: usize, gradient: &mut [T]) -> Option<(Report, f64)> {
-        if self.turned[lane] {
-            return None;
-        }
-        gradient.copy_from_slice(&self.apart[lane * gradient.len()..][..gradient.len()]);
-        Some((self.reports[lane], self.squares[lane]))
+    /// What is to be said of the task in a lane, and ‖dF_i/dθ‖²; `None` where that task took another turn than the others and
+    /// has to be taken alone.
+    pub fn report(&self, lane: usize) -> Option<(Report, f64)> {
+        (!self.turned[lane]).then(|| (self.reports[lane], self.squares[lane]))
     }
 }

@@ -184,7 +184,7 @@ impl<T: Element> Worker<T> for DifferenceWorker<'_, T> {
         for k in (0..*steps).rev() {
             report.evaluations += self.pull(theta, data, k, gradient);
         }
-        inner.add_start_cotangent(&self.w, gradient);
+        inner.start_cotangent(&self.w, gradient, true);
         report
     }
 

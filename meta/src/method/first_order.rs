@@ -98,7 +98,7 @@ impl<T: Element> LaneWorker<T> for FirstOrderWorker<'_, T> {
         let mut losses = [0.0; MOST_LANES];
         let phi = &state[..inner.dim()];
         outer.gradient_in_lanes(&mut self.outer, &inputs, phi, &mut self.v, gradient, [&mut losses, &mut []]);
-        inner.add_start_cotangent(&self.v, gradient);
+        inner.start_cotangent(&self.v, gradient, outer.in_theta());
         reports.iter_mut().zip(losses).for_each(|(report, loss)| report.query_loss = loss);
     }
 }

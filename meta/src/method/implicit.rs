@@ -120,7 +120,7 @@ impl<T: Element> Method<T> for Implicit<T> {
             solving: SolverSpace::new(self.solver.room(), dim, isa),
             space: SolverSpace::new(self.linear.room(), dim, isa),
             v: Aligned::zeroed(dim),
-            direct: Aligned::zeroed(inner.theta_dim()),
+            direct: Aligned::zeroed(if outer.in_theta() { inner.theta_dim() } else { 0 }),
             start: vec![T::zero(); if self.warm_start().is_some() { dim } else { 0 }],
             started: false,
             estimating: self.estimator.as_ref().map(|e| e.space(threads)),
@@ -141,8 +141,8 @@ impl<T: Element> Method<T> for Implicit<T> {
         let spaces = [self.solver.room(), self.linear.room()].map(|room| SolverSpace::<T>::bytes(room, dim));
         let pairs = SecantPairs::<T>::bytes(self.solver.pairs(), dim);
         let start = if self.warm_start().is_some() { dim } else { 0 };
-        let vectors =
-            (dim + self.plans.inner.theta_dim() + start) * size_of::<T>() + spaces.iter().sum::<usize>() + pairs;
+        let direct = if self.plans.outer.in_theta() { self.plans.inner.theta_dim() } else { 0 };
+        let vectors = (dim + direct + start) * size_of::<T>() + spaces.iter().sum::<usize>() + pairs;
         let watch = self.gradient_at.map_or(0, |_| Watch::<T>::bytes(self.linear.needs().secant_pairs, dim));
         let estimating = self.estimator.as_ref().map_or(0, Estimator::bytes);
         let gauss_newton = self.gauss_newton.as_ref().map_or(0, Run::bytes);
@@ -175,6 +175,14 @@ struct ImplicitWorker<'m, T> {
     start: Vec<T>,
     started: bool,
     estimating: Option<EstimatorSpace<T>>,
+}
+
+/// gradient ← direct − gradient, with ∂f/∂θ in `direct` where f depends on θ.
+fn subtract_from<T: Element>(isa: Isa, direct: &[T], gradient: &mut [T]) {
+    isa.scale(-T::one(), gradient);
+    if !direct.is_empty() {
+        isa.add_scaled(T::one(), direct, gradient);
+    }
 }
 
 fn secant_pairs<T: Element>(memory: usize, dim: usize, isa: Isa) -> Option<SecantPairs<T>> {
@@ -226,7 +234,9 @@ impl<T: Element> Worker<T> for ImplicitWorker<'_, T> {
 
         let (_, state, _, inputs) = task.run.parts(theta, data);
         let phi = &state[..inner.dim()];
-        let query_loss = outer.gradient(&mut self.outer, &inputs, phi, &mut self.v, &mut self.direct);
+        let mut query_loss = [0.0];
+        let of_task = [&mut query_loss[..], &mut []];
+        outer.gradient_in_lanes(&mut self.outer, &inputs, phi, &mut self.v, &mut self.direct, of_task);
 
         if self.started {
             self.space.start_from(&self.start);
@@ -238,9 +248,7 @@ impl<T: Element> Worker<T> for ImplicitWorker<'_, T> {
         let evaluations = solved.evaluations + operator.evaluations;
         let (workspace, state, _, inputs) = self.run.parts(theta, data);
         inner.mixed(workspace, &inputs, state, solution.value, gradient);
-        for (g, &direct) in gradient.iter_mut().zip(&self.direct) {
-            *g = direct - *g;
-        }
+        subtract_from(inner.plan().isa(), &self.direct, gradient);
         // A larger λ is a term ½μ‖φ − φ₀(θ)‖² of G, whose ∂_θ∇_φ is −μ ∂φ₀/∂θ.
         if solution.stats.raised {
             inner.add_scaled_start_cotangent(solution.stats.shift, solution.value, gradient);
@@ -250,7 +258,7 @@ impl<T: Element> Worker<T> for ImplicitWorker<'_, T> {
             estimator.estimate(space, theta, hyper, data, answer)
         });
         Report {
-            query_loss,
+            query_loss: query_loss[0],
             first_inner: solved.first.value,
             last_inner: solved.last.value,
             inner_gradient: solved.last.gradient_norm,

@@ -190,13 +190,16 @@ impl<'m, T: Element> UnrolledWorker<'m, T> {
         }
     }
 
-    /// φ_K ← `run.state`, w ← ∂f/∂φ_K, gradient ← ∂f/∂θ.
+    /// φ_K ← `run.state`, w ← ∂f/∂φ_K, gradient ← ∂f/∂θ, where something in it depends on θ.
     fn measure(&mut self, theta: &[T], data: &[Arg<'_, T>], gradient: &mut [T], reports: &mut [Report]) {
         let Plans { inner, outer } = self.plans;
         let (w, rest) = self.w.split_at_mut(inner.dim());
         rest.fill(T::zero());
         let (_, state, _, inputs) = self.run.parts(theta, data);
         let (phi, mut losses) = (&state[..inner.dim()], [0.0; MOST_LANES]);
+        if inner.in_theta() && !outer.in_theta() {
+            gradient.fill(T::zero());
+        }
         outer.gradient_in_lanes(&mut self.outer, &inputs, phi, w, gradient, [&mut losses, &mut []]);
         // Asked for of one task only.
         if inner.lanes() == 1 {
@@ -337,7 +340,7 @@ impl<T: Element> LaneWorker<T> for UnrolledWorker<'_, T> {
         reports: &mut [Report],
         _apart: &mut [bool],
     ) {
-        let inner = &self.plans.inner;
+        let Plans { inner, outer } = self.plans;
         self.run.start(inner, theta, hyper, data);
         let products = if self.method.schedule.actions.is_empty() {
             self.through_points(theta, data, gradient, reports);
@@ -347,6 +350,6 @@ impl<T: Element> LaneWorker<T> for UnrolledWorker<'_, T> {
             self.method.steps
         };
         reports.iter_mut().for_each(|report| report.products = products);
-        inner.add_start_cotangent(&self.w, gradient);
+        inner.start_cotangent(&self.w, gradient, outer.in_theta() || inner.in_theta());
     }
 }

@@ -2,10 +2,11 @@
 //! for as many small tasks as vectors have lanes.
 
 use std::any::Any;
-use std::sync::Mutex;
+use std::ops::Range;
+use std::sync::RwLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use autodiff::{Element, Isa};
+use autodiff::{Aligned, Element, Isa};
 use rayon::prelude::*;
 
 use super::TaskSource;
@@ -22,8 +23,9 @@ pub struct MetaBatch<'m, T> {
     isa: Isa,
     pool: &'m rayon::ThreadPool,
     threads: Vec<Thread<'m, T>>,
-    tasks: Vec<Mutex<Task<T>>>,
-    /// Tasks that one thread takes together.
+    groups: Vec<RwLock<Group<T>>>,
+    dim: usize,
+    /// Tasks of a group.
     together: usize,
 }
 
@@ -36,8 +38,15 @@ struct Thread<'m, T> {
     local: Option<Box<dyn Any + Send>>,
 }
 
-struct Task<T> {
-    gradient: Vec<T>,
+/// Tasks that one thread takes together.
+struct Group<T> {
+    /// One behind the other.
+    gradients: Aligned<T>,
+    tasks: Vec<Task>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Task {
     report: Report,
     /// ‖g‖², where all is finite.
     square: Option<f64>,
@@ -89,14 +98,18 @@ impl<'m, T: Element> MetaBatch<'m, T> {
         let together = made.as_ref().map_or(if pairs { 2 } else { 1 }, |made| shared(made.lanes(), tasks, all));
         let threads = all.min(tasks.div_ceil(together)).max(1);
         let worker = || method.shared_worker((all / threads).max(1));
-        let task = || Mutex::new(Task { gradient: vec![T::zero(); dim], report: Report::default(), square: None });
+        let group = |first: usize| {
+            let count = together.min(tasks - first);
+            RwLock::new(Group { gradients: Aligned::zeroed(count * dim), tasks: vec![Task::default(); count] })
+        };
         MetaBatch {
             isa: Isa::detect().unwrap_or_else(|message| panic!("{message}")),
             pool,
             threads: (0..threads)
                 .map(|_| Thread { worker: worker(), abreast: made.take().or_else(abreast), pairs, local: None })
                 .collect(),
-            tasks: (0..tasks).map(|_| task()).collect(),
+            groups: (0..tasks).step_by(together).map(group).collect(),
+            dim,
             together,
         }
     }
@@ -111,7 +124,7 @@ impl<'m, T: Element> MetaBatch<'m, T> {
     /// where none is left.
     ///
     /// # Panics
-    /// Where `count` is 0 or more than the batch was made for.
+    /// Where `count` is 0 or more than the batch was made for, or the gradient has another length.
     pub fn gradient<S>(
         &mut self,
         source: &S,
@@ -124,24 +137,27 @@ impl<'m, T: Element> MetaBatch<'m, T> {
         S: TaskSource<T>,
         S::Local: 'static,
     {
-        assert!(0 < count && count <= self.tasks.len(), "a meta-batch has between 1 and {} tasks", self.tasks.len());
+        let most = self.groups.iter_mut().map(|group| at_rest(group).tasks.len()).sum();
+        assert!(0 < count && count <= most, "a meta-batch has between 1 and {most} tasks");
+        assert_eq!(gradient.len(), self.dim, "the gradient has the length that the meta-batch was made for");
         // All of them now: which threads will find a task to take is chance, and nothing is allocated by chance.
         for thread in &mut self.threads {
             if !thread.local.as_ref().is_some_and(|l| l.is::<S::Local>()) {
                 thread.local = Some(Box::new(source.local()));
             }
         }
-        let (tasks, next, gathering) = (&self.tasks[..count], AtomicUsize::new(0), Gathering::default());
+        let (groups, next, gathering) = (&self.groups, AtomicUsize::new(0), Gathering::default());
         let (isa, together) = (self.isa, self.together);
         let work = |thread: &mut Thread<'_, T>| {
             let _at_work = gathering.join();
             loop {
-                let first = next.fetch_add(together, Ordering::Relaxed);
-                if first >= count {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let tasks = number * together..count.min((number + 1) * together);
+                if tasks.is_empty() {
                     break;
                 }
-                let group = Group { source, first, tasks: &tasks[first..count.min(first + together)], theta, hyper };
-                thread.take(&group, isa);
+                let mut group = groups[number].write().expect("no task panics while it is held");
+                thread.take(source, tasks, theta, hyper, isa, &mut group);
             }
         };
         match &mut self.threads[..] {
@@ -156,28 +172,47 @@ impl<'m, T: Element> MetaBatch<'m, T> {
     fn reduce(&mut self, count: usize, gradient: &mut [T]) -> BatchReport {
         let mut total = BatchReport::default();
         let mut squares = 0.0;
-        gradient.fill(T::zero());
-        for (i, task) in self.tasks[..count].iter_mut().enumerate() {
-            let Task { gradient: own, report, square } = task.get_mut().expect("no task panics while it is held");
-            let Some(square) = square else {
+        let tasks = self.groups.iter_mut().flat_map(|group| &at_rest(group).tasks);
+        for (i, task) in tasks.take(count).enumerate() {
+            let Some(square) = task.square else {
                 total.not_finite.push(i);
                 continue;
             };
-            self.isa.add_scaled(T::one(), own, gradient);
-            squares += *square;
+            squares += square;
             total.kept += 1;
-            total.add(report);
+            total.add(&task.report);
         }
         let n = total.kept as f64;
-        // With none kept this is 0 · ∞: no one takes it for a gradient.
-        let scale = T::from_f64(1.0 / n);
-        self.isa.scale(scale, gradient);
         total.divide(n);
+        self.mean(count, n, gradient);
         if total.kept > 1 {
             let mean = self.isa.dot(gradient, gradient);
             total.sampling_error = ((squares / n - mean).max(0.0) / (n - 1.0)).sqrt();
         }
         total
+    }
+
+    /// gradient ← the sum over those of the first `count` tasks that are kept, by n.
+    fn mean(&self, count: usize, n: f64, gradient: &mut [T]) {
+        let MetaBatch { isa, ref groups, dim, together, .. } = *self;
+        // With none kept this is 0 · ∞: no one takes it for a gradient.
+        let scale = T::from_f64(1.0 / n);
+        let mean = |(part, mean): (usize, &mut [T])| {
+            mean.fill(T::zero());
+            for (number, group) in groups.iter().enumerate().take(count.div_ceil(together)) {
+                let group = group.read().expect("no task panics while it is held");
+                let tasks = group.tasks.iter().zip(group.gradients.chunks_exact(dim)).take(count - number * together);
+                for (_, own) in tasks.filter(|(task, _)| task.square.is_some()) {
+                    isa.add_scaled(T::one(), &own[part * PART..][..mean.len()], mean);
+                }
+            }
+            isa.scale(scale, mean);
+        };
+        if self.threads.len() == 1 || dim < ALONE {
+            gradient.chunks_mut(PART).enumerate().for_each(mean);
+        } else {
+            self.pool.install(|| gradient.par_chunks_mut(PART).enumerate().for_each(mean));
+        }
     }
 
     /// The reports of the first `count` tasks.
@@ -187,47 +222,51 @@ impl<'m, T: Element> MetaBatch<'m, T> {
 
     /// The report of one task.
     pub fn report(&mut self, task: usize) -> Report {
-        self.tasks[task].get_mut().expect("no task panics while it is held").report
+        at_rest(&mut self.groups[task / self.together]).tasks[task % self.together].report
     }
 }
 
-/// Tasks that one thread takes together, and what it takes them with.
-struct Group<'a, S, T> {
-    source: &'a S,
-    first: usize,
-    tasks: &'a [Mutex<Task<T>>],
-    theta: &'a [T],
-    hyper: Hyper,
+/// Numbers of the mean that are summed over all tasks at a time: they stay in the nearest cache.
+const PART: usize = 4096;
+
+/// So few are summed by one thread: to call others takes longer.
+const ALONE: usize = 4 * PART;
+
+/// A group that no thread is at.
+fn at_rest<T>(group: &mut RwLock<Group<T>>) -> &mut Group<T> {
+    group.get_mut().expect("no task panics while it is held")
 }
 
 impl<T: Element> Thread<'_, T> {
-    fn take<S>(&mut self, group: &Group<'_, S, T>, isa: Isa)
+    /// Takes these tasks, the first of the group.
+    fn take<S>(&mut self, source: &S, tasks: Range<usize>, theta: &[T], hyper: Hyper, isa: Isa, group: &mut Group<T>)
     where
         S: TaskSource<T>,
         S::Local: 'static,
     {
         let Thread { worker, abreast, pairs, local } = self;
         let local = local.as_mut().and_then(|l| l.downcast_mut::<S::Local>()).expect("made before");
-        let &Group { source, first, tasks, theta, hyper } = group;
+        let dim = group.gradients.len() / group.tasks.len();
+        let gradients = &mut group.gradients[..tasks.len() * dim];
         let abreast = abreast.as_mut().filter(|abreast| lanes_pay(abreast.lanes(), tasks.len(), 1));
         let together = abreast.map(|abreast| {
-            for lane in 0..tasks.len() {
-                source.with_task(first + lane, local, |data| abreast.put(lane, data));
+            for (lane, number) in tasks.clone().enumerate() {
+                source.with_task(number, local, |data| abreast.put(lane, data));
             }
-            abreast.gradients(theta, hyper);
+            abreast.gradients(theta, hyper, gradients);
             &*abreast
         });
-        for (i, task) in tasks.iter().enumerate() {
-            let mut task = task.lock().expect("no task panics while it is held");
-            let Task { gradient, report, square } = &mut *task;
-            let sum;
-            (*report, sum) = together.and_then(|abreast| abreast.take(i, gradient)).unwrap_or_else(|| {
-                let report = source.with_task(first + i, local, |data| worker.gradient(theta, hyper, data, gradient));
+        let last = tasks.len() - 1;
+        for (i, (task, gradient)) in group.tasks.iter_mut().zip(gradients.chunks_exact_mut(dim)).enumerate() {
+            let (report, square) = together.and_then(|abreast| abreast.report(i)).unwrap_or_else(|| {
+                let number = tasks.start + i;
+                let report = source.with_task(number, local, |data| worker.gradient(theta, hyper, data, gradient));
                 (report, isa.dot(gradient, gradient))
             });
-            *square = Some(sum).filter(|&sum| is_finite(sum, gradient) && !report.is_troubled());
+            let square = Some(square).filter(|&square| is_finite(square, gradient) && !report.is_troubled());
+            *task = Task { report, square };
             if *pairs {
-                let usable = i + 1 < tasks.len() && square.is_some();
+                let usable = i < last && square.is_some();
                 if usable { worker.start_from(gradient) } else { worker.start_from_zero() }
             }
         }

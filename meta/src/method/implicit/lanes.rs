@@ -5,7 +5,7 @@ use autodiff::{Aligned, Arg, Element, Workspace};
 use super::super::abreast::LaneWorker;
 use super::super::plans::Plans;
 use super::super::{Report, Wanted, see_step};
-use super::Implicit;
+use super::{Implicit, subtract_from};
 use crate::inner::{Hyper, InnerStatus, MOST_LANES, Run};
 use crate::linear::{CgLanes, CgLanesSpace, LaneSolution};
 
@@ -28,7 +28,7 @@ impl<T: Element> Implicit<T> {
             outer: outer.plan().workspace(),
             space: CgLanesSpace::new(inner.dim()),
             v: Aligned::zeroed(inner.dim()),
-            direct: Aligned::zeroed(inner.theta_dim()),
+            direct: Aligned::zeroed(if outer.in_theta() { inner.theta_dim() } else { 0 }),
         })
     }
 }
@@ -79,9 +79,7 @@ impl<T: Element> LaneWorker<T> for ImplicitLanes<'_, T> {
         let x = linear.solve(isa, apply, &self.v, &mut self.space, solutions);
         let (workspace, state, _, inputs) = self.run.parts(theta, data);
         inner.mixed(workspace, &inputs, state, x, gradient);
-        for (g, &direct) in gradient.iter_mut().zip(&self.direct) {
-            *g = direct - *g;
-        }
+        subtract_from(isa, &self.direct, gradient);
         for (lane, solution) in solutions.iter().enumerate() {
             apart[lane] |= solution.apart;
             reports[lane] = Report {
