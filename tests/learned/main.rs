@@ -86,7 +86,8 @@ fn the_layout_names_what_is_learned() {
 }
 
 /// At the start λ is λ and the step size is the step size: not a bit of the initialisation's gradient changes, but
-/// for a λ of each coordinate, whose prox term is summed in another order.
+/// for a λ of each coordinate, whose prox term is summed in another order, and for step sizes of which there are several,
+/// which Hessian products are taken of, where they are multiplied by a single one.
 #[test]
 fn what_is_learned_starts_where_it_was() {
     let (plain, parameters, task) = sinusoid("mlp:1-6-6-1,act=tanh", true, 3);
@@ -105,7 +106,9 @@ fn what_is_learned_starts_where_it_was() {
         let expected = of(&plain, implicit);
         for share in SHARES {
             let rates = plain.clone().learning(Learned { lambda: None, rate: Some(share) });
-            assert_eq!(of(&rates, implicit), expected, "rates, {share:?}, implicit: {implicit}");
+            let error = relative_error(&of(&rates, implicit), &expected);
+            let same = share == Share::One || implicit;
+            assert!(error <= if same { 0.0 } else { 1e-14 }, "rates, {share:?}, implicit: {implicit}: {error:e}");
             let lambda = plain.clone().learning(Learned { lambda: Some(share), rate: None });
             let error = relative_error(&of(&lambda, implicit), &expected);
             assert!(error <= if share == Share::One { 0.0 } else { 1e-14 }, "λ, {share:?}: {error:e}");

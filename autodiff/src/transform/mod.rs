@@ -6,6 +6,7 @@
 //! Hessian-vector   hvp     evaluate the gradient on duals
 //! many at once     vmap    evaluate with one more axis
 //! less kept        recompute   evaluate what is cheap once more in a later stage
+//! scaled once      split_scale   take scalars out of what a linear function is taken of
 //! ```
 //!
 //! The variables differentiated with respect to are inputs, or values made variables by
@@ -13,6 +14,7 @@
 
 mod jvp;
 mod recompute;
+mod scale;
 mod vjp;
 mod vmap;
 

@@ -238,8 +238,13 @@ impl<T: Element> InnerPlan<T> {
             Derivative::Pullback => {
                 // The step as a function of the state, the gradient and θ, each cut there; then the gradient.
                 let cut = vjp_structural(&[(next, direction)], &[state, gradient_variable, theta]);
-                let (direct, into_gradient, into_theta) = (cut[0], cut[1], cut[2]);
-                let through = |of| jvp_structural(&[of], &[(phi, into_gradient?)])[0];
+                let (direct, into_theta) = (cut[0], cut[2]);
+                // A step size is taken to the end, where it takes no pass over a vector of its own.
+                let into_gradient = cut[1].map(Var::split_scale);
+                let through = |of| {
+                    let (scale, rest) = into_gradient?;
+                    jvp_structural(&[of], &[(phi, rest)])[0].map(|h| scale * h)
+                };
                 let pulled = through(gradient).map(|h| h.pad(&[0], state_len));
                 let sum = add(direct, pulled).unwrap_or_else(|| Var::full(&tape, 0.0, state_len));
                 outputs.push((Stage::DIRECTION, sum));
