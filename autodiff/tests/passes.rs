@@ -44,22 +44,24 @@ fn a_pass_computes_again_what_it_reads_the_operands_of() {
     evaluate(&tape, &[reads_all], &[&values[0], &values[1]]);
 }
 
-/// As products in lanes are; but a weight gradient is not added to another, since it adds up blocks of its own.
+/// As products in lanes are; but not weight gradients that add up pieces of their own, such as those of few channels.
 #[test]
 fn convolutions_are_added_in_place_with_the_bits_of_the_sum() {
-    let tape = Tape::new();
-    let [x, dx] = ["x", "dx"].map(|name| tape.input(name, [2, 6, 5, 3], Stage::POINT));
-    let [w, dw] = ["w", "dw"].map(|name| tape.input(name, [3, 3, 3, 4], Stage::POINT));
-    let y = x.conv2d(w, [2, 1], [1, 1]);
-    let tangent = jvp(&[y], &[(x, dx), (w, dw)])[0];
-    let products = hvp(y.square().sum_all(), &[x, w], &[(x, dx), (w, dw)]);
-    let values = [180, 180, 108, 108].map(|n| numbers(n as u64, n));
-    let inputs: Vec<&[f64]> = values.iter().map(|v| &v[..]).collect();
-    // What is asked for, and how often a convolution of it is added to another.
-    for (outputs, added) in [(vec![tangent], 1), (vec![tangent, y], 1), (products, 2)] {
-        let plan = Plan::<f64>::compile(&tape, &outputs).to_string();
-        assert_eq!(plan.matches(" += conv").count(), added, "{plan}");
-        evaluate(&tape, &outputs, &inputs);
+    for (channels, of_products) in [(3, 2), (5, 3)] {
+        let tape = Tape::new();
+        let [x, dx] = ["x", "dx"].map(|name| tape.input(name, [2, 6, 5, channels], Stage::POINT));
+        let [w, dw] = ["w", "dw"].map(|name| tape.input(name, [3, 3, channels, 4], Stage::POINT));
+        let y = x.conv2d(w, [2, 1], [1, 1]);
+        let tangent = jvp(&[y], &[(x, dx), (w, dw)])[0];
+        let products = hvp(y.square().sum_all(), &[x, w], &[(x, dx), (w, dw)]);
+        let values = [60, 60, 36, 36].map(|n| numbers(n as u64, n * channels));
+        let inputs: Vec<&[f64]> = values.iter().map(|v| &v[..]).collect();
+        // What is asked for, and how often a convolution of it is added to another.
+        for (outputs, added) in [(vec![tangent], 1), (vec![tangent, y], 1), (products, of_products)] {
+            let plan = Plan::<f64>::compile(&tape, &outputs).to_string();
+            assert_eq!(plan.matches("+= conv").count(), added, "{plan}");
+            evaluate(&tape, &outputs, &inputs);
+        }
     }
 }
 

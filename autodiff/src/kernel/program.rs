@@ -407,7 +407,7 @@ fn run_step<T: Element>(step: &Step<T>, isa: Isa, team: Team, m: &Access<'_, T>,
             match face {
                 ConvFace::Forward => conv.forward(isa, team, *add, a, b, c),
                 ConvFace::InputGrad => conv.input_grad(isa, team, *add, a, b, c),
-                ConvFace::WeightGrad => conv.weight_grad(isa, team, a, b, c),
+                ConvFace::WeightGrad => conv.weight_grad(isa, team, *add, a, b, c),
             }
         }
         Step::Sum { shape, x, y, work } => {

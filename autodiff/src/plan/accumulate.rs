@@ -43,10 +43,14 @@ pub(super) fn products<'a>(nodes: &'a [Node], stages: &[Stage], outputs: &[NodeI
         };
         let (Some(a), Some(b)) = (product(a), product(b)) else { continue };
         let (first, second) = (a.min(b), a.max(b));
-        // One that already adds something does not add another thing; it may be added. A weight gradient adds up blocks of
-        // pixels where it writes, and would add each of them.
+        // One that already adds something does not add another thing; it may be added. A weight gradient that adds up blocks
+        // of pixels where it writes would add each of them.
         let Node { prim, operands, .. } = &new[second.index()];
-        if operands.len() == 2 && !matches!(prim, Prim::Conv(ConvFace::WeightGrad, _)) {
+        let whole = match prim {
+            Prim::Conv(ConvFace::WeightGrad, geometry) => geometry.weight_grad_in_one(),
+            _ => true,
+        };
+        if operands.len() == 2 && whole {
             let new = new.to_mut();
             new[second.index()].operands.push(first);
             new[i].prim = Prim::Reshape;

@@ -53,6 +53,11 @@ impl ConvGeometry {
         ConvAxis { input, output, kernel, stride: self.stride_w, pad: self.pad_w }
     }
 
+    /// Whether each number of the weight gradient is one sum, which is written once: others add up pieces where they are.
+    pub fn weight_grad_in_one(&self) -> bool {
+        WeightGrad::new(self).in_one()
+    }
+
     pub(super) fn input_len(&self) -> usize {
         volume(&[self.batch, self.in_h, self.in_w, self.in_c])
     }
@@ -154,11 +159,14 @@ impl Conv {
         });
     }
 
-    /// dw from x and dy; dw is as w and is overwritten.
+    /// dw from x and dy; dw is as w and is overwritten, or added to where `add`: of a sum in [one piece] the whole, of others
+    /// piece after piece.
+    ///
+    /// [one piece]: ConvGeometry::weight_grad_in_one
     ///
     /// # Panics
     /// If a slice does not have the length that the geometry says.
-    pub fn weight_grad<T: ProductElement>(&self, isa: Isa, team: Team, x: &[T], dy: &[T], dw: &mut [T]) {
+    pub fn weight_grad<T: ProductElement>(&self, isa: Isa, team: Team, add: bool, x: &[T], dy: &[T], dw: &mut [T]) {
         let g = &self.geometry;
         assert_eq!(x.len(), g.input_len(), "x of {g:?}");
         assert_eq!(dy.len(), g.output_len(), "dy of {g:?}");
@@ -168,7 +176,7 @@ impl Conv {
         team.each(0..parts, |part| {
             let share = Share::of(g, part, parts);
             let columns = share.columns.len();
-            dispatch(isa, columns, WeightGradJob { plan: &self.weight_grad, share, x, dy, dw: dw.pointer() });
+            dispatch(isa, columns, WeightGradJob { plan: &self.weight_grad, share, add, x, dy, dw: dw.pointer() });
         });
     }
 }
@@ -273,6 +281,7 @@ impl<T: ProductElement> VectorTask<T> for GatherJob<'_, T> {
 struct WeightGradJob<'a, T> {
     plan: &'a WeightGrad,
     share: Share,
+    add: bool,
     x: &'a [T],
     dy: &'a [T],
     dw: *mut T,
@@ -283,6 +292,6 @@ impl<T: ProductElement> VectorTask<T> for WeightGradJob<'_, T> {
     unsafe fn run<V: Simd<Scalar = T>>(self) {
         // SAFETY: `Conv::weight_grad` has checked that the slices have the sizes for which the plan was made, and no
         // other part has this share.
-        unsafe { self.plan.run::<V>(&self.share, self.x.as_ptr(), self.dy.as_ptr(), self.dw) }
+        unsafe { self.plan.run::<V>(&self.share, self.add, self.x.as_ptr(), self.dy.as_ptr(), self.dw) }
     }
 }

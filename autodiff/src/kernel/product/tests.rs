@@ -252,16 +252,20 @@ fn check_conv<T: Number>(g: ConvGeometry, random: &mut Random) {
         assert_close(&y_isa, &y, &("forward", isa, g));
         conv.input_grad(isa, Team::of(1), false, &wt, &dy, &mut dx_isa);
         assert_close(&dx_isa, &dx, &("input gradient", isa, g));
-        conv.weight_grad(isa, Team::of(1), &x, &dy, &mut dw_isa);
+        conv.weight_grad(isa, Team::of(1), false, &x, &dy, &mut dw_isa);
         assert_close(&dw_isa, &dw, &("weight gradient", isa, g));
         // What is added is the whole product.
         let twice = |once: &[T]| -> Vec<f64> { once.iter().map(|&v| 2.0 * v.to_f64()).collect() };
-        let (doubled, doubled_dx) = (twice(&y_isa), twice(&dx_isa));
-        let (mut sum, mut sum_dx) = (y_isa.clone(), dx_isa.clone());
+        let (doubled, doubled_dx, doubled_dw) = (twice(&y_isa), twice(&dx_isa), twice(&dw_isa));
+        let (mut sum, mut sum_dx, mut sum_dw) = (y_isa.clone(), dx_isa.clone(), dw_isa.clone());
         conv.forward(isa, Team::of(1), true, &x, &w, &mut sum);
         conv.input_grad(isa, Team::of(1), true, &wt, &dy, &mut sum_dx);
         assert!(sum.iter().map(|v| v.to_f64()).eq(doubled), "forward, added, {isa} {g:?}");
         assert!(sum_dx.iter().map(|v| v.to_f64()).eq(doubled_dx), "input gradient, added, {isa} {g:?}");
+        conv.weight_grad(isa, Team::of(1), true, &x, &dy, &mut sum_dw);
+        if g.weight_grad_in_one() {
+            assert!(sum_dw.iter().map(|v| v.to_f64()).eq(doubled_dw), "weight gradient, added, {isa} {g:?}");
+        }
         // ⟨dy, conv(x, w)⟩ is one trilinear form: the three faces give the same number, up to the rounding of each,
         // which is below (terms of one output number)·ε of the sum of magnitudes, plus that of the f64 sums.
         let forms = [inner(&y_isa, &dy), inner(&dx_isa, &x), inner(&dw_isa, &w)];
@@ -400,10 +404,11 @@ fn a_team_gives_the_same_bits_as_one_thread() {
                 let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), w.clone());
                 conv.forward(isa, team, false, &x, &w, &mut y);
                 conv.input_grad(isa, team, false, &w, &dy, &mut dx);
-                conv.weight_grad(isa, team, &x, &dy, &mut dw);
+                conv.weight_grad(isa, team, false, &x, &dy, &mut dw);
                 // And what is added to that.
                 conv.forward(isa, team, true, &x, &w, &mut y);
                 conv.input_grad(isa, team, true, &w, &dy, &mut dx);
+                conv.weight_grad(isa, team, true, &x, &dy, &mut dw);
                 (y, dx, dw)
             };
             let alone = all(Team::of(1));
@@ -441,7 +446,7 @@ fn every_fma_instruction_set_gives_the_same_bits() {
     let (x, dy): (Vec<f32>, Vec<f32>) = (random.numbers(g.input_len()), random.numbers(g.output_len()));
     let gradient = |isa| {
         let mut dw = vec![0f32; g.weight_len()];
-        Conv::new(g).weight_grad(isa, Team::of(1), &x, &dy, &mut dw);
+        Conv::new(g).weight_grad(isa, Team::of(1), false, &x, &dy, &mut dw);
         dw
     };
     let mut results = Isa::available().into_iter().filter(|&isa| isa != Isa::PORTABLE).map(gradient);

@@ -131,12 +131,25 @@ impl Blocks {
         })
     }
 
+    /// Whether there is one block.
+    pub fn in_one(&self) -> bool {
+        self.blocks().count() == 1
+    }
+
     /// # Safety
     /// The CPU has V's instruction set, and x, dy and dw have the sizes of the geometry.
     #[inline(always)]
-    pub unsafe fn run<V: Simd>(&self, share: &Share, x: *const V::Scalar, dy: *const V::Scalar, dw: *mut V::Scalar) {
+    pub unsafe fn run<V: Simd>(
+        &self,
+        share: &Share,
+        add: bool,
+        x: *const V::Scalar,
+        dy: *const V::Scalar,
+        dw: *mut V::Scalar,
+    ) {
         let g = &self.geometry;
-        for tap in self.classes.iter().filter(|class| class.first.is_none()).flat_map(|class| &class.taps) {
+        let empty = self.classes.iter().filter(|class| class.first.is_none() && !add);
+        for tap in empty.flat_map(|class| &class.taps) {
             let (first, channels) = (tap.weight / g.out_c, self.channels(tap, share));
             // SAFETY: the caller's promises.
             unsafe { clear::<V>(first + channels.start..first + channels.end, g.out_c, &share.columns, dw) };
@@ -144,7 +157,7 @@ impl Blocks {
         let mut strips = Strips::new();
         for (i, block) in self.blocks().enumerate() {
             for class in self.classes.iter().filter(|class| class.pixels(block) > 0) {
-                let add = class.first != Some(i);
+                let add = add || class.first != Some(i);
                 let sum = Sum { class, area: class.area(block), share, add, x, dy, dw };
                 // SAFETY: the caller's promises; the area is one of the class.
                 unsafe { if V::REGISTERS == 32 { self.in_place::<V>(sum) } else { self.copied::<V>(sum, &mut strips) } }

@@ -69,18 +69,31 @@ impl InPlace {
         }
     }
 
+    /// Whether there is one block, and no group adds to another.
+    pub fn in_one(&self) -> bool {
+        let g = &self.geometry;
+        !self.overlapping && g.batch <= self.block_images && g.out_h <= self.block_rows
+    }
+
     /// # Safety
     /// The CPU has V's instruction set, and x, dy and dw have the sizes of the geometry.
     #[inline(always)]
-    pub unsafe fn run<V: Simd>(&self, share: &Share, x: *const V::Scalar, dy: *const V::Scalar, dw: *mut V::Scalar) {
-        if self.overlapping {
+    pub unsafe fn run<V: Simd>(
+        &self,
+        share: &Share,
+        add: bool,
+        x: *const V::Scalar,
+        dy: *const V::Scalar,
+        dw: *mut V::Scalar,
+    ) {
+        if self.overlapping && !add {
             // SAFETY: the caller's promises.
             unsafe { share.clear::<V>(&self.geometry, dw) };
         }
         for image in (0..self.geometry.batch).step_by(self.block_images) {
             let images = self.block_images.min(self.geometry.batch - image);
             for row in (0..self.geometry.out_h).step_by(self.block_rows) {
-                let add = self.overlapping || image > 0 || row > 0;
+                let add = add || self.overlapping || image > 0 || row > 0;
                 for group in &self.groups {
                     let depth = self.depth(group, images, row);
                     let mut rows = group.rows;

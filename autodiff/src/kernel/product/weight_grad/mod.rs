@@ -44,18 +44,35 @@ impl WeightGrad {
         }
     }
 
-    /// A share of the weights.
+    /// Whether each weight is one sum, which is written once.
+    pub fn in_one(&self) -> bool {
+        match self {
+            WeightGrad::Zero(_) => true,
+            WeightGrad::Blocks(blocks) => blocks.in_one(),
+            WeightGrad::InPlace(in_place) => in_place.in_one(),
+        }
+    }
+
+    /// A share of the weights, overwritten or added to where `add`.
     ///
     /// # Safety
     /// The CPU has V's instruction set, and x, dy and dw have the sizes of the geometry.
     #[inline(always)]
-    pub unsafe fn run<V: Simd>(&self, share: &Share, x: *const V::Scalar, dy: *const V::Scalar, dw: *mut V::Scalar) {
+    pub unsafe fn run<V: Simd>(
+        &self,
+        share: &Share,
+        add: bool,
+        x: *const V::Scalar,
+        dy: *const V::Scalar,
+        dw: *mut V::Scalar,
+    ) {
         // SAFETY: V's instruction set is there, and the caller's promises.
         unsafe {
             match self {
+                WeightGrad::Zero(_) if add => {}
                 WeightGrad::Zero(g) => share.clear::<V>(g, dw),
-                WeightGrad::Blocks(blocks) => blocks.run::<V>(share, x, dy, dw),
-                WeightGrad::InPlace(in_place) => in_place.run::<V>(share, x, dy, dw),
+                WeightGrad::Blocks(blocks) => blocks.run::<V>(share, add, x, dy, dw),
+                WeightGrad::InPlace(in_place) => in_place.run::<V>(share, add, x, dy, dw),
             }
         }
     }
