@@ -103,6 +103,8 @@ fn simplify<'t>(op: BinaryOp, x: Var<'t>, y: Var<'t>) -> Option<Var<'t>> {
             _ => None,
         },
         BinaryOp::Div if y.literal() == Some(1.0) => Some(x),
+        // A factor can be taken out of a sum.
+        BinaryOp::Add if x.parts_id() == y.parts_id() => Some(x * 2.0),
         BinaryOp::Add => {
             negated(y).map(|y| x - y).or_else(|| negated(x).map(|x| y - x)).or_else(|| structure::merge_boxes(x, y))
         }
