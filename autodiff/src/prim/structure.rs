@@ -102,6 +102,17 @@ pub(super) fn plain_sum<'t>(tape: &'t Tape, id: NodeId, axes: &[usize]) -> Var<'
     plain_sum(tape, summed, rest)
 }
 
+/// Σ over `axes` of the node, if it is recorded.
+fn known_sum(tape: &Tape, id: NodeId, axes: &[usize]) -> Option<NodeId> {
+    let node = Node {
+        prim: Prim::Sum(axes.into()),
+        operands: smallvec![id],
+        shape: shape_of(tape, id).without(axes),
+        kind: Kind::Float,
+    };
+    tape.find(&node)
+}
+
 /// Σ over `axes` in derivatives, with factors that are constant along them taken out:
 ///
 /// ```text
@@ -133,6 +144,8 @@ fn sum<'t>(tape: &'t Tape, id: NodeId, axes: &[usize]) -> Var<'t> {
         Prim::Binary(BinaryOp::Div) if constant(operands[1]) => {
             return sum(tape, operands[0], axes) / reduced(operands[1]);
         }
+        // One that the function itself has taken, such as that of a mean, costs nothing.
+        Prim::Binary(_) if known_sum(tape, id, axes).is_some() => {}
         Prim::Binary(op @ (BinaryOp::Add | BinaryOp::Sub))
             if operands.iter().any(|&o| has_constant_factor(tape, o, axes)) =>
         {

@@ -124,6 +124,11 @@ impl Tape {
         id
     }
 
+    /// The id of `node`, if it is recorded.
+    pub(crate) fn find(&self, node: &Node) -> Option<NodeId> {
+        self.graph.borrow().interned.get(node).copied()
+    }
+
     pub(crate) fn get(&self, id: NodeId) -> Node {
         self.graph.borrow().nodes[id.index()].clone()
     }
