@@ -46,7 +46,7 @@ fn check<T: Element>(
     let mut worker = method.worker();
     let mut alone: Vec<(Vec<T>, Report)> = Vec::new();
     for task in &tasks.0 {
-        let mut gradient = vec![T::zero(); theta.len()];
+        let mut gradient = vec![T::from_f64(f64::NAN); theta.len()];
         let report = worker.gradient(theta, hyper, &task.args(), &mut gradient);
         alone.push((gradient, report));
     }
@@ -61,7 +61,7 @@ fn check<T: Element>(
         let mut batch = MetaBatch::new(method, &pool, theta.len(), TASKS);
         // Twice: what the first leaves behind changes nothing.
         for _ in 0..2 {
-            let mut gradient = vec![T::zero(); theta.len()];
+            let mut gradient = vec![T::from_f64(f64::NAN); theta.len()];
             let _ = batch.gradient(tasks, TASKS, theta, hyper, &mut gradient);
             assert_eq!(gradient, sum, "{what:?}, {threads} threads");
             for (i, ((_, alone), together)) in alone.iter().zip(batch.reports(TASKS)).enumerate() {

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use autodiff::{Arg, Var};
+use autodiff::{Arg, Real, Var};
 use integration::{Case, Numbers, Quadratic, dense_solve, gradient, relative_error, sinusoid};
 use meta::inner::{GradientDescent, Hyper, Numbers as StepNumbers, Step, StepAt};
 use meta::linear::Cg;
 use meta::method::{
-    Choice, EvolutionStrategies, FiniteDifference, ForwardMode, Hyperparameter, Implicit, InnerStop, Keep, Method,
-    Survey, Unrolled, decide,
+    Choice, EvolutionStrategies, FiniteDifference, FirstOrder, ForwardMode, Hyperparameter, Implicit, InnerStop, Keep,
+    Method, Survey, Unrolled, decide,
 };
-use meta::problem::{At, DataSpec, FewShot, Problem};
+use meta::problem::{At, DataSpec, FewShot, Problem, Start};
 use meta::tasks::{Sinusoid, Split};
 use meta::train::{EpisodeTasks, MetaBatch};
 use nn::{Init, Model};
@@ -403,5 +403,62 @@ fn what_auto_chooses_is_that_method_bit_for_bit() {
         assert!(budget.is_none_or(|budget| own.bytes() <= budget));
         let of = |method: &dyn Method<f64>| gradient(method, &case.theta, hyper, &case.data());
         assert_eq!(of(own.as_ref()), of(method.as_ref()));
+    }
+}
+
+/// G = ½‖φ − 1‖² + θᵀφ from a start that is no part of θ, and f = ½‖φ‖² + ½‖θ‖², each with its term in θ or without.
+struct FixedStart {
+    inner: bool,
+    outer: bool,
+}
+
+impl Problem for FixedStart {
+    fn dim(&self) -> usize {
+        2
+    }
+    fn start(&self) -> Start {
+        Start::Fixed(vec![0.3, -0.4])
+    }
+    fn data(&self) -> Vec<DataSpec> {
+        Vec::new()
+    }
+    fn inner<'t>(&self, at: &At<'t>) -> Var<'t> {
+        let own = 0.5 * (at.phi - 1.0).square().sum_all();
+        if self.inner { own + at.theta.dot(at.phi) } else { own }
+    }
+    fn outer<'t>(&self, at: &At<'t>) -> Var<'t> {
+        let own = 0.5 * at.phi.dot(at.phi);
+        if self.outer { own + 0.5 * at.theta.dot(at.theta) } else { own }
+    }
+}
+
+/// φ_K − (1 − θ) = (1 − r)^K (φ₀ − (1 − θ)), so that dφ_K/dθ = −(1 − (1 − r)^K).
+#[test]
+fn where_the_start_is_no_part_of_theta_only_the_way_and_the_outer_loss_count() {
+    let (theta, rate) = ([0.7, -0.2], 0.25);
+    for (inner, outer) in [(false, false), (false, true), (true, false), (true, true)] {
+        let problem = FixedStart { inner, outer };
+        for steps in [0, 1, 4] {
+            let left = (1.0_f64 - rate).powi(steps as i32);
+            let by_hand = |i: usize, through: f64| {
+                let end = 1.0 - if inner { theta[i] } else { 0.0 };
+                let phi = end + left * ([0.3, -0.4][i] - end);
+                let of_way = if inner { -(1.0 - left) * phi * through } else { 0.0 };
+                of_way + if outer { theta[i] } else { 0.0 }
+            };
+            let unrolled =
+                |keep| -> (Box<dyn Method<f64>>, f64) { (Box::new(Unrolled::new(&problem, steps, keep)), 1.0) };
+            let keeps = [Keep::Everything, Keep::Iterates, Keep::Checkpoints(1), Keep::Last(50)];
+            let first: [(Box<dyn Method<f64>>, f64); 2] = [
+                (Box::new(FirstOrder::new(&problem, steps)), 0.0),
+                (Box::new(Unrolled::new(&problem, steps, Keep::Last(0))), 0.0),
+            ];
+            for (number, (method, through)) in keeps.map(unrolled).into_iter().chain(first).enumerate() {
+                let (g, _) = gradient(method.as_ref(), &theta, Hyper { lambda: 0.0, rate }, &[]);
+                let expected = [by_hand(0, through), by_hand(1, through)];
+                let case = format!("method {number}, {steps} steps, θ inside {inner}, outside {outer}");
+                assert!((0..2).all(|i| (g[i] - expected[i]).abs() < 1e-15), "{case}: {g:?}, {expected:?}");
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ use meta::linear::Cg;
 use meta::method::{FirstOrder, Implicit, InnerStop, Method};
 use meta::problem::FewShot;
 use meta::tasks::{Episode, EpisodeShape, Sinusoid, Split, TaskStream};
-use meta::train::{MetaBatch, OnNotFinite, Sgd, TaskSource, Trainer};
+use meta::train::{EpisodeTasks, MetaBatch, OnNotFinite, Sgd, TaskSource, Trainer};
 use nn::{Init, Model};
 
 const N: usize = 4;
@@ -113,6 +113,39 @@ impl TaskStream for Broken {
     }
     fn name(&self) -> &str {
         "broken"
+    }
+}
+
+/// Long means are summed a part at a time, by all threads.
+#[test]
+fn a_long_mean_has_the_same_bits_on_any_number_of_threads() {
+    let model: Model = "mlp:1-7000-1,act=tanh".parse().unwrap();
+    let mut numbers = Numbers::new(1);
+    let theta: Vec<f32> = model.init(Init::PyTorch, &mut || 0.5 + 0.5 * numbers.next());
+    let method = FirstOrder::<f32>::new(&FewShot::new(model, 5, 5, false), 1);
+    let (stream, hyper) = (Broken(Sinusoid::new(0, 5, 5).unwrap(), 2..3), Hyper { lambda: 0.0, rate: 0.1 });
+    let source = EpisodeTasks::new(&stream, Split::Train, 0);
+    let mut worker = method.worker();
+    let mut own = |i: usize| {
+        let mut gradient = vec![f32::NAN; theta.len()];
+        source.with_task(i, &mut source.local(), |data| worker.gradient(&theta, hyper, data, &mut gradient));
+        gradient
+    };
+    // Fewer tasks than there is room for, too.
+    for tasks in [5, 7] {
+        let mut expected = vec![0.0; theta.len()];
+        for i in (0..tasks).filter(|&i| i != 2) {
+            expected.iter_mut().zip(own(i)).for_each(|(mean, g)| *mean += g);
+        }
+        expected.iter_mut().for_each(|mean| *mean *= (1.0 / (tasks - 1) as f64) as f32);
+        for threads in [1, 2, 3] {
+            let pool = pool(threads);
+            let mut batch = MetaBatch::new(&method, &pool, theta.len(), 7);
+            let mut gradient = vec![f32::NAN; theta.len()];
+            let report = batch.gradient(&source, tasks, &theta, hyper, &mut gradient);
+            assert_eq!((report.kept, &report.not_finite[..]), (tasks - 1, &[2][..]));
+            assert!(gradient == expected, "{tasks} tasks on {threads} threads");
+        }
     }
 }
 

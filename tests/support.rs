@@ -137,7 +137,8 @@ pub fn gradient<T: Element>(
     hyper: Hyper,
     data: &[Arg<'_, T>],
 ) -> (Vec<T>, meta::Report) {
-    let mut out = vec![T::zero(); theta.len()];
+    // What is not written shows.
+    let mut out = vec![T::from_f64(f64::NAN); theta.len()];
     let report = method.worker().gradient(theta, hyper, data, &mut out);
     (out, report)
 }

@@ -47,14 +47,18 @@ fn a_pass_computes_again_what_it_reads_the_operands_of() {
 /// As products in lanes are; but not weight gradients that add up pieces of their own, such as those of few channels.
 #[test]
 fn convolutions_are_added_in_place_with_the_bits_of_the_sum() {
-    for (channels, of_products) in [(3, 2), (5, 3)] {
+    // The last has many channels and pixels, which are summed in blocks: one, or two.
+    for ([images, channels, outputs], of_products) in
+        [([2, 3, 4], 2), ([2, 5, 4], 3), ([5, 48, 48], 3), ([20, 48, 48], 2)]
+    {
         let tape = Tape::new();
-        let [x, dx] = ["x", "dx"].map(|name| tape.input(name, [2, 6, 5, channels], Stage::POINT));
-        let [w, dw] = ["w", "dw"].map(|name| tape.input(name, [3, 3, channels, 4], Stage::POINT));
+        let [x, dx] = ["x", "dx"].map(|name| tape.input(name, [images, 6, 5, channels], Stage::POINT));
+        let [w, dw] = ["w", "dw"].map(|name| tape.input(name, [3, 3, channels, outputs], Stage::POINT));
         let y = x.conv2d(w, [2, 1], [1, 1]);
         let tangent = jvp(&[y], &[(x, dx), (w, dw)])[0];
         let products = hvp(y.square().sum_all(), &[x, w], &[(x, dx), (w, dw)]);
-        let values = [60, 60, 36, 36].map(|n| numbers(n as u64, n * channels));
+        let (of_x, of_w) = (30 * images * channels, 9 * channels * outputs);
+        let values = [of_x, of_x, of_w, of_w].map(|n| numbers(n as u64, n));
         let inputs: Vec<&[f64]> = values.iter().map(|v| &v[..]).collect();
         // What is asked for, and how often a convolution of it is added to another.
         for (outputs, added) in [(vec![tangent], 1), (vec![tangent, y], 1), (products, of_products)] {

@@ -124,7 +124,7 @@ fn threads_that_share_a_run_change_no_bit() {
     let column = tape.input("column", [ROWS, 1], Stage::POINT);
     let at = tape.indices("at", [3 * ROWS], ROWS, Stage::POINT);
     let outputs = [
-        x + x,
+        x.square() + x,
         x * row + column,
         (x * x).sum_all(),
         (x * row).sum(&[0]),
@@ -198,6 +198,10 @@ panics_here!(operands_of_two_tapes, "different tapes", |t| {
     let other = Tape::new();
     let y = other.input("y", [2], Stage::POINT).sum_all();
     grad(y, &[t.input("x", [2], Stage::POINT)]);
+});
+panics_here!(terms_of_two_tapes, "different tapes", |t| {
+    let other = Tape::new();
+    let _ = t.input("x", [2], Stage::POINT) + other.input("y", [2], Stage::POINT);
 });
 panics_here!(outputs_before_their_inputs, "output 0 of the data stage needs inputs of the point stage", |t| {
     let x = t.input("x", [2], Stage::POINT);

@@ -135,7 +135,13 @@ fn record<'t>(tape: &'t Tape, case: &Case, x: &[Var<'t>], indices: &mut Vec<Vec<
             let centred = x[0] - x[0].mean(&axes).reshape(&kept[..]);
             let variance = centred.square().mean(&axes).reshape(&kept[..]);
             let eps = a["eps"].as_f64().unwrap();
-            centred * (variance + eps).sqrt().recip() * x[1] + x[2]
+            let reciprocal = (variance + eps).sqrt().recip();
+            // As `nn` has them.
+            if case.name == "batch_norm" {
+                centred * (reciprocal * x[1]) + x[2]
+            } else {
+                centred * reciprocal * x[1] + x[2]
+            }
         }
         other => panic!("the reference has a primitive that the table does not: {other}"),
     }

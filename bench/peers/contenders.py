@@ -69,8 +69,10 @@ class Worker:
     def __init__(self, name: str, job: Job, command: list[str], patience: float | None = None):
         self.name = name
         pipe = subprocess.PIPE
+        # A file: who writes much to a pipe that is read at the end waits for its reader.
+        self.log = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
-            [*command, *job.flags()], stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=HERE, env=with_libtorch()
+            [*command, *job.flags()], stdin=pipe, stdout=pipe, stderr=self.log, text=True, cwd=HERE, env=with_libtorch()
         )
         if not select.select([self.process.stdout], [], [], patience)[0]:
             self.process.kill()
@@ -86,7 +88,9 @@ class Worker:
     def _line(self) -> dict:
         line = self.process.stdout.readline()
         if not line:
-            error = (self.process.stderr.read().strip().splitlines() or ["it ended without a word"])[-1]
+            self.process.wait()
+            self.log.seek(0)
+            error = (self.log.read().strip().splitlines() or ["it ended without a word"])[-1]
             raise Failed(f"{self.name}: {error}")
         return json.loads(line)
 

@@ -233,7 +233,7 @@ impl Layer {
 
 #[cfg(test)]
 mod tests {
-    use autodiff::{Plan, Stage, Tape};
+    use autodiff::{Options, Plan, Stage, Tape, grad, hvp};
 
     use super::*;
 
@@ -263,5 +263,45 @@ mod tests {
             b[o] + (0..inputs * kernel).map(term).sum::<f64>()
         };
         assert_eq!(y, (0..(frames - kernel + 1) * outputs).map(expected).collect::<Vec<_>>());
+    }
+
+    /// Derivatives of any order take two sums over the batch and no more passes than that needs.
+    #[test]
+    fn a_normalised_batch_is_summed_twice_in_every_derivative() {
+        const SHAPE: [usize; 4] = [5, 4, 4, 64];
+        let (mut layout, tape) = (Layout::default(), Tape::new());
+        let layer = Layer::BatchNorm2d(BatchNorm2d::new(&mut layout, "bn", SHAPE[3]));
+        let x = tape.input("x", SHAPE, Stage::POINT);
+        let p = tape.input("p", layout.len(), Stage::POINT);
+        let along =
+            [(x, tape.input("dx", SHAPE, Stage::DIRECTION)), (p, tape.input("dp", layout.len(), Stage::DIRECTION))];
+        let y = layer.record(&layout, p, x, &Statistics::Batch, &mut Vec::new());
+        let cost = (y.relu().square() * tape.input("ct", SHAPE, Stage::POINT)).sum_all();
+        let (first, second) = (grad(cost, &[x, p]), hvp(cost, &[x, p], &along));
+        let sums = |outputs: &[_], of: Stage| {
+            let plan: Plan<f32> = Plan::compile(&tape, outputs);
+            let (text, stage) = (plan.to_string(), format!("{of} stage"));
+            let steps = text
+                .split_once(&stage)
+                .expect("every stage is shown")
+                .1
+                .split("stage:")
+                .next()
+                .unwrap_or("")
+                .to_owned();
+            steps.matches("= sum ").count()
+        };
+        // Forward the mean and the variance, and backward two; of tangents as many.
+        assert_eq!((sums(&first, Stage::POINT), sums(&second, Stage::DIRECTION)), (4, 4));
+        let inputs: Vec<Vec<f32>> = [5120, layout.len(), 5120, layout.len(), 5120]
+            .iter()
+            .map(|&n| (0..n).map(|i| (i * 7919 % 1009) as f32 / 500.0 - 1.0).collect())
+            .collect();
+        let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
+        let outputs: Vec<_> = first.into_iter().chain(second).collect();
+        let apart = Options { fuse: false, ..Options::default() };
+        let stages: Vec<_> = outputs.iter().map(|&y| (Stage::DIRECTION, y)).collect();
+        let unfused: Plan<f32> = Plan::staged(&tape, &stages, apart);
+        assert_eq!(Plan::compile(&tape, &outputs).evaluate(&inputs), unfused.evaluate(&inputs));
     }
 }

@@ -23,7 +23,7 @@ pub(crate) enum Step<T> {
     Conv {
         conv: Arc<Conv>,
         face: ConvFace,
-        /// To what c holds, which no weight gradient does.
+        /// To what c holds.
         add: bool,
         a: Place,
         b: Place,

@@ -103,13 +103,21 @@ fn simplify<'t>(op: BinaryOp, x: Var<'t>, y: Var<'t>) -> Option<Var<'t>> {
             _ => None,
         },
         BinaryOp::Div if y.literal() == Some(1.0) => Some(x),
-        // A factor can be taken out of a sum.
-        BinaryOp::Add if x.parts_id() == y.parts_id() => Some(x * 2.0),
-        BinaryOp::Add => {
-            negated(y).map(|y| x - y).or_else(|| negated(x).map(|x| y - x)).or_else(|| structure::merge_boxes(x, y))
-        }
+        BinaryOp::Add => negated(y)
+            .map(|y| x - y)
+            .or_else(|| negated(x).map(|x| y - x))
+            .or_else(|| structure::merge_boxes(x, y))
+            // A factor can be taken out of a sum.
+            .or_else(|| same(x, y).then(|| x * 2.0)),
         BinaryOp::Sub => negated(y).map(|y| x + y),
         _ => None,
+    }
+}
+
+fn same(x: Var<'_>, y: Var<'_>) -> bool {
+    match (x.0, y.0) {
+        (Repr::Node(tape, id), Repr::Node(other, its)) => std::ptr::eq(tape, other) && id == its,
+        _ => false,
     }
 }
 

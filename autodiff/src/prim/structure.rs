@@ -102,15 +102,10 @@ pub(super) fn plain_sum<'t>(tape: &'t Tape, id: NodeId, axes: &[usize]) -> Var<'
     plain_sum(tape, summed, rest)
 }
 
-/// Σ over `axes` of the node, if it is recorded.
-fn known_sum(tape: &Tape, id: NodeId, axes: &[usize]) -> Option<NodeId> {
-    let node = Node {
-        prim: Prim::Sum(axes.into()),
-        operands: smallvec![id],
-        shape: shape_of(tape, id).without(axes),
-        kind: Kind::Float,
-    };
-    tape.find(&node)
+/// Whether Σ over `axes` of the node is recorded.
+fn is_summed(tape: &Tape, id: NodeId, axes: &[usize]) -> bool {
+    let shape = shape_of(tape, id).without(axes);
+    tape.has(&Node { prim: Prim::Sum(axes.into()), operands: smallvec![id], shape, kind: Kind::Float })
 }
 
 /// Σ over `axes` in derivatives, with factors that are constant along them taken out:
@@ -120,7 +115,8 @@ fn known_sum(tape: &Tape, id: NodeId, axes: &[usize]) -> Option<NodeId> {
 /// ```
 ///
 /// This is what keeps batch normalisation at two passes over memory in every order of derivative: the
-/// sums that its adjoints need are all sums of plain products, which one fused pass computes. It is applied to
+/// sums that its adjoints need are all sums of plain products, which one fused pass computes. A sum that is recorded already,
+/// as that of a mean is by the function itself, is taken as it is: a ± b is not summed once more apart. It is applied to
 /// derivatives only: taking out a factor can meet an overflow, or miss a NaN, that adding one by one would not.
 fn sum<'t>(tape: &'t Tape, id: NodeId, axes: &[usize]) -> Var<'t> {
     if axes.is_empty() {
@@ -144,10 +140,8 @@ fn sum<'t>(tape: &'t Tape, id: NodeId, axes: &[usize]) -> Var<'t> {
         Prim::Binary(BinaryOp::Div) if constant(operands[1]) => {
             return sum(tape, operands[0], axes) / reduced(operands[1]);
         }
-        // One that the function itself has taken, such as that of a mean, costs nothing.
-        Prim::Binary(_) if known_sum(tape, id, axes).is_some() => {}
         Prim::Binary(op @ (BinaryOp::Add | BinaryOp::Sub))
-            if operands.iter().any(|&o| has_constant_factor(tape, o, axes)) =>
+            if operands.iter().any(|&o| has_constant_factor(tape, o, axes)) && !is_summed(tape, id, axes) =>
         {
             let (a, b) = (sum(tape, operands[0], axes), sum(tape, operands[1], axes));
             return if *op == BinaryOp::Add { a + b } else { a - b };

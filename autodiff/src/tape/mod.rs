@@ -124,9 +124,9 @@ impl Tape {
         id
     }
 
-    /// The id of `node`, if it is recorded.
-    pub(crate) fn find(&self, node: &Node) -> Option<NodeId> {
-        self.graph.borrow().interned.get(node).copied()
+    /// Whether `node` is recorded.
+    pub(crate) fn has(&self, node: &Node) -> bool {
+        self.graph.borrow().interned.contains_key(node)
     }
 
     pub(crate) fn get(&self, id: NodeId) -> Node {

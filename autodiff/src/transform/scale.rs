@@ -9,7 +9,8 @@ impl<'t> Var<'t> {
     /// there are none.
     ///
     /// What is linear in self may then be taken of x, and multiplied by c at the end: J(c·x) = c·(J x). That is one pass
-    /// over a vector less where the end has one anyway, as in v − α·H v.
+    /// over a vector less where the end has one anyway, as in v − α·H v. What J x overflows in is then no longer finite, however
+    /// small c is.
     ///
     /// # Example
     /// ```

@@ -239,7 +239,7 @@ impl<T: Element> InnerPlan<T> {
                 // The step as a function of the state, the gradient and θ, each cut there; then the gradient.
                 let cut = vjp_structural(&[(next, direction)], &[state, gradient_variable, theta]);
                 let (direct, into_theta) = (cut[0], cut[2]);
-                // A step size is taken to the end, where it takes no pass over a vector of its own.
+                // A step size is taken to the end, where the state has a pass over it anyway.
                 let into_gradient = cut[1].map(Var::split_scale);
                 let through = |of| {
                     let (scale, rest) = into_gradient?;

@@ -3,8 +3,8 @@
 
 use std::any::Any;
 use std::ops::Range;
-use std::sync::RwLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{PoisonError, RwLock};
 
 use autodiff::{Aligned, Element, Isa};
 use rayon::prelude::*;
@@ -156,7 +156,7 @@ impl<'m, T: Element> MetaBatch<'m, T> {
                 if tasks.is_empty() {
                     break;
                 }
-                let mut group = groups[number].write().expect("no task panics while it is held");
+                let mut group = groups[number].write().unwrap_or_else(PoisonError::into_inner);
                 thread.take(source, tasks, theta, hyper, isa, &mut group);
             }
         };
@@ -200,7 +200,7 @@ impl<'m, T: Element> MetaBatch<'m, T> {
         let mean = |(part, mean): (usize, &mut [T])| {
             mean.fill(T::zero());
             for (number, group) in groups.iter().enumerate().take(count.div_ceil(together)) {
-                let group = group.read().expect("no task panics while it is held");
+                let group = group.read().unwrap_or_else(PoisonError::into_inner);
                 let tasks = group.tasks.iter().zip(group.gradients.chunks_exact(dim)).take(count - number * together);
                 for (_, own) in tasks.filter(|(task, _)| task.square.is_some()) {
                     isa.add_scaled(T::one(), &own[part * PART..][..mean.len()], mean);
@@ -232,9 +232,9 @@ const PART: usize = 4096;
 /// So few are summed by one thread: to call others takes longer.
 const ALONE: usize = 4 * PART;
 
-/// A group that no thread is at.
+/// A group that no thread is at. What a panic has left in one is overwritten before it is read.
 fn at_rest<T>(group: &mut RwLock<Group<T>>) -> &mut Group<T> {
-    group.get_mut().expect("no task panics while it is held")
+    group.get_mut().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<T: Element> Thread<'_, T> {

@@ -131,9 +131,9 @@ impl Blocks {
         })
     }
 
-    /// Whether there is one block.
+    /// Whether there is one block, of which every tap has pixels.
     pub fn in_one(&self) -> bool {
-        self.blocks().count() == 1
+        self.blocks().count() == 1 && self.classes.iter().all(|class| class.first.is_some())
     }
 
     /// # Safety
