@@ -173,6 +173,8 @@ fn training_allocates_nothing() {
             // Pairs for every thread, and groups as wide as vectors of small tasks: they all draw together.
             [
                 ("sinusoid", training("mlp:1-8-8-1", Sinusoid::new(1, 5, 5).unwrap(), 64)),
+                // Long enough for the mean to be summed by all threads.
+                ("a wide network", training("mlp:1-7000-1", Sinusoid::new(1, 5, 5).unwrap(), 4)),
                 ("glyphs", training(CONV, Glyphs::new(1, ASKED).unwrap(), 4)),
                 ("omniglot", training(CONV, omniglot, 4)),
             ]

@@ -141,6 +141,8 @@ def main() -> None:
     parser.add_argument("--markdown", action="store_true", help="print the table again as Markdown, with how it was made")
     parser.add_argument("--readme", action="store_true", help="put it into README.md as well")
     args = parser.parse_args()
+    if not args.patience > 0:
+        raise SystemExit(f"compare: --patience is {args.patience:g}: expected seconds, more than 0")
     unknown = [name for name in args.workloads.split(",") if name not in WORKLOADS]
     if unknown:
         raise SystemExit(f"compare: no workload {unknown[0]}: expected some of {', '.join(WORKLOADS)}")

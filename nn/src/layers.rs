@@ -280,16 +280,10 @@ mod tests {
         let (first, second) = (grad(cost, &[x, p]), hvp(cost, &[x, p], &along));
         let sums = |outputs: &[_], of: Stage| {
             let plan: Plan<f32> = Plan::compile(&tape, outputs);
-            let (text, stage) = (plan.to_string(), format!("{of} stage"));
-            let steps = text
-                .split_once(&stage)
-                .expect("every stage is shown")
-                .1
-                .split("stage:")
-                .next()
-                .unwrap_or("")
-                .to_owned();
-            steps.matches("= sum ").count()
+            let text = plan.to_string();
+            let (_, from) = text.split_once(&format!("{of} stage:")).expect("every stage is shown");
+            let until = from.find(" stage:").unwrap_or(from.len());
+            from[..until].matches("= sum ").count()
         };
         // Forward the mean and the variance, and backward two; of tangents as many.
         assert_eq!((sums(&first, Stage::POINT), sums(&second, Stage::DIRECTION)), (4, 4));

@@ -120,7 +120,7 @@ impl<T: Element> Method<T> for Implicit<T> {
             solving: SolverSpace::new(self.solver.room(), dim, isa),
             space: SolverSpace::new(self.linear.room(), dim, isa),
             v: Aligned::zeroed(dim),
-            direct: Aligned::zeroed(if outer.in_theta() { inner.theta_dim() } else { 0 }),
+            direct: Aligned::zeroed(self.plans.direct_len()),
             start: vec![T::zero(); if self.warm_start().is_some() { dim } else { 0 }],
             started: false,
             estimating: self.estimator.as_ref().map(|e| e.space(threads)),
@@ -141,8 +141,7 @@ impl<T: Element> Method<T> for Implicit<T> {
         let spaces = [self.solver.room(), self.linear.room()].map(|room| SolverSpace::<T>::bytes(room, dim));
         let pairs = SecantPairs::<T>::bytes(self.solver.pairs(), dim);
         let start = if self.warm_start().is_some() { dim } else { 0 };
-        let direct = if self.plans.outer.in_theta() { self.plans.inner.theta_dim() } else { 0 };
-        let vectors = (dim + direct + start) * size_of::<T>() + spaces.iter().sum::<usize>() + pairs;
+        let vectors = (dim + self.plans.direct_len() + start) * size_of::<T>() + spaces.iter().sum::<usize>() + pairs;
         let watch = self.gradient_at.map_or(0, |_| Watch::<T>::bytes(self.linear.needs().secant_pairs, dim));
         let estimating = self.estimator.as_ref().map_or(0, Estimator::bytes);
         let gauss_newton = self.gauss_newton.as_ref().map_or(0, Run::bytes);

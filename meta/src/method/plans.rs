@@ -24,6 +24,11 @@ impl<T: Element> Plans<T> {
         Some(Plans { inner, outer: OuterPlan::in_lanes(problem, lanes) })
     }
 
+    /// Numbers of ∂f/∂θ; 0 where f depends on θ through φ alone.
+    pub fn direct_len(&self) -> usize {
+        if self.outer.in_theta() { self.inner.theta_dim() } else { 0 }
+    }
+
     /// Of workspaces and states.
     pub fn bytes(&self) -> usize {
         Run::bytes(&self.inner) + self.outer.plan().bytes()

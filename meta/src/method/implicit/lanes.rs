@@ -28,7 +28,7 @@ impl<T: Element> Implicit<T> {
             outer: outer.plan().workspace(),
             space: CgLanesSpace::new(inner.dim()),
             v: Aligned::zeroed(inner.dim()),
-            direct: Aligned::zeroed(if outer.in_theta() { inner.theta_dim() } else { 0 }),
+            direct: Aligned::zeroed(lanes.plans.direct_len()),
         })
     }
 }
