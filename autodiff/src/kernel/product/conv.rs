@@ -15,7 +15,7 @@ use super::axis::{Class, ConvAxis};
 use super::rows::{Axis, Rows, product};
 use super::simd::Simd;
 use super::tile::{Depth, Run};
-use super::weight_grad::{Share, WeightGrad};
+use super::weight_grad::{Share, Terms, WeightGrad};
 use super::{ProductElement, Target, VectorTask, dispatch, volume};
 use crate::kernel::{Isa, Team};
 
@@ -175,8 +175,8 @@ impl Conv {
         let dw = Target::new(dw);
         team.each(0..parts, |part| {
             let share = Share::of(g, part, parts);
-            let columns = share.columns.len();
-            dispatch(isa, columns, WeightGradJob { plan: &self.weight_grad, share, add, x, dy, dw: dw.pointer() });
+            let terms = Terms { share: &share, add, x: x.as_ptr(), dy: dy.as_ptr(), dw: dw.pointer() };
+            dispatch(isa, share.columns.len(), WeightGradJob { plan: &self.weight_grad, terms });
         });
     }
 }
@@ -280,11 +280,7 @@ impl<T: ProductElement> VectorTask<T> for GatherJob<'_, T> {
 
 struct WeightGradJob<'a, T> {
     plan: &'a WeightGrad,
-    share: Share,
-    add: bool,
-    x: &'a [T],
-    dy: &'a [T],
-    dw: *mut T,
+    terms: Terms<'a, T>,
 }
 
 impl<T: ProductElement> VectorTask<T> for WeightGradJob<'_, T> {
@@ -292,6 +288,6 @@ impl<T: ProductElement> VectorTask<T> for WeightGradJob<'_, T> {
     unsafe fn run<V: Simd<Scalar = T>>(self) {
         // SAFETY: `Conv::weight_grad` has checked that the slices have the sizes for which the plan was made, and no
         // other part has this share.
-        unsafe { self.plan.run::<V>(&self.share, self.add, self.x.as_ptr(), self.dy.as_ptr(), self.dw) }
+        unsafe { self.plan.run::<V>(self.terms) }
     }
 }

@@ -14,7 +14,7 @@ use super::super::conv::ConvGeometry;
 use super::super::rows::{Axis, Out, Rows, Walk, copy_row, panels, product, strip};
 use super::super::simd::Simd;
 use super::super::tile::{Depth, Run};
-use super::{Share, clear};
+use super::{Share, Terms, clear};
 
 /// Pixels of a block: strips of x and dy fill most of the nearest cache where they are copied.
 const PIXELS: usize = 192;
@@ -137,16 +137,10 @@ impl Blocks {
     }
 
     /// # Safety
-    /// The CPU has V's instruction set, and x, dy and dw have the sizes of the geometry.
+    /// The CPU has V's instruction set, and the terms have the sizes of the geometry.
     #[inline(always)]
-    pub unsafe fn run<V: Simd>(
-        &self,
-        share: &Share,
-        add: bool,
-        x: *const V::Scalar,
-        dy: *const V::Scalar,
-        dw: *mut V::Scalar,
-    ) {
+    pub unsafe fn run<V: Simd>(&self, terms: Terms<'_, V::Scalar>) {
+        let Terms { share, add, dw, .. } = terms;
         let g = &self.geometry;
         let empty = self.classes.iter().filter(|class| class.first.is_none() && !add);
         for tap in empty.flat_map(|class| &class.taps) {
@@ -157,8 +151,8 @@ impl Blocks {
         let mut strips = Strips::new();
         for (i, block) in self.blocks().enumerate() {
             for class in self.classes.iter().filter(|class| class.pixels(block) > 0) {
-                let add = add || class.first != Some(i);
-                let sum = Sum { class, area: class.area(block), share, add, x, dy, dw };
+                let terms = Terms { add: add || class.first != Some(i), ..terms };
+                let sum = Sum { class, area: class.area(block), terms };
                 // SAFETY: the caller's promises; the area is one of the class.
                 unsafe { if V::REGISTERS == 32 { self.in_place::<V>(sum) } else { self.copied::<V>(sum, &mut strips) } }
             }
@@ -183,8 +177,8 @@ impl Blocks {
     /// # Safety
     /// The CPU has V's instruction set; x, dy and dw have the sizes of the geometry, and the area is one of the class.
     #[inline(always)]
-    unsafe fn in_place<V: Simd>(&self, Sum { class, area, share, add, x, dy, dw }: Sum<'_, V::Scalar>) {
-        let g = &self.geometry;
+    unsafe fn in_place<V: Simd>(&self, Sum { class, area, terms }: Sum<'_, V::Scalar>) {
+        let (Terms { share, add, x, dy, dw }, g) = (terms, &self.geometry);
         let steps = self.steps();
         let first = |[image, row, column]: [usize; 3]| {
             area.images.first * image + area.rows.first * row + area.columns.first * column
@@ -225,7 +219,7 @@ impl Blocks {
     /// As for [`in_place`](Blocks::in_place).
     #[inline(always)]
     unsafe fn copied<V: Simd>(&self, sum: Sum<'_, V::Scalar>, strips: &mut Strips<V::Scalar>) {
-        let (Sum { class, area, share, add, x, dy, dw }, g) = (sum, &self.geometry);
+        let (Sum { class, area, terms: Terms { share, add, x, dy, dw } }, g) = (sum, &self.geometry);
         let (strip_x, strips_dy): (*mut V::Scalar, *mut V::Scalar) =
             (strips.x.as_mut_ptr().cast(), strips.dy.as_mut_ptr().cast());
         let out = Out { add, far: true };
@@ -275,16 +269,11 @@ impl Blocks {
     }
 }
 
-/// A share of the weights of a class's taps, over an area.
+/// The weights of a class's taps, over an area.
 struct Sum<'a, T> {
     class: &'a Class,
     area: Block,
-    share: &'a Share,
-    /// To what dw holds; otherwise it is overwritten.
-    add: bool,
-    x: *const T,
-    dy: *const T,
-    dw: *mut T,
+    terms: Terms<'a, T>,
 }
 
 /// Room for copies.

@@ -11,7 +11,7 @@ use super::super::conv::ConvGeometry;
 use super::super::rows::{Axis, Rows, product};
 use super::super::simd::Simd;
 use super::super::tile::{Depth, Run};
-use super::Share;
+use super::{Share, Terms};
 
 /// Numbers of x and dy in a block: 256 KiB of f32, so that dw stays in the L2 cache too.
 const BLOCK: usize = 64 * 1024;
@@ -76,16 +76,10 @@ impl InPlace {
     }
 
     /// # Safety
-    /// The CPU has V's instruction set, and x, dy and dw have the sizes of the geometry.
+    /// The CPU has V's instruction set, and the terms have the sizes of the geometry.
     #[inline(always)]
-    pub unsafe fn run<V: Simd>(
-        &self,
-        share: &Share,
-        add: bool,
-        x: *const V::Scalar,
-        dy: *const V::Scalar,
-        dw: *mut V::Scalar,
-    ) {
+    pub unsafe fn run<V: Simd>(&self, terms: Terms<'_, V::Scalar>) {
+        let Terms { share, add, x, dy, dw } = terms;
         if self.overlapping && !add {
             // SAFETY: the caller's promises.
             unsafe { share.clear::<V>(&self.geometry, dw) };

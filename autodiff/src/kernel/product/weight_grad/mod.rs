@@ -24,6 +24,18 @@ const MANY_CHANNELS: usize = 48;
 /// So many output pixels are worth a block.
 const MANY_PIXELS: usize = 64;
 
+/// What is summed, and where to: x, dy and dw have the sizes of the geometry.
+#[derive(Clone, Copy)]
+pub struct Terms<'a, T> {
+    /// The weights that are computed.
+    pub share: &'a Share,
+    /// To what dw holds; otherwise it is overwritten.
+    pub add: bool,
+    pub x: *const T,
+    pub dy: *const T,
+    pub dw: *mut T,
+}
+
 /// How the weight gradient of one geometry is laid out.
 #[derive(Clone, Debug)]
 pub enum WeightGrad {
@@ -53,26 +65,17 @@ impl WeightGrad {
         }
     }
 
-    /// A share of the weights, overwritten or added to where `add`.
-    ///
     /// # Safety
-    /// The CPU has V's instruction set, and x, dy and dw have the sizes of the geometry.
+    /// The CPU has V's instruction set, and the terms have the sizes of the geometry.
     #[inline(always)]
-    pub unsafe fn run<V: Simd>(
-        &self,
-        share: &Share,
-        add: bool,
-        x: *const V::Scalar,
-        dy: *const V::Scalar,
-        dw: *mut V::Scalar,
-    ) {
+    pub unsafe fn run<V: Simd>(&self, terms: Terms<'_, V::Scalar>) {
         // SAFETY: V's instruction set is there, and the caller's promises.
         unsafe {
             match self {
-                WeightGrad::Zero(_) if add => {}
-                WeightGrad::Zero(g) => share.clear::<V>(g, dw),
-                WeightGrad::Blocks(blocks) => blocks.run::<V>(share, add, x, dy, dw),
-                WeightGrad::InPlace(in_place) => in_place.run::<V>(share, add, x, dy, dw),
+                WeightGrad::Zero(_) if terms.add => {}
+                WeightGrad::Zero(g) => terms.share.clear::<V>(g, terms.dw),
+                WeightGrad::Blocks(blocks) => blocks.run::<V>(terms),
+                WeightGrad::InPlace(in_place) => in_place.run::<V>(terms),
             }
         }
     }
