@@ -1,7 +1,7 @@
 //! Certificates of meta-gradients: never below the true error, and not far above it.
 //!
 //! The full count, 10,000 tasks, with the table it prints:
-//! `cargo test -p integration --test certificates -- --ignored --nocapture` (OMNIGLOT_DIR names the data; glyphs are
+//! `cargo test -p integration certificates -- --ignored --nocapture` (OMNIGLOT_DIR names the data; glyphs are
 //! drawn without).
 
 use std::sync::Arc;

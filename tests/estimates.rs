@@ -1,7 +1,7 @@
 //! Estimates of a meta-gradient's error on whole networks, against the error itself.
 //!
 //! The full count, 1,000 tasks, with the table it prints:
-//! `cargo test -p integration --test estimates -- --ignored --nocapture`
+//! `cargo test -p integration estimates -- --ignored --nocapture`
 
 use autodiff::{Arg, Real, Var};
 use integration::{Numbers, ToRelative, distance, norm};

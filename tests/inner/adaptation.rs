@@ -10,7 +10,7 @@ use meta::method::{Implicit, Keep, Method, Reptile, Unrolled};
 use meta::predict::Predictor;
 use meta::problem::{FewShot, Problem, QueryStatistics};
 
-use crate::task::glyphs;
+use super::task::glyphs;
 
 const HYPER: Hyper = Hyper { lambda: 0.5, rate: 0.05 };
 

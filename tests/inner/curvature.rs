@@ -6,7 +6,7 @@ use meta::inner::{Derivative, GradientOnly, Hyper, InnerPlan, Run};
 use meta::problem::{At, DataSpec, FewShot, Problem};
 use nn::loss;
 
-use crate::task::glyphs;
+use super::task::glyphs;
 
 const LAMBDA: f64 = 0.7;
 

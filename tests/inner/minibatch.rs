@@ -5,7 +5,7 @@ use meta::inner::Hyper;
 use meta::method::{Keep, Unrolled};
 use meta::problem::{FewShot, Minibatch, Problem};
 
-use crate::task::glyphs;
+use super::task::glyphs;
 
 #[test]
 fn rows_are_distinct_repeatable_and_all_seen() {

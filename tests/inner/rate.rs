@@ -5,7 +5,7 @@ use meta::inner::{Descent, Hyper, InnerStatus, InnerStop};
 use meta::linear::{Cg, Secant};
 use meta::method::{Implicit, Keep, Unrolled};
 
-use crate::quadratic::ByHand;
+use super::quadratic::ByHand;
 
 #[test]
 fn where_a_fixed_rate_diverges_the_automatic_one_converges() {

@@ -7,7 +7,7 @@ use meta::linear::Cg;
 use meta::method::Implicit;
 use meta::problem::{At, DataSpec, Problem};
 
-use crate::quadratic::ByHand;
+use super::quadratic::ByHand;
 
 fn stop(gradient: f64, cap: usize) -> InnerStop {
     InnerStop::Gradient { gradient, cap }

@@ -4,8 +4,8 @@ use integration::{Case, KEEPS, Numbers, Quadratic, gradient, relative_error, sin
 use meta::inner::{Adam, GradientDescent, Hyper, Momentum, Nesterov, Scheduled, Step};
 use meta::method::{FirstOrder, Keep, Unrolled};
 
-use crate::quadratic::ByHand;
-use crate::task::glyphs;
+use super::quadratic::ByHand;
+use super::task::glyphs;
 
 /// Every policy gives the closed form, and the same bits.
 fn check(case: &Case, step: &dyn Step, hyper: Hyper, steps: usize, expected: &[f64], tolerance: f64) {

@@ -60,7 +60,7 @@
 //! Over 10,000 tasks, half quadratics, half softmax heads on conv4 features of Omniglot, solved to all accuracies, the
 //! bound was never below the error; median bound/error at condition numbers 10, 100, 10³, 10⁴: formula (2) with (3) 2.5,
 //! 4.5, 7.4, 16; with (5), an effort of 8: 1.0, 1.1, 2.0, 7.2. Heads whose inner solve is coarse (a spread τ far above 1)
-//! are the exception: there no bound here is close. `cargo test -p integration --test certificates -- --ignored
+//! are the exception: there no bound here is close. `cargo test -p integration certificates -- --ignored
 //! --nocapture` with OMNIGLOT_DIR set.
 //!
 //! # How near estimates are
@@ -69,7 +69,7 @@
 //! ‖∇G‖ at 10⁻¹ to 10⁻⁴ of its start and 3 to 10 CG iterations: estimate/error is within a factor 2 on 99.8 % and on 99.6 %
 //! of them, and in nine of ten between 0.98 and 1.00, 0.96 and 1.00. From PyTorch's smaller initialisation, where conv4 is
 //! six times as curved, it is on 95 % of 100 tasks, at 240 products a task instead of 20 and 66.
-//! `cargo test -p integration --test estimates -- --ignored --nocapture`.
+//! `cargo test -p integration estimates -- --ignored --nocapture`.
 //!
 //! # Rounding
 //!

@@ -95,7 +95,7 @@ pub trait Method<T>: Send + Sync {
 /// | Omniglot, ε = 0.1 | 21.0 | 19.4 | 18.7 |
 /// | Omniglot, ε = 0.001 | 54.2 | 57.3 | 60.1 |
 ///
-/// `OMNIGLOT_DIR=DIR cargo test -p integration --test implicit_solves -- --ignored --nocapture`, the mean of its two
+/// `OMNIGLOT_DIR=DIR cargo test -p integration implicit_solves -- --ignored --nocapture`, the mean of its two
 /// numbers a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WarmStart {
