@@ -27,6 +27,35 @@ fn a_pass_waits_for_the_one_that_reads_it_unless_that_needs_it_before() {
     evaluate(&tape, &read_d, &inputs);
 }
 
+/// A literal is there from the beginning, and waits for no one who needs what others make of it.
+#[test]
+fn a_literal_that_is_a_piece_of_a_tensor_does_not_wait() {
+    let tape = Tape::new();
+    let (a, x) = (tape.input("a", [], Stage::DATA), tape.input("x", [2], Stage::DATA));
+    let two = Var::full(&tape, 2.0, []).reshape([1]);
+    let y = a * a + Var::concat(&[two, x], 0).sum_all();
+    assert_eq!(evaluate(&tape, &[y], &[&[3.0], &[4.0, 5.0]]), [[20.0]]);
+}
+
+/// Each piece of a vector takes a place of its own in a pass.
+#[test]
+fn passes_over_many_pieces_of_one_vector_are_cut() {
+    let tape = Tape::new();
+    let x = tape.input("x", [800], Stage::POINT);
+    let part = |i: usize| x.slice(&[4 * i], &[4 * i + 4]);
+    let products: Vec<Var<'_>> = (0..100).map(|i| part(2 * i) * part(2 * i + 1)).collect();
+    let all = products.iter().fold(part(0), |sum, &y| sum + y);
+    let values = numbers(3, 800);
+    let outputs = evaluate(&tape, &[&products[..], &[all]].concat(), &[&values]);
+    let mut sum = values[..4].to_vec();
+    for (i, product) in outputs[..100].iter().enumerate() {
+        let expected: Vec<f64> = (0..4).map(|j| values[8 * i + j] * values[8 * i + 4 + j]).collect();
+        assert_eq!(product, &expected);
+        sum.iter_mut().zip(&expected).for_each(|(sum, y)| *sum += y);
+    }
+    assert_eq!(outputs[100], sum);
+}
+
 /// A value that two passes read is stored for the second unless that one reads what it is made of anyway.
 #[test]
 fn a_pass_computes_again_what_it_reads_the_operands_of() {

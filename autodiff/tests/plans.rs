@@ -60,6 +60,17 @@ fn derivatives_with_respect_to_a_view_made_a_variable() {
     assert_eq!(values[0], [8.0, 12.0, 16.0]);
 }
 
+/// A number that was never recorded is a direction like another.
+#[test]
+fn derivatives_along_a_literal() {
+    let tape = Tape::new();
+    let (rate, x) = (tape.input("rate", [], Stage::POINT), tape.input("x", [3], Stage::POINT));
+    let f = (rate * x).square().sum_all();
+    let along = [(rate, Var::one())];
+    let outputs = [jvp(&[f], &along)[0], hvp(f, &[rate], &along)[0]];
+    assert_eq!(evaluate(&tape, &outputs, &[&[2.0], &[1.0, 2.0, 3.0]]), [[56.0], [28.0]]);
+}
+
 #[test]
 fn a_variable_named_twice() {
     let tape = Tape::new();
@@ -279,6 +290,29 @@ fn optional_outputs_are_left_out_together() {
     plan.run(Stage::POINT, &mut plan.workspace(), &[[1.0, 2.0][..].into()], &mut [&mut [], &mut [0.0]]);
 }
 
+/// An output that is left out may hold what others need, or be asked for twice.
+#[test]
+fn what_an_optional_output_holds_is_there_without_it() {
+    let tape = Tape::new();
+    let (w, x) = (tape.input("w", [4, 4], Stage::POINT), tape.input("x", [4, 1], Stage::POINT));
+    let p = w.matmul(x).reshape([4]);
+    let both = Var::concat(&[p, p.tanh()], 0);
+    let f = p.dot(p);
+    let (w, x) = (numbers(1, 16), numbers(2, 4));
+    for others in [vec![f], vec![f, both], vec![both.reshape([2, 4]), f]] {
+        for optional in [both, f] {
+            let outputs: Vec<_> = [optional].iter().chain(&others).map(|&y| (Stage::POINT, y)).collect();
+            let plan: Plan<f64> = Plan::with_optional(&tape, &outputs, &[0], Options::default());
+            let all = plan.evaluate(&[&w, &x]);
+            let mut left: Vec<Vec<f64>> = all[1..].iter().map(|y| vec![f64::NAN; y.len()]).collect();
+            let mut slices: Vec<&mut [f64]> = vec![&mut []];
+            slices.extend(left.iter_mut().map(|y| &mut y[..]));
+            plan.run(Stage::POINT, &mut plan.workspace(), &[(&w).into(), (&x).into()], &mut slices);
+            assert_eq!(left, all[1..]);
+        }
+    }
+}
+
 /// A maximum and where it is are one step, of which a run may want the half; of few candidates, and of many.
 #[test]
 fn a_maximum_may_be_left_out_where_its_place_is_needed() {
@@ -343,6 +377,27 @@ fn what_is_computed_again_has_the_same_bits() {
         assert!(2 * image <= bytes && bytes < 3 * image, "{bytes} bytes");
         assert!(2 * bytes < kept.kept_bytes(Stage::POINT));
     }
+}
+
+/// What lies inside a tensor that lies inside an output is copied to where else that output has it.
+#[test]
+fn a_stage_that_keeps_nothing_has_tensors_inside_tensors() {
+    let tape = Tape::new();
+    let [a, b] = [[2, 3], [3, 2]].map(|shape| tape.input("factor", shape, Stage::POINT));
+    let (c, r) = (tape.input("c", [1, 4], Stage::POINT), tape.input("r", [2, 2], Stage::POINT));
+    let v = tape.input("v", [2, 2], Stage::DIRECTION);
+    let q = a.matmul(b);
+    let p = Var::concat(&[q.reshape([1, 4]), c], 0);
+    let t = p.pad(&[0, 0], [4, 4]) + q.pad(&[2, 0], [4, 4]) + r.pad(&[2, 2], [4, 4]);
+    let outputs = [(Stage::POINT, t), (Stage::POINT, r.sum_all()), (Stage::DIRECTION, r.tanh() * v)];
+    let plan: Plan<f64> = Plan::with_optional(&tape, &outputs, &[1], Options::default());
+    let values = [6, 6, 4, 4, 4].map(|len| numbers(len as u64, len));
+    let inputs: Vec<Arg<'_, f64>> = values.iter().map(Arg::from).collect();
+    let (mut whole, mut fleeting) = ([0.0; 16], [0.0; 16]);
+    plan.run(Stage::POINT, &mut plan.workspace(), &inputs, &mut [&mut whole, &mut []]);
+    plan.run_through(Stage::POINT, &mut plan.workspace(), &inputs, &mut [&mut fleeting, &mut []]);
+    assert_eq!(whole, fleeting);
+    assert_eq!(whole[..4], whole[8..10].iter().chain(&whole[12..14]).copied().collect::<Vec<_>>());
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod common;
 
 use autodiff::check::PRIMITIVES;
 use autodiff::{
-    Arg, Batched, Options, Plan, Real, Shape, Stage, Tape, Var, grad, hessian, hvp, linearize, vmap, vmap_lanes,
+    Arg, Batched, Options, Plan, Real, Shape, Stage, Tape, Var, grad, hessian, hvp, jvp, linearize, vmap, vmap_lanes,
 };
 use common::numbers;
 
@@ -124,6 +124,38 @@ fn a_batch_of_another_shape_panics() {
     let tape = Tape::new();
     let (x, xs) = (tape.input("x", 3, Stage::POINT), tape.input("xs", [2, 4], Stage::POINT));
     let _ = vmap(&[x.exp()], &[Batched::Values(x, xs)]);
+}
+
+/// A program does not contain what its recording has looked through.
+#[test]
+#[should_panic(expected = "vmap: a batch takes the place of an input")]
+fn a_batch_of_what_is_no_variable_panics() {
+    let tape = Tape::new();
+    let (x, xs) = (-tape.input("x", 2, Stage::POINT), tape.input("xs", [3, 2], Stage::POINT));
+    let _ = vmap(&[-x], &[Batched::Values(x, xs)]);
+}
+
+/// What a maximum of the batch picks from, or adds to, need not be of the batch itself.
+#[test]
+fn derivatives_of_a_maximum_have_a_batch() {
+    let tape = Tape::new();
+    let (x, v) = (tape.input("x", [2, 3], Stage::POINT), tape.input("v", [2, 3], Stage::POINT));
+    let largest = x.max_axes(&[1]);
+    let program = [grad(largest.sum_all(), &[x])[0], jvp(&[largest], &[(x, v)])[0]];
+    let members = Axis::BOTH.map(|axis| tape.input("members", axis.shape(&[2, 3], 4), Stage::POINT));
+    let (direction, values) = (numbers(2, 6), numbers(1, 4 * 6));
+    let run = |outputs: &[Var<'_>], one: &[f64]| {
+        evaluate(&tape, outputs, &[one.into(), (&direction).into(), (&values).into(), (&values).into()], true)
+    };
+    for (axis, xs) in Axis::BOTH.into_iter().zip(members) {
+        let all = run(&axis.vmap(&program, &[Batched::Values(x, xs)]), &[0.0; 6]);
+        for k in 0..4 {
+            let alone = run(&program, &axis.member(&values, k, 4));
+            for (all, alone) in all.iter().zip(alone) {
+                assert_eq!(axis.member(all, k, 4), alone, "{axis:?}, member {k}");
+            }
+        }
+    }
 }
 
 /// Whatever their number: in lanes, and what is left alone.

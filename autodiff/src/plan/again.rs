@@ -8,7 +8,7 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::fuse::{Fusion, Key, cost_of};
-use super::graph::Graph;
+use super::graph::{Graph, View};
 use crate::kernel::MOST_SLOTS;
 use crate::tape::NodeId;
 
@@ -16,7 +16,7 @@ use crate::tape::NodeId;
 const TOUCH: usize = 4;
 /// Elements of what stays in the nearest cache, where reading costs nothing.
 const NEAR: usize = 4096;
-/// How often what a later stage computes again was computed once.
+/// How often a later stage is taken to run for each time that this one does.
 const RUNS: usize = 5;
 
 /// What is known of a pass while it may still change.
@@ -27,7 +27,7 @@ struct Draft {
 }
 
 struct Measured {
-    touched: FxHashSet<NodeId>,
+    touched: FxHashSet<View>,
     /// Values of all elements that it reads.
     reads: usize,
     cost: usize,
@@ -49,7 +49,8 @@ impl Fusion {
         for (&key, draft) in &mut drafts {
             let mut touched = FxHashSet::default();
             draft.sinks.iter().for_each(|&sink| self.closure(graph, sink, &mut touched));
-            touched.iter().filter(|&&id| is_candidate(self, id)).for_each(|&id| note(&mut touching, id, key));
+            let roots = touched.iter().map(|view| view.root);
+            roots.filter(|&id| is_candidate(self, id)).for_each(|id| note(&mut touching, id, key));
             draft.measured = self.measure(graph, key, &draft.sinks);
         }
         for id in graph.roots() {
@@ -62,8 +63,8 @@ impl Fusion {
                 continue;
             };
             for (key, draft) in changed {
-                let touched = draft.measured.iter().flat_map(|m| &m.touched);
-                touched.filter(|&&id| is_candidate(self, id)).for_each(|&id| note(&mut touching, id, key));
+                let roots = draft.measured.iter().flat_map(|m| &m.touched).map(|view| view.root);
+                roots.filter(|&id| is_candidate(self, id)).for_each(|id| note(&mut touching, id, key));
                 drafts.insert(key, draft);
             }
         }
@@ -104,7 +105,8 @@ impl Fusion {
             }
         }
         let (mut reads, mut writes, mut operations) = (0, 0, 0);
-        for &id in &touched {
+        let values: FxHashSet<NodeId> = touched.iter().map(|view| view.root).collect();
+        for id in values {
             let (prim, own) = (graph.prim(id), sinks.contains(&id));
             if prim.is_elementwise() && (own || !self.is_stored(id)) {
                 operations += cost_of(prim);

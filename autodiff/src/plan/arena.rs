@@ -57,12 +57,19 @@ impl Layout {
 
     /// The layout of a stage that keeps nothing for later ones, where the schedule has one: all that is neither input nor
     /// output is in scratch.
-    pub fn fleeting(&self, graph: &Graph<'_>, schedule: &Schedule<'_>, stage: Stage) -> Option<Self> {
+    pub fn fleeting(
+        &self,
+        graph: &Graph<'_>,
+        schedule: &Schedule<'_>,
+        stage: Stage,
+        outputs: &[NodeId],
+        declared: &[(Stage, usize, Shape)],
+    ) -> Option<Self> {
         let jobs = schedule.fleeting(graph, stage)?;
         let mut layout = Layout { scratch: self.scratch, kept: self.kept, ..Layout::default() };
-        let bound = |place: &Place| matches!(place.region, Region::Input(_) | Region::Output(_));
-        let stays = |id: NodeId, place: &Place| graph.stage(id) != stage || bound(place);
-        layout.places = self.places.iter().filter(|(id, place)| stays(**id, place)).map(|(&id, &p)| (id, p)).collect();
+        let stays = |id: NodeId| graph.stage(id) != stage || matches!(graph.prim(id), Prim::Input(_));
+        layout.places = self.places.iter().filter(|&(&id, _)| stays(id)).map(|(&id, &place)| (id, place)).collect();
+        layout.place_outputs(graph, schedule, stage, outputs, declared);
         layout.place_stage(graph, schedule, stage, &jobs, false);
         Some(layout)
     }

@@ -165,7 +165,8 @@ impl Fusion {
                     && keys[root.index()].is_some_and(|of| (of.numel, of.row) == (key.numel, key.row));
                 key.level = key.level.max(level[root.index()] + usize::from(!same_pass));
             }
-            if grouped && key.level == 0 {
+            // Whoever reads a literal does not ask where it comes from, so that it never waits.
+            if grouped && key.level == 0 && !matches!(prim, Prim::Literal(_)) {
                 key.level = floors.get(&key).copied().unwrap_or(0);
             }
             level[id.index()] = key.level;
@@ -247,7 +248,7 @@ impl Fusion {
 
     fn form_groups(&mut self, graph: &Graph<'_>, keys: &[Option<Key>]) {
         let mut of_key: FxHashMap<Key, usize> = FxHashMap::default();
-        let mut touched: Vec<FxHashSet<NodeId>> = Vec::new();
+        let mut touched: Vec<FxHashSet<View>> = Vec::new();
         for id in graph.roots() {
             if !self.is_sink(graph, id) {
                 continue;
@@ -256,7 +257,7 @@ impl Fusion {
             let mut adds = FxHashSet::default();
             self.closure(graph, id, &mut adds);
             if let Some(&g) = of_key.get(&key) {
-                // Each node touched takes at most one slot; a pass that would overflow is cut in two.
+                // Each view touched takes at most one slot; a pass that would overflow is cut in two.
                 if touched[g].union(&adds).count() <= MOST_SLOTS {
                     self.groups[g].sinks.push(id);
                     touched[g].extend(adds);
@@ -269,17 +270,14 @@ impl Fusion {
         }
     }
 
-    /// Nodes that computing `id` touches: itself, virtual ones, and the stored ones they read.
-    pub(super) fn closure(&self, graph: &Graph<'_>, id: NodeId, seen: &mut FxHashSet<NodeId>) {
+    /// What computing `id` touches: itself, virtual nodes, and what they read of stored ones.
+    pub(super) fn closure(&self, graph: &Graph<'_>, id: NodeId, seen: &mut FxHashSet<View>) {
         let mut stack = vec![id];
         while let Some(id) = stack.pop() {
-            seen.insert(id);
-            for View { root, .. } in graph.operands(id) {
-                if !seen.contains(&root) {
-                    seen.insert(root);
-                    if !self.stored[root.index()] && graph.prim(root).is_elementwise() {
-                        stack.push(root);
-                    }
+            seen.insert(graph.view(id));
+            for view in graph.operands(id) {
+                if seen.insert(view) && !self.stored[view.root.index()] && graph.prim(view.root).is_elementwise() {
+                    stack.push(view.root);
                 }
             }
         }

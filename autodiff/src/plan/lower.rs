@@ -107,8 +107,13 @@ impl<'f> Schedule<'f> {
             let View { root, offset, len } = graph.view(id);
             let whole = offset == 0 && len == graph.shape(root).numel();
             let computed_here = graph.stage(root) == stage && !matches!(graph.prim(root), Prim::Input(_));
-            // What is left without it may need it, or the arg max of the same step.
-            let apart = optional.contains(&i) && (graph.is_read(root) || self.fusion.arg_max_with(root).is_some());
+            // What is left without it may need it, what is computed inside it, or the arg max of the same step.
+            let is_needed = || {
+                let others = outputs.iter().enumerate().filter(|&(j, _)| j != i);
+                let holds = matches!(graph.prim(root), Prim::Assemble(_)) || self.fusion.arg_max_with(root).is_some();
+                holds || graph.is_read(root) || others.map(|(_, &id)| graph.view(id).root).any(|other| other == root)
+            };
+            let apart = optional.contains(&i) && is_needed();
             if whole && computed_here && !apart && direct.iter().all(|d| graph.view(d.0).root != root) {
                 direct.push((id, stage, output));
             } else {

@@ -9,6 +9,7 @@
 //! | `fuse` | which elementwise nodes and sums form one pass, and which values touch memory at all |
 //! | `again` | which values passes compute again rather than store and read back |
 //! | `lower` | the steps of each stage in order, with nodes still in place of addresses |
+//! | `joined` | which two operations of a pass are one instruction |
 //! | `pass` | the instructions of one pass, its registers and how it reads |
 //! | `brief` | what is left of a stage where optional outputs are not asked for |
 //! | `arena` | where each value lives, by liveness |
@@ -219,7 +220,7 @@ impl<T: Element> Plan<T> {
             let fusion = fuse::Fusion::new(&graph, &ids, options.fuse);
             let schedule = lower::Schedule::new(&graph, &fusion, &ids, &stages, optional);
             let layout = arena::Layout::new(&graph, &schedule, &ids, &outputs);
-            let fleeting = Stage::ALL.map(|stage| layout.fleeting(&graph, &schedule, stage));
+            let fleeting = Stage::ALL.map(|stage| layout.fleeting(&graph, &schedule, stage, &ids, &outputs));
             let scratch = fleeting.iter().flatten().fold(layout.scratch, |scratch, layout| scratch.max(layout.scratch));
             let inputs: Vec<Input> = tape_graph
                 .inputs

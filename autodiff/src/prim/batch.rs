@@ -182,11 +182,8 @@ pub(crate) fn batch(tape: &Tape, node: &Node, operands: &[Operand], size: usize)
             };
         }
         Prim::Gather | Prim::ScatterAdd if operands[1].kind == Batch::Through => {
-            assert!(
-                operands[0].is_batched(),
-                "vmap: the arg max of a batch picks from a table that is not of this batch"
-            );
-            through(tape, node, operands, size)
+            // The indices count through all members of what they pick from or add to, though those be the same.
+            through(tape, node, [whole(tape, operands[0], size), operands[1].id], size)
         }
         Prim::Gather if !operands[0].is_batched() => same_table(tape, node, operands, shape),
         Prim::Gather | Prim::ScatterAdd => one_by_one(tape, node, operands, size),
@@ -201,8 +198,7 @@ fn same_table(tape: &Tape, node: &Node, operands: &[Operand], shape: Shape) -> N
 }
 
 /// A table for each member, and indices that count through all of them: one long table.
-fn through(tape: &Tape, node: &Node, operands: &[Operand], size: usize) -> NodeId {
-    let (table, indices) = (operands[0].id, operands[1].id);
+fn through(tape: &Tape, node: &Node, [table, indices]: [NodeId; 2], size: usize) -> NodeId {
     let shape = longer(size, &node.shape);
     let merged = |shape: &Shape| -> Shape {
         let dims = shape.dims();

@@ -53,7 +53,7 @@ pub(crate) fn tangent<'t>(tape: &'t Tape, y: Var<'t>, node: &Node, tangents: &[O
         | Prim::Reshape
         | Prim::Permute(_)
         | Prim::Slice(_)
-        | Prim::Assemble(_) => structure::tangent(node, tangents),
+        | Prim::Assemble(_) => structure::tangent(tape, node, tangents),
         Prim::MatMul { .. } | Prim::MatMulLanes(_) | Prim::Conv(..) => product::tangent(tape, node, tangents),
         Prim::Gather | Prim::ScatterAdd => index::tangent(tape, node, tangents[0]?),
     }

@@ -299,15 +299,14 @@ pub(super) fn add_cotangents<'t>(x: Var<'t>, y: Var<'t>) -> Var<'t> {
 // ---- derivatives ----
 
 /// Linear: the primitive, applied to the tangents.
-pub(super) fn tangent<'t>(node: &Node, tangents: &[Option<Var<'t>>]) -> Option<Var<'t>> {
+pub(super) fn tangent<'t>(tape: &'t Tape, node: &Node, tangents: &[Option<Var<'t>>]) -> Option<Var<'t>> {
     if let Prim::Assemble(offsets) = &node.prim {
         let given = tangents.iter().zip(offsets).filter_map(|(t, at)| Some(((*t)?, at.clone())));
         let (vars, offsets): (SmallVec<[Var<'t>; 3]>, SmallVec<[Axes; 2]>) = given.unzip();
-        let tape = vars.iter().find_map(|v| v.tape()).expect("a tangent of a piece is recorded");
         let operands = vars.iter().map(|v| v.id_on(tape)).collect();
         return Some(Var::node(tape, assemble(tape, operands, offsets, node.shape.clone())));
     }
-    let (tape, id, _) = tangents[0]?.parts().expect("tangents of tensors are recorded");
+    let id = tangents[0]?.id_on(tape);
     Some(match &node.prim {
         Prim::Sum(axes) => sum(tape, id, axes),
         Prim::SumLanes(axes, lanes) => Var::node(tape, sum_lanes(tape, id, axes.clone(), *lanes)),

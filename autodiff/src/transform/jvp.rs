@@ -38,9 +38,14 @@ pub(super) fn zeros<'t>(like: Var<'t>, other: Var<'t>) -> Var<'t> {
 #[track_caller]
 pub(super) fn variable<'t>(tape: &'t Tape, x: Var<'t>) -> NodeId {
     let id = x.id_on(tape);
-    let opaque = tape.read(|g| matches!(g.nodes[id.index()].prim, Prim::Input(_) | Prim::Seed(_) | Prim::Cut(_)));
+    let opaque = is_opaque(tape, id);
     assert!(opaque, "a derivative is taken with respect to an input, or a value made a variable by Var::cut");
     id
+}
+
+/// Whether recording never looks through the node, so that all that is made of it depends on it.
+pub(super) fn is_opaque(tape: &Tape, id: NodeId) -> bool {
+    tape.read(|g| matches!(g.nodes[id.index()].prim, Prim::Input(_) | Prim::Seed(_) | Prim::Cut(_)))
 }
 
 /// The tangents of `outputs`, structural zeros as `None`.

@@ -28,7 +28,7 @@ pub enum Batched<'t> {
 /// bits are the same. It comes after derivatives: `vmap` of a gradient is a batch of gradients.
 ///
 /// # Panics
-/// Where a batch has not the shape [b, S] of its variable's shape S.
+/// Where a batch has not the shape [b, S] of its variable's shape S, or that is neither an input nor a [`Var::cut`].
 ///
 /// # Example
 /// ```
@@ -53,7 +53,8 @@ pub fn vmap<'t>(outputs: &[Var<'t>], over: &[Batched<'t>]) -> Vec<Var<'t>> {
 /// The bits are those of each member alone here, too.
 ///
 /// # Panics
-/// Where a batch has not the shape [S, b] of its variable's shape S; of indices [b, S].
+/// Where a batch has not the shape [S, b] of its variable's shape S (of indices [b, S]), or that is neither an input nor a
+/// [`Var::cut`].
 ///
 /// # Example
 /// ```
@@ -97,6 +98,8 @@ fn along<'t>(axis: Axis, outputs: &[Var<'t>], over: &[Batched<'t>]) -> Vec<Var<'
             Batched::Values(x, xs) => (x.id_on(tape), xs.id_on(tape), axis == Axis::Lanes),
             Batched::Indices(x, xs) => (x.id, xs.id, false),
         };
+        let opaque = matches!(pair, Batched::Indices(..)) || super::jvp::is_opaque(tape, x);
+        assert!(opaque, "vmap: a batch takes the place of an input, or of a value made a variable by Var::cut");
         let (one, all) = (tape.get(x).shape, tape.get(xs).shape);
         let of_one = if in_lanes { all.dims().split_last() } else { all.dims().split_first() };
         assert!(of_one == Some((&size, one.dims())), "vmap: a batch of {size} of {one} is not {all}");
