@@ -13,8 +13,6 @@ use crate::element::Element;
 
 /// Partial sums of a lane: enough that additions need not wait for each other.
 const SUMS: usize = 32;
-/// Lanes that dot products can be taken in.
-const MOST_LANES: usize = 16;
 /// Rows of numbers that are added to partial sums while those are in registers.
 const ROWS: usize = 4;
 
@@ -167,10 +165,13 @@ impl<T: Element, const ROOM: usize, const FUSED: bool> Task for AddScaledSquare<
 fn check<T>(operation: &str, x: &[T], y: &[T], lanes: usize) {
     assert_eq!(x.len(), y.len(), "{operation}: lengths differ");
     check_lanes(x, lanes);
-    assert!(lanes <= MOST_LANES, "{operation}: {lanes} lanes of {MOST_LANES} at most");
+    assert!(lanes <= Isa::MOST_LANES, "{operation}: {lanes} lanes of {} at most", Isa::MOST_LANES);
 }
 
 impl Isa {
+    /// The most lanes that dot products can be taken in.
+    pub const MOST_LANES: usize = 16;
+
     /// Σ xᵢ yᵢ, products and sums in `f64`, in an order fixed by the length.
     ///
     /// # Panics
@@ -215,7 +216,7 @@ impl Isa {
     pub fn dot_lanes<T: Element>(self, x: &[T], y: &[T], dots: &mut [f64]) {
         check("dot_lanes", x, y, dots.len());
         let (dots, _) = dots.as_chunks_mut();
-        self.sum::<T, Dot, 1, { SUMS * MOST_LANES }>(x, y, dots);
+        self.sum::<T, Dot, 1, { SUMS * Isa::MOST_LANES }>(x, y, dots);
     }
 
     /// [`gram`](Isa::gram) in every lane.
@@ -225,7 +226,7 @@ impl Isa {
     #[track_caller]
     pub fn gram_lanes<T: Element>(self, x: &[T], y: &[T], products: &mut [[f64; 3]]) {
         check("gram_lanes", x, y, products.len());
-        self.sum::<T, Gram, 3, { SUMS * MOST_LANES }>(x, y, products);
+        self.sum::<T, Gram, 3, { SUMS * Isa::MOST_LANES }>(x, y, products);
     }
 
     /// [`add_scaled_square`](Isa::add_scaled_square) in every lane: yᵢₗ ← yᵢₗ + aₗ xᵢₗ, squaresₗ = Σ yᵢₗ².
@@ -237,7 +238,7 @@ impl Isa {
         check("add_scaled_square_lanes", x, y, a.len());
         assert_eq!(a.len(), squares.len(), "add_scaled_square_lanes: as many squares as lanes");
         let (squares, _) = squares.as_chunks_mut();
-        self.add_and_square::<T, { SUMS * MOST_LANES }>(a, x, y, squares);
+        self.add_and_square::<T, { SUMS * Isa::MOST_LANES }>(a, x, y, squares);
     }
 
     fn sum<T: Element, P: Products<N>, const N: usize, const ROOM: usize>(
@@ -318,7 +319,7 @@ mod tests {
     #[test]
     fn they_are_vectorised() {
         use crate::kernel::machine_code::assert_vectorised;
-        const LANES: usize = SUMS * MOST_LANES;
+        const LANES: usize = SUMS * Isa::MOST_LANES;
         fn check<T: Element>() {
             assert_vectorised::<Sum<'_, T, Dot, 1, SUMS, true>>("dot");
             assert_vectorised::<Sum<'_, T, Gram, 3, SUMS, true>>("gram");

@@ -1,11 +1,11 @@
 //! Plans for several tasks at a time: the same recording, batched once all derivatives have been taken.
 
-use autodiff::{Batched, Shape, Stage, Tape, Var, vmap_lanes};
+use autodiff::{Batched, Isa, Shape, Stage, Tape, Var, vmap_lanes};
 
 use crate::problem::{Data, DataSpec, Problem};
 
 /// The most lanes of any plan.
-pub(crate) const MOST_LANES: usize = 16;
+pub(crate) const MOST_LANES: usize = Isa::MOST_LANES;
 
 /// Declares a plan's inputs, for one task or one in every lane.
 ///

@@ -163,18 +163,30 @@ pub(super) fn scale_exponent<T: Element>(b: &[T]) -> Option<i32> {
         }
         largest = largest.max(size);
     }
+    exponent(largest)
+}
+
+/// k with 2ᵏ ≤ `largest` < 2ᵏ⁺¹; `None` where that is zero or not finite.
+pub(super) fn exponent(largest: f64) -> Option<i32> {
     (largest > 0.0 && largest.is_finite()).then(|| largest.log2().floor() as i32)
 }
 
-/// y ← 2ᵏ x, exact: in two halves, since 2ᵏ itself may not be a number of the type.
+/// 2ᵏ as two factors, since it need not be a number of the type itself; where it is one of every type, the second is 1.
+pub(super) fn power_of_two<T: Element>(k: i32) -> [T; 2] {
+    const SAFE: i32 = 100;
+    let first = if k.abs() <= SAFE { k } else { k / 2 };
+    [first, k - first].map(|k| T::from_f64(2.0_f64.powi(k)))
+}
+
+/// y ← 2ᵏ x, exact.
 pub(super) fn scaled_copy<T: Element>(x: &[T], k: i32, y: &mut [T]) {
     y.copy_from_slice(x);
     rescale(y, k);
 }
 
 fn rescale<T: Element>(x: &mut [T], k: i32) {
-    let (half, rest) = (T::from_f64(2.0_f64.powi(k / 2)), T::from_f64(2.0_f64.powi(k - k / 2)));
+    let [first, second] = power_of_two::<T>(k);
     for v in x {
-        *v = *v * half * rest;
+        *v = *v * first * second;
     }
 }

@@ -6,6 +6,7 @@
 
 use autodiff::{Aligned, Element, Isa};
 
+use super::cycles::{exponent, power_of_two};
 use super::{Stats, Status};
 use crate::inner::MOST_LANES;
 
@@ -50,6 +51,9 @@ type OfLanes = [f64; MOST_LANES];
 
 impl CgLanes {
     /// A x = b in every lane, `apply` being y ← A x for all; x is returned. There are as many lanes as `solutions`.
+    ///
+    /// # Panics
+    /// Where those are more than 16, or the vectors are not as long as b.
     pub fn solve<'s, T: Element>(
         self,
         isa: Isa,
@@ -117,15 +121,12 @@ impl CgLanes {
 /// A number for each lane, in the vectors' type.
 type Factors<T> = [T; MOST_LANES];
 
-/// Exponents of powers of two that are numbers of every type.
-const SAFE: i32 = 100;
-
 /// Whether a factor is another than 1.
 fn changes<T: Element>(factors: &Factors<T>) -> bool {
     factors.iter().any(|&factor| factor != T::one())
 }
 
-/// Powers of two for each lane, as two factors each: the power itself need not be a number of the type.
+/// Powers of two for each lane, as the factors of [`power_of_two`].
 struct Scales<T> {
     down: [Factors<T>; 2],
     up: [Factors<T>; 2],
@@ -139,17 +140,12 @@ fn scales<T: Element>(isa: Isa, b: &[T], solutions: &mut [LaneSolution]) -> Scal
     let ones = [[T::one(); MOST_LANES]; 2];
     let mut scales = Scales { down: ones, up: ones };
     for (lane, solution) in solutions.iter_mut().enumerate() {
-        let size = largest[lane].to_f64();
-        if !(size > 0.0 && size.is_finite()) {
+        let Some(exponent) = exponent(largest[lane].to_f64()) else {
             solution.apart = true;
             continue;
-        }
-        let exponent = size.log2().floor() as i32;
+        };
         for (factors, k) in [(&mut scales.down, -exponent), (&mut scales.up, exponent)] {
-            // One factor does for most, and another pass need not be.
-            let first = if k.abs() <= SAFE { k } else { k / 2 };
-            factors[0][lane] = T::from_f64(2.0_f64.powi(first));
-            factors[1][lane] = T::from_f64(2.0_f64.powi(k - first));
+            [factors[0][lane], factors[1][lane]] = power_of_two(k);
         }
     }
     scales

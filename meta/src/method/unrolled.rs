@@ -50,11 +50,19 @@ pub struct Unrolled<T> {
 
 impl<T: Element> Unrolled<T> {
     /// `steps` of gradient descent.
+    ///
+    /// # Panics
+    /// Where steps are to run again from no checkpoint.
+    #[track_caller]
     pub fn new(problem: &dyn Problem, steps: usize, keep: Keep) -> Self {
         Self::with_step(problem, &GradientDescent, steps, keep)
     }
 
     /// With another inner optimiser.
+    ///
+    /// # Panics
+    /// As [`new`](Unrolled::new).
+    #[track_caller]
     pub fn with_step(problem: &dyn Problem, step: &dyn Step, steps: usize, keep: Keep) -> Self {
         let plans = Plans::new(problem, step, Derivative::Pullback);
         let small = |lanes: &Plans<T>| Segments::of(lanes, keep, steps).bytes(lanes, keep, steps) <= MOST_KEPT;

@@ -66,7 +66,8 @@ impl Evaluator {
         Evaluator { predictor, statistics: ways.into(), outputs: problem.model().outputs() }
     }
 
-    /// Measures after each number of steps in `steps` (ascending; the most, of a solver that decides) on tasks `first..first + count` of a split.
+    /// Measures after each number of steps in `steps` (ascending; the most, of a solver that decides) on these tasks of a
+    /// split.
     #[allow(clippy::too_many_arguments)] // Each is one independent thing to choose.
     pub fn run(
         &self,

@@ -10,8 +10,8 @@ use std::ops::Range;
 /// `C = op(A)·B` for each of `batch` pairs. A is `[batch, m, k]`, or `[batch, k, m]` when `trans_a`; B is
 /// `[batch, k, n]`, C `[batch, m, n]`; all dense and row-major. C is overwritten.
 ///
-/// Every number of C is summed in the order of k, except for `n = 1` with A not transposed and `k ≥ 4`: there
-/// the lanes of a vector run along k (lane i sums k ≡ i modulo their number, then they are added in halves).
+/// Every number of C is summed in the order of k, except for `n = 1` with `k ≥ 4` and A not transposed, or of one
+/// row: there the lanes of a vector run along k (lane i sums k ≡ i modulo their number, then they are added in halves).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // the formula says them
 pub struct MatMul {

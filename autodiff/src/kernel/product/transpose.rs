@@ -5,7 +5,7 @@ use super::{ProductElement, VectorTask, dispatch};
 use crate::kernel::isa::Isa;
 
 /// The most lanes of any vector.
-const MOST_LANES: usize = 16;
+const WIDEST: usize = 16;
 
 /// y[i, j] = x[j·step + i] for the `rows` rows that x has, and 0 beyond them, for y of `lines` rows; in squares that are
 /// transposed in registers.
@@ -72,7 +72,7 @@ unsafe fn square<V: Simd>(
     // SAFETY: the caller's promises.
     unsafe {
         let (read, write) = (V::first(down), V::first(across));
-        let mut square = [V::zero(); MOST_LANES];
+        let mut square = [V::zero(); WIDEST];
         for (k, row) in square.iter_mut().enumerate().take(present) {
             let x = x.wrapping_add(k * step);
             *row = if down == V::LANES { V::load(x) } else { V::load_masked(x, read) };

@@ -3,6 +3,7 @@
 //! All three run the same way: a [`Method`] on every task, in parallel, the mean over tasks to a file.
 
 mod options;
+mod outcome;
 mod support;
 
 use std::path::PathBuf;
@@ -11,12 +12,11 @@ use std::time::Instant;
 use autodiff::Element;
 use clap::Args;
 use meta::error::Estimator;
-use meta::inner::{Hyper, InnerStatus};
-use meta::linear::{Cg, Status};
-use meta::method::{Decision, ForwardMode, Hyperparameter, Implicit, Keep, Method, Report};
+use meta::inner::Hyper;
+use meta::linear::Cg;
+use meta::method::{Decision, ForwardMode, Hyperparameter, Implicit, Keep, Method};
 use meta::problem::{FewShot, Problem};
 use meta::train::MetaBatch;
-use serde_json::{Value, json};
 
 use crate::commands::source::{Opened, Precision, Source};
 use crate::console::say;
@@ -27,6 +27,7 @@ use crate::failure::Failure;
 use crate::memory;
 use crate::settings::{MethodName, NotFinitePolicy};
 pub use options::MetagradArgs;
+use outcome::Outcome;
 use support::{SupportGradient, SupportHessian};
 
 /// What these commands take.
@@ -93,6 +94,17 @@ enum Task<'a> {
     Metagrad(&'a MetagradArgs),
 }
 
+impl Task<'_> {
+    /// Of the command, and of what it writes.
+    fn name(&self) -> &'static str {
+        match self {
+            Task::Grad => "grad",
+            Task::Hvp => "hvp",
+            Task::Metagrad(_) => "metagrad",
+        }
+    }
+}
+
 fn run(common: &Common, task: &Task<'_>) -> Result<(), Failure> {
     if common.repeat == 0 {
         return Err("--repeat is 0: expected at least 1".into());
@@ -154,22 +166,14 @@ fn run_in<T: Element>(common: &Common, task: &Task<'_>, opened: &Opened) -> Resu
         )));
     }
 
-    let name = match task {
-        Task::Grad => "grad",
-        Task::Hvp => "hvp",
-        Task::Metagrad(_) => "metagrad",
-    };
     if let Some(out) = &common.out {
         let mut file = OutputFile::default();
         file.add("loss", &[], &[T::from_f64(mean.query_loss)]);
         let parts: Vec<&[T]> = result.chunks_exact(dim).collect();
-        file.add_parameters(name, problem.model().layout(), &parts, matches!(task, Task::Hvp) && vectors_stacked);
+        let stacked = matches!(task, Task::Hvp) && vectors_stacked;
+        file.add_parameters(task.name(), problem.model().layout(), &parts, stacked);
         episode::write(out, &file)?;
     }
-    let statuses: Vec<Value> =
-        reports.iter().map(|r| r.status.map_or(Value::Null, |s| Value::from(s.name()))).collect();
-    let norm = result.iter().map(|g| g.to_f64() * g.to_f64()).sum::<f64>().sqrt();
-    let flops = reports.iter().map(|r| method.flops(r)).sum::<u64>();
     let hypergradients = match task {
         Task::Metagrad(a) if a.hypergradients => {
             let along = [Hyperparameter::Rate, Hyperparameter::Lambda];
@@ -182,90 +186,26 @@ fn run_in<T: Element>(common: &Common, task: &Task<'_>, opened: &Opened) -> Resu
         }
         _ => Vec::new(),
     };
-    let mut summary = json!({
-        "loss": mean.query_loss,
-        "norm": norm,
-        "seconds": seconds,
-        "flops": flops,
-        "plan_bytes": method.bytes(),
-        "peak_rss_bytes": memory::peak_rss_bytes(),
-        "threads": threads,
-        "isa": isa.to_string(),
-        "products": mean.products,
-        "status": statuses,
-        "negative_curvature": reports.iter().map(|r| r.negative_curvature).sum::<usize>(),
-    });
-    for (name, &value) in ["rate", "lambda"].iter().zip(&hypergradients) {
-        summary["hypergradients"][name] = Value::from(value);
-    }
-    if let Some(Decision { choice, reason }) = &decision {
-        summary["choice"] = Value::from(choice.to_string());
-        summary["chosen_because"] = Value::from(reason.as_str());
-    }
-    if matches!(task, Task::Metagrad(a) if a.on_negative_curvature.is_some()) {
-        summary["policy_acted"] = Value::from(mean.policy_acted);
-        summary["largest_shift"] = Value::from(mean.largest_shift);
-    }
-    // Where a solver decides when it is done, it says how it ended.
-    let decides = matches!(task, Task::Metagrad(a) if !a.inner()?.takes_all_steps());
-    if decides {
-        summary["inner_status"] = reports.iter().map(|r| r.inner_status.map(|s| s.name())).collect();
-        if reports.iter().any(|r| r.inner_kink.is_some()) {
-            let kink = |r: &Report| r.inner_kink.map(|k| json!({ "norm": k.norm, "radius": k.radius }));
-            summary["inner_kink"] = reports.iter().map(kink).collect();
-        }
-    }
-    if !mean.not_finite.is_empty() {
-        summary["not_finite"] = mean.not_finite.iter().copied().collect();
-    }
-    if reports.iter().any(|r| r.estimate.is_some()) {
-        summary["error_estimate"] = reports.iter().map(|r| r.estimate.map(|e| e.error)).collect();
-    }
+    let outcome = Outcome {
+        name: task.name(),
+        precision: T::NAME,
+        isa: *isa,
+        threads,
+        seconds,
+        norm: result.iter().map(|g| g.to_f64() * g.to_f64()).sum::<f64>().sqrt(),
+        flops: reports.iter().map(|r| method.flops(r)).sum::<u64>(),
+        plan_bytes: method.bytes(),
+        mean,
+        reports,
+        hypergradients,
+        decision,
+        has_policy: matches!(task, Task::Metagrad(a) if a.on_negative_curvature.is_some()),
+        decides: matches!(task, Task::Metagrad(a) if !a.inner()?.takes_all_steps()),
+    };
     if common.json {
-        say(summary);
-        return Ok(());
-    }
-    let best = seconds.iter().copied().fold(f64::INFINITY, f64::min);
-    say(format_args!(
-        "{name} over {} tasks in {}: loss {:.6e}, norm {norm:.6e}",
-        tasks.count,
-        T::NAME,
-        mean.query_loss
-    ));
-    let rate = flops as f64 / best / 1e9;
-    say(format_args!(
-        "{:.3} ms, {rate:.1} GFLOP/s on {threads} threads ({isa}), {} bytes planned",
-        best * 1e3,
-        method.bytes()
-    ));
-    for (name, value) in ["inner step size", "λ"].iter().zip(&hypergradients) {
-        say(format_args!("d loss / d {name}: {value:.6e}"));
-    }
-    if let Some(Decision { choice, reason }) = &decision {
-        say(format_args!("chosen: {choice}. {reason}"));
-    }
-    let unsolved = |s: &InnerStatus| !matches!(s, InnerStatus::Converged | InnerStatus::Finished);
-    for (i, report) in reports.iter().enumerate().filter(|_| decides) {
-        if let Some(status) = report.inner_status.filter(unsolved) {
-            say(format_args!("task {i}: adaptation {status}"));
-        }
-        if let Some(kink) = report.inner_kink {
-            let (norm, radius) = (kink.norm, kink.radius);
-            say(format_args!("task {i}: the shortest combination of gradients within {radius:.1e} is {norm:.1e}"));
-        }
-    }
-    let troubled = |s: &Status| !matches!(s, Status::Converged | Status::Finished);
-    for (i, report) in reports.iter().enumerate() {
-        if let Some(status) = report.status.filter(troubled) {
-            say(format_args!("task {i}: {status}"));
-        }
-    }
-    for (i, report) in reports.iter().enumerate() {
-        if mean.not_finite.contains(&i) {
-            say(format_args!("task {i}: left out, it is not finite"));
-        } else if let Some(estimate) = report.estimate {
-            say(format_args!("task {i}: error about {:.1e}", estimate.error));
-        }
+        say(outcome.to_json());
+    } else {
+        outcome.tell();
     }
     Ok(())
 }
