@@ -35,6 +35,16 @@ pub struct Defaults {
     pub iterations: u64,
 }
 
+/// The table. Of iMAML and MAML on Omniglot, which so many tasks a second are now there for, outer step sizes and tasks in one
+/// iteration are the best of these by accuracy on 2000 validation tasks, ± 0.3 %, after 49,200 tasks of MAML and 12,000 of
+/// iMAML: `imaml train omniglot --data DIR --ways 5 --shots 1 --method M --meta-batch B --outer-lr E --iterations N --out RUN`
+/// and `imaml eval RUN --tasks 2000 --split validation`.
+///
+/// | maml | 1e-3 | 2e-3 | 4e-3 | | imaml | 3e-3 | 6e-3 |
+/// |---|---|---|---|---|---|---|---|
+/// | 16 tasks | 96.3 | 96.9 | | | 16 tasks | 94.6 | |
+/// | 8 tasks | 97.0 | 97.4 | 97.3 | | 8 tasks | 95.0 | 95.3 |
+/// | 4 tasks | | 97.3 | | | | | |
 #[rustfmt::skip]
 const TABLE: [Defaults; 21] = [
     //                 inner: steps, rate    λ, CG     outer: optimiser, rate, decay, ε         tasks  iterations
@@ -52,8 +62,8 @@ const TABLE: [Defaults; 21] = [
     row(Glyphs,   Darts,   ( 1, 0.4),   NO_PROX,   (Adam, 1e-3, Cosine,   1e-8),  16, 10_000),
     row(Glyphs,   Es,      ( 1, 0.4),   NO_PROX,   (Adam, 1e-3, Cosine,   1e-8),  16, 10_000),
     row(Glyphs,   Auto,    (16, 0.1),   (0.5, 5),  (Adam, 3e-3, Cosine,   1e-3),  16,  3_000),
-    row(Omniglot, Imaml,   (16, 0.1),   (0.5, 5),  (Adam, 3e-3, Cosine,   1e-3),  16,  5_000),
-    row(Omniglot, Maml,    ( 1, 0.4),   NO_PROX,   (Adam, 1e-3, Cosine,   1e-8),  16, 20_000),
+    row(Omniglot, Imaml,   (16, 0.1),   (0.5, 5),  (Adam, 6e-3, Cosine,   1e-3),   8, 10_000),
+    row(Omniglot, Maml,    ( 1, 0.4),   NO_PROX,   (Adam, 2e-3, Cosine,   1e-8),   8, 40_000),
     row(Omniglot, Fomaml,  ( 1, 0.4),   NO_PROX,   (Adam, 1e-3, Cosine,   1e-8),  16, 20_000),
     row(Omniglot, Reptile, (10, 0.1),   NO_PROX,   (Sgd,  0.5,  Cosine,   0.0),   16, 10_000),
     row(Omniglot, Darts,   ( 1, 0.4),   NO_PROX,   (Adam, 1e-3, Cosine,   1e-8),  16, 20_000),
