@@ -9,7 +9,8 @@
 //! differences  the k-th derivative along v, k = 1, 2, 3, against central differences of the (k − 1)-th
 //! ```
 //!
-//! [`PRIMITIVES`] is the table of everything that can be recorded and has a derivative, each with a shape and a domain to check it on.
+//! [`PRIMITIVES`] is the table of everything that can be recorded and has a derivative, each with a shape and a domain to
+//! check it on.
 
 use crate::plan::{Options, Plan};
 use crate::real::Real;
