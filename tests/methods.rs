@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use autodiff::{Arg, Real, Var};
 use integration::{Case, Numbers, Quadratic, dense_solve, gradient, relative_error, sinusoid};
-use meta::inner::{GradientDescent, Hyper, Numbers as StepNumbers, Step, StepAt};
+use meta::inner::{GradientDescent, Hyper, Momentum, Numbers as StepNumbers, Step, StepAt};
 use meta::linear::Cg;
 use meta::method::{
     Choice, EvolutionStrategies, FiniteDifference, FirstOrder, ForwardMode, Hyperparameter, Implicit, InnerStop, Keep,
@@ -461,4 +461,40 @@ fn where_the_start_is_no_part_of_theta_only_the_way_and_the_outer_loss_count() {
             }
         }
     }
+}
+
+/// What is measured before the first step is that also where no step follows.
+#[test]
+fn no_steps_are_measured_where_they_begin() {
+    let case = Case::new(&[0.3, 0.9, 1.7, 2.5, 4.0], 8);
+    let problem = Quadratic { dim: 5 };
+    let implicit = Implicit::new(&problem, InnerStop::Steps(0), Box::new(Cg::iterations(5)));
+    let (_, expected) = gradient(&implicit, &case.theta, HYPER, &case.data());
+    assert!(expected.first_inner != 0.0 && expected.first_gradient > 0.0);
+    let methods: [Box<dyn Method<f64>>; 5] = [
+        Box::new(Unrolled::new(&problem, 0, Keep::Everything)),
+        Box::new(Unrolled::new(&problem, 0, Keep::Checkpoints(2))),
+        Box::new(FirstOrder::new(&problem, 0)),
+        Box::new(FiniteDifference::new(&problem, 0)),
+        Box::new(EvolutionStrategies::new(&problem, 0)),
+    ];
+    for method in methods {
+        let (_, report) = gradient(method.as_ref(), &case.theta, HYPER, &case.data());
+        let of = |r: &meta::Report| [r.first_inner, r.last_inner, r.first_gradient, r.inner_gradient];
+        assert_eq!((of(&report), report.steps), (of(&expected), 0));
+    }
+}
+
+/// Truncation goes by how plain descent forgets: of another step nothing is known, and nothing is left out.
+#[test]
+fn steps_that_remember_are_not_truncated_by_how_plain_ones_forget() {
+    let case = Case::new(&[3.0, 3.0, 3.0, 3.0, 3.0], 3);
+    let problem = Quadratic { dim: 5 };
+    let (steps, hyper) = (40, Hyper { lambda: 1.0, rate: 0.1 });
+    let looked = |mut survey: Survey<f64>| {
+        survey.task(&case.theta, hyper, &case.data());
+        survey.situation(hyper, None)
+    };
+    assert_eq!(looked(Survey::new(&problem, GradientDescent, steps)).rate, Some(0.1));
+    assert_eq!(looked(Survey::new(&problem, Momentum::new(0.9), steps)).rate, None);
 }

@@ -605,8 +605,41 @@ fn a_dense_solve_counts_negative_eigenvalues() {
     let eigenvalues = [1e-12, 1.0, 2.0, 3.0, 4.0];
     let double = symmetric(&eigenvalues, 62);
     let single: Vec<f32> = double.iter().map(|&v| v as f32).collect();
-    assert_eq!(run(&Dense as &dyn LinearSolver<f32>, &single, &[1.0; 5]).1, Status::Singular);
     assert_ne!(run(&Dense as &dyn LinearSolver<f64>, &double, &[1.0; 5]).1, Status::Singular);
+    // What A cannot give is left out, and what that leaves is said: b's part along the eigenvector of 1e-12.
+    let (x, status, stats) = run(&Dense as &dyn LinearSolver<f32>, &single, &[1.0; 5]);
+    assert_eq!(status, Status::Singular);
+    let mut left = [0.0; 5];
+    let x: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
+    Matrix::new(&double, 5).apply(&x, &mut left);
+    let norm = left.iter().map(|ax| (1.0 - ax) * (1.0 - ax)).sum::<f64>().sqrt() / 5.0_f64.sqrt();
+    assert!(stats.residual > 0.01 && (norm - stats.residual).abs() < 1e-5, "{norm}, {stats:?}");
+}
+
+#[test]
+fn what_is_left_of_a_solved_system_has_no_curvature() {
+    // In f32, whose smallest numbers times 0.5 are 0: the residual of a system as well-conditioned as these is there
+    // after a few dozen iterations, and pᵀAp = 0 says nothing of A.
+    let n = 400;
+    for (lambda, most) in [(0.5, 1e-6), (0.5, 1e-4), (0.5, 1e-2), (0.3, 0.05), (0.5, 0.5)] {
+        let mut random = Numbers::new(71);
+        let mut a = vec![0.0_f32; n * n];
+        (0..n).for_each(|i| a[i * n + i] = (lambda + most * random.next().abs()) as f32);
+        let b: Vec<f32> = random.vec(n).into_iter().map(|v| v as f32).collect();
+        let solvers: [Solver<f32>; 3] = [
+            Box::new(Cg::iterations(100)),
+            Box::new(Cg::iterations(100).or(Policy::Damp)),
+            Box::new(Neumann::iterations(100)),
+        ];
+        for solver in solvers {
+            let (_, status, stats) = run(&*solver, &a, &b);
+            let sound = stats.negative_curvature == 0 && !stats.policy_acted && stats.least_curvature >= 0.0;
+            assert!(
+                sound && matches!(status, Status::Converged | Status::Finished),
+                "{lambda} {most}: {status:?}, {stats:?}"
+            );
+        }
+    }
 }
 
 #[test]

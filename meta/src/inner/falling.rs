@@ -2,6 +2,7 @@
 
 use autodiff::{Arg, Element};
 
+use super::solved::noise;
 use super::{Hyper, InnerPlan, Run, curvature_bound};
 
 /// A step size, and what finding it took.
@@ -40,7 +41,7 @@ impl<T: Element> Falling<'_, T> {
                 evaluations += 1;
                 // A NaN is a rise, and rounding is none.
                 let rise = value - before;
-                rose |= rise > 16.0 * T::EPSILON * before.abs() || rise.is_nan();
+                rose |= rise.is_nan() || (k > 0 && rise > noise::<T>(first, before));
                 before = value;
                 if k == 0 {
                     first = value;

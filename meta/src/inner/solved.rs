@@ -141,16 +141,20 @@ pub struct Solved {
     pub kink: Option<Stationarity>,
 }
 
+/// Rounding of G: some units in the last place of what it is made of, which the first G shows better than a small last one.
+pub(super) fn noise<T: Element>(first: f64, last: f64) -> f64 {
+    16.0 * T::EPSILON * last.abs().max(first.abs())
+}
+
 impl Solved {
     /// Nothing but a look at φ₀.
     pub(super) fn started(first: Measured) -> Self {
         Solved { first, last: first, evaluations: 1, ..Solved::default() }
     }
 
-    /// Rounding of G: some units in the last place of what it is made of, which the first G shows better than a small
-    /// last one.
+    /// [`noise`] of the first G and the last.
     pub(super) fn noise<T: Element>(&self) -> f64 {
-        16.0 * T::EPSILON * self.last.value.abs().max(self.first.value.abs())
+        noise::<T>(self.first.value, self.last.value)
     }
 
     /// A change of G that is none to speak of: a millionth of all that it has fallen, or rounding.

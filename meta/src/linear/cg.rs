@@ -25,7 +25,8 @@ pub struct Cg {
 }
 
 impl Cg {
-    /// Exactly `n` iterations from zero, fewer only where r = 0 or |pᵀAp| is at rounding.
+    /// Exactly `n` iterations from zero, fewer only where ‖r‖ ≤ ε³‖b‖, after which x no longer changes, or |pᵀAp| is at
+    /// rounding.
     pub fn iterations(n: usize) -> Self {
         Cg { until: Until::Iterations(n), policy: OnNegativeCurvature::GoOn }
     }

@@ -14,7 +14,7 @@ use super::{LinearOperator, Solution, SolverSpace, Stats, Status};
 /// When to stop.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Until {
-    /// Exactly so many iterations, fewer only where the residual is 0.
+    /// Exactly so many iterations, fewer only where the residual has [vanished](vanishing).
     Iterations(usize),
     /// ‖b − A x‖ ≤ `relative` ‖b‖, in at most `cap` iterations.
     Tolerance { relative: f64, cap: usize },
@@ -93,7 +93,7 @@ pub(super) fn solve<'s, T: Element>(
     let mut best = f64::INFINITY;
     let status = loop {
         let target = match until {
-            Until::Iterations(_) => 0.0,
+            Until::Iterations(_) => vanishing::<T>() * b_norm,
             Until::Tolerance { relative, .. } | Until::Recurrence { relative, .. } => relative * b_norm,
         };
         let (x, r) = (&mut x[..], &mut r[..]);
@@ -105,7 +105,7 @@ pub(super) fn solve<'s, T: Element>(
         let Until::Tolerance { relative, .. } = until else {
             let short = matches!(until, Until::Recurrence { relative, .. } if stats.residual > relative);
             break match stats.residual {
-                0.0 => Status::Converged,
+                r if r <= vanishing::<T>() => Status::Converged,
                 _ if short => Status::Capped,
                 _ => Status::Finished,
             };
@@ -135,6 +135,12 @@ pub(super) fn solve<'s, T: Element>(
     Solution { value: x, status, stats }
 }
 
+/// The residual, relative to b, of a recurrence that has nothing left to add: ε³. Products of what it would go on with may
+/// underflow, and a curvature that is 0 for that reason alone is none.
+pub(super) fn vanishing<T: Element>() -> f64 {
+    T::EPSILON.powi(3)
+}
+
 /// x ← c x, r ← r − c A x with the c that makes ‖r‖ least; the products it took. x ← 0 where there is no such c.
 fn start<T: Element>(a: &mut dyn LinearOperator<T>, isa: Isa, x: &mut [T], r: &mut [T], ax: &mut [T]) -> usize {
     let Some(exponent) = scale_exponent(x) else {
@@ -154,7 +160,7 @@ fn start<T: Element>(a: &mut dyn LinearOperator<T>, isa: Isa, x: &mut [T], r: &m
 }
 
 /// The power of two next to the largest element; `None` where b is zero or not finite.
-pub(super) fn scale_exponent<T: Element>(b: &[T]) -> Option<i32> {
+pub(crate) fn scale_exponent<T: Element>(b: &[T]) -> Option<i32> {
     let mut largest = 0.0_f64;
     for v in b {
         let size = v.to_f64().abs();
@@ -184,7 +190,8 @@ pub(super) fn scaled_copy<T: Element>(x: &[T], k: i32, y: &mut [T]) {
     rescale(y, k);
 }
 
-fn rescale<T: Element>(x: &mut [T], k: i32) {
+/// x ← 2ᵏ x, exact.
+pub(crate) fn rescale<T: Element>(x: &mut [T], k: i32) {
     let [first, second] = power_of_two::<T>(k);
     for v in x {
         *v = *v * first * second;

@@ -28,6 +28,10 @@ impl Dense {
             // Nearly singular: a second time changes nothing.
             return Some(Status::Stagnated);
         }
+        let size = run.isa.dot(run.r, run.r).sqrt();
+        if run.is_done(size) {
+            return None;
+        }
         let [column, unit, ..] = &mut std::mem::take(&mut run.vectors)[..] else { unreachable!("the room asked for") };
         let mut matrix = DMatrix::<f64>::zeros(n, n);
         unit.fill(T::zero());
@@ -50,10 +54,23 @@ impl Dense {
                 let (least, largest) = (eigenvalues.min(), eigenvalues.amax());
                 run.stats.negative_curvature += eigenvalues.iter().filter(|e| **e <= 0.0).count();
                 run.stats.least_curvature = least.min(0.0);
-                if eigenvalues.iter().any(|e| e.abs() <= rounding::<T>(n) * largest) {
+                let mut along = eigenvectors.tr_mul(&right);
+                // What A cannot give is left out: x is the least of those that leave the least.
+                let mut left = Vec::new();
+                for (b, e) in along.iter_mut().zip(eigenvalues.iter()) {
+                    if e.abs() <= rounding::<T>(n) * largest {
+                        left.push(std::mem::take(b));
+                    } else {
+                        *b /= e;
+                    }
+                }
+                let solution = &eigenvectors * along;
+                if !left.is_empty() {
+                    run.x.iter_mut().zip(solution.iter()).for_each(|(x, &s)| *x = T::from_f64(s));
+                    run.is_done(left.iter().map(|b| b * b).sum::<f64>().sqrt());
                     return Some(Status::Singular);
                 }
-                &eigenvectors * eigenvectors.tr_mul(&right).component_div(&eigenvalues)
+                solution
             }
         };
         run.x.iter_mut().zip(solution.iter()).for_each(|(x, &s)| *x = T::from_f64(s));

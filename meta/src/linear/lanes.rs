@@ -1,12 +1,12 @@
 //! Conjugate gradients on several systems at a time, one in every lane.
 //!
 //! The iteration is [`Cg`](super::Cg)'s, with α and β of each lane's own and the bits of each system alone, for as long as
-//! nothing happens that one lane would have to decide: a residual of 0, a breakdown, a number that is not finite. A lane
+//! nothing happens that one lane would have to decide: a residual that vanishes, a breakdown, a number that is not finite. A lane
 //! in which something does is told *apart*; whoever asked solves that system alone.
 
 use autodiff::{Aligned, Element, Isa};
 
-use super::cycles::{exponent, power_of_two};
+use super::cycles::{exponent, power_of_two, vanishing};
 use super::{Stats, Status};
 use crate::inner::MOST_LANES;
 
@@ -103,7 +103,8 @@ impl CgLanes {
                 solution.stats.products += 1;
                 solution.stats.iterations += 1;
                 solution.stats.residual = next[lane].sqrt() / norms[lane];
-                solution.apart = next[lane] <= 0.0 || next[lane].is_nan();
+                let residual = solution.stats.residual;
+                solution.apart = residual <= vanishing::<T>() || residual.is_nan();
                 beta[lane] = T::from_f64(next[lane] / rr[lane]);
             }
             if iteration + 1 < self.iterations {

@@ -9,7 +9,8 @@
 //! | [`Neumann`] | positive definite | 3 vectors | nothing: a fixed polynomial |
 //! | [`Dense`] | anything nonsingular | a matrix | ‖r‖ = 0 |
 //!
-//! All start, restart and end alike: b is scaled by a power of two, convergence is claimed of true residuals only.
+//! All start, restart and end alike: b is scaled by a power of two; with a tolerance, convergence is claimed of true
+//! residuals only, and of a number of iterations where nothing is left to add.
 //!
 //! | preconditioner | M is made of | its cost |
 //! |---|---|---|
@@ -39,6 +40,7 @@ mod tridiagonal;
 use std::fmt;
 
 pub use cg::{Cg, Preconditioned};
+pub(crate) use cycles::{rescale, scale_exponent};
 pub use dense::Dense;
 pub use fallback::{Fallback, Policy};
 pub use gmres::Gmres;

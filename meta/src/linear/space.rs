@@ -74,6 +74,13 @@ impl<T: Element> SolverSpace<T> {
         self.started = true;
     }
 
+    /// The same, but from 0 where b is 0: there x is, too, of an operator that is diagonal there, as it is for parameters
+    /// that do not adapt.
+    pub(crate) fn start_from_where(&mut self, x0: &[T], b: &[T]) {
+        self.start_from(x0);
+        self.x.iter_mut().zip(b).filter(|(_, b)| **b == T::zero()).for_each(|(x, _)| *x = T::zero());
+    }
+
     /// All of it, for a solver of one's own; `x` holds what [`start_from`](SolverSpace::start_from) was last given, or an
     /// earlier answer.
     pub fn parts(&mut self) -> Parts<'_, T> {

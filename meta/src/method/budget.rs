@@ -35,7 +35,8 @@ impl UnrollSizes {
     /// Bytes in all, through `steps` steps.
     pub fn bytes(&self, keep: Keep, steps: usize) -> usize {
         let (blocks, states) = keep.counts(steps);
-        self.fixed + blocks * self.residuals + states * self.state
+        let kept = blocks.saturating_mul(self.residuals).saturating_add(states.saturating_mul(self.state));
+        self.fixed.saturating_add(kept)
     }
 }
 

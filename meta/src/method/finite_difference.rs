@@ -22,8 +22,9 @@
 
 use autodiff::{Arg, Element, Stage, Workspace};
 
-use super::{Method, Report, Worker};
+use super::{Method, Report, Worker, see_start};
 use crate::inner::{Derivative, GradientDescent, Hyper, InnerPlan, OuterPlan, Run, Step};
+use crate::linear::{rescale, scale_exponent};
 use crate::problem::Problem;
 
 /// The gradient through K steps, second derivatives by central differences.
@@ -138,6 +139,9 @@ impl<T: Element> DifferenceWorker<'_, T> {
             isa.add_scaled(T::one(), &self.in_theta, gradient);
         }
 
+        // Scaled by a power of two, so that what h/‖c‖ multiplies is near 1 however small c is.
+        let exponent = scale_exponent(&self.c).unwrap_or(0);
+        rescale(&mut self.c, -exponent);
         let size = isa.dot(&self.c, &self.c).sqrt();
         if size == 0.0 {
             return 1;
@@ -152,7 +156,7 @@ impl<T: Element> DifferenceWorker<'_, T> {
             let (workspace, state, _, inputs) = self.run.parts(theta, data);
             inner.gradients(workspace, &inputs, state, in_phi, in_theta);
         }
-        let scale = size / (2.0 * h);
+        let scale = size * 2.0_f64.powi(exponent) / (2.0 * h);
         let mut add = |i: usize, to: &mut [T]| {
             // The difference first: it is small beside what it is of.
             isa.add_scaled(T::lit(-1.0), &self.below[i], &mut self.above[i]);
@@ -174,6 +178,9 @@ impl<T: Element> Worker<T> for DifferenceWorker<'_, T> {
         for k in 0..*steps {
             self.states[k].copy_from_slice(&self.run.state);
             report.saw(self.run.advance(inner, theta, data, k));
+        }
+        if *steps == 0 {
+            see_start(&mut self.run, inner, theta, data, std::slice::from_mut(&mut report));
         }
         self.phi.copy_from_slice(&self.run.state[..inner.dim()]);
         self.w.fill(T::zero());

@@ -48,6 +48,9 @@ impl<T: Element> Implicit<T> {
     }
 
     /// With another inner solver.
+    ///
+    /// Where steps see minibatches, what is differentiated at φ_K is G of the rows that a step K would see: of none that was
+    /// minimised, and so an approximation of the implicit gradient.
     pub fn with_solver(
         problem: &dyn Problem,
         solver: Box<dyn InnerSolver<T>>,
@@ -193,6 +196,8 @@ struct AtSolution<'t, 'a, T> {
     task: &'t mut InnerTask<'a, T>,
     gauss_newton: Option<InnerTask<'t, T>>,
     hyper: Hyper,
+    /// Inner steps taken: their number says what varies with it.
+    steps: usize,
     evaluations: usize,
 }
 
@@ -217,6 +222,7 @@ impl<T: Element> LinearOperator<T> for AtSolution<'_, '_, T> {
         let other = self.gauss_newton.as_mut()?;
         let dim = other.plan.dim();
         other.run.start(other.plan, other.theta, self.hyper, other.data);
+        other.run.at_step(other.plan, self.steps);
         other.run.state[..dim].copy_from_slice(&self.task.run.state[..dim]);
         other.look();
         self.evaluations += 1;
@@ -238,11 +244,11 @@ impl<T: Element> Worker<T> for ImplicitWorker<'_, T> {
         outer.gradient_in_lanes(&mut self.outer, &inputs, phi, &mut self.v, &mut self.direct, of_task);
 
         if self.started {
-            self.space.start_from(&self.start);
+            self.space.start_from_where(&self.start, &self.v);
         }
         let gauss_newton = self.method.gauss_newton.as_ref().zip(self.gauss_newton.as_mut());
         let gauss_newton = gauss_newton.map(|(plan, run)| InnerTask::new(plan, run, theta, data));
-        let mut operator = AtSolution { task: &mut task, gauss_newton, hyper, evaluations: 0 };
+        let mut operator = AtSolution { task: &mut task, gauss_newton, hyper, steps: solved.steps, evaluations: 0 };
         let solution = linear.solve(&mut operator, &self.v, &mut self.space);
         let evaluations = solved.evaluations + operator.evaluations;
         let (workspace, state, _, inputs) = self.run.parts(theta, data);

@@ -68,7 +68,7 @@ pub trait Method<T>: Send + Sync {
 
     /// A worker that takes several tasks at a time, one in every lane of vectors, where the method can and where it pays:
     /// of small networks. Each task's gradient has the bits that a worker gives it alone. Its memory is about that of a
-    /// worker for each lane, and beside what [`bytes`](Method::bytes) says; a method made for a byte budget has none.
+    /// worker for each lane, and beside what [`bytes`](Method::bytes) says.
     fn abreast(&self) -> Option<Abreast<'_, T>> {
         None
     }
@@ -192,6 +192,23 @@ fn take_steps_in_lanes<T: Element>(
         see_step(run, plan, theta, data, (k, wanted), reports);
         run.accept();
     }
+    if first == last {
+        see_start(run, plan, theta, data, reports);
+    }
+}
+
+/// Enters what is measured where no step is taken from.
+fn see_start<T: Element>(
+    run: &mut Run<T>,
+    plan: &InnerPlan<T>,
+    theta: &[T],
+    data: &[Arg<'_, T>],
+    reports: &mut [Report],
+) {
+    run.at_step(plan, 0);
+    run.look(plan, theta, data);
+    saw(reports, run);
+    reports.iter_mut().for_each(|report| report.steps = 0);
 }
 
 /// What is wanted of a point beside the step from it.

@@ -5,7 +5,8 @@
 
 /// C(c + r, c), saturating.
 fn reach(c: usize, r: usize) -> usize {
-    (1..=c).fold(1_usize, |product, i| match product.checked_mul(r + i) {
+    let (few, many) = (c.min(r), c.max(r));
+    (1..=few).fold(1_usize, |product, i| match product.checked_mul(many + i) {
         Some(product) => product / i,
         None => usize::MAX / 2,
     })
@@ -42,6 +43,16 @@ pub enum Action {
     },
 }
 
+/// Steps `from..to` to be reversed. The state at `from` is in `slot`, and present but where it has to be restored; `free`
+/// slots above that are unused.
+struct Part {
+    from: usize,
+    to: usize,
+    slot: usize,
+    free: usize,
+    restores: bool,
+}
+
 /// The actions that reverse `steps` steps with `checkpoints` stored states, the one at step 0 included.
 #[derive(Clone, Debug)]
 pub struct Schedule {
@@ -59,14 +70,22 @@ impl Schedule {
         let mut schedule = Schedule { actions: Vec::new() };
         if steps > 0 {
             schedule.actions.push(Action::Store { slot: 0, step: 0 });
-            schedule.reverse(0, steps, 0, checkpoints - 1);
+        }
+        // What is to be reversed, the next last: no recursion, which would go as deep as there are checkpoints.
+        let mut parts =
+            vec![Part { from: 0, to: steps, slot: 0, free: checkpoints.saturating_sub(1), restores: false }];
+        while let Some(part) = parts.pop().filter(|_| steps > 0) {
+            schedule.reverse(part, &mut parts);
         }
         schedule
     }
 
-    /// Reverses steps `from..to`; the state at `from` is present and stored in `slot`, and `free` slots above
-    /// it are unused.
-    fn reverse(&mut self, from: usize, to: usize, slot: usize, free: usize) {
+    /// Reverses a part, or begins it and leaves the rest on top of `parts`.
+    fn reverse(&mut self, part: Part, parts: &mut Vec<Part>) {
+        let Part { from, to, slot, free, restores } = part;
+        if restores {
+            self.actions.push(Action::Restore { slot, step: from });
+        }
         if to - from == 1 {
             self.actions.push(Action::Reverse { step: from });
             return;
@@ -91,9 +110,8 @@ impl Schedule {
         let middle = from + (n.saturating_sub(reach(slots - 1, r))).clamp(1, n - 1);
         self.actions.push(Action::Advance { from, to: middle });
         self.actions.push(Action::Store { slot: slot + 1, step: middle });
-        self.reverse(middle, to, slot + 1, free - 1);
-        self.actions.push(Action::Restore { slot, step: from });
-        self.reverse(from, middle, slot, free);
+        parts.push(Part { from, to: middle, slot, free, restores: true });
+        parts.push(Part { from: middle, to, slot: slot + 1, free: free - 1, restores: false });
     }
 
     /// How often each step is run forward, the run that pulls back included.
@@ -144,6 +162,14 @@ mod tests {
                 assert!(reversed.iter().copied().eq((0..steps).rev()), "{steps} steps, {checkpoints} checkpoints");
             }
         }
+    }
+
+    #[test]
+    fn as_many_checkpoints_as_steps_are_no_deep_recursion() {
+        let actions = Schedule::new(200_000, 200_000).actions;
+        // Each step forward and back once, and each state but the first stored and restored.
+        assert_eq!(actions.iter().filter(|a| matches!(a, Action::Reverse { .. })).count(), 200_000);
+        assert!(actions.len() < 5 * 200_000);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::budget::{OverBudget, UnrollSizes};
 use super::plans::Plans;
 use super::revolve::Action;
 use super::segments::Segments;
-use super::{Abreast, Method, Report, Schedule, Wanted, Worker, saw, see_step};
+use super::{Abreast, Method, Report, Schedule, Wanted, Worker, saw, see_start, see_step};
 use crate::inner::{Derivative, Falling, GradientDescent, Hyper, MOST_LANES, Rate, Run, Step};
 use crate::problem::Problem;
 
@@ -72,7 +72,7 @@ impl<T: Element> Unrolled<T> {
 
     /// Gradient descent whose step size is found for each task ([`Rate::Auto`]): 1/L, and where G rises in a step, half
     /// of that from the first step on. It is a constant of the task, which the gradient does not go through. For
-    /// problems that learn no rate of their own.
+    /// problems that learn no rate of their own: the factor would not be of what is found.
     ///
     /// # Panics
     /// Where steps see minibatches: G of one says nothing of a rise from another.
@@ -246,6 +246,9 @@ impl<'m, T: Element> UnrolledWorker<'m, T> {
                 None => self.run.accept(),
                 Some(i) => self.keep(i),
             }
+        }
+        if steps == 0 {
+            see_start(&mut self.run, inner, theta, data, reports);
         }
         self.measure(theta, data, gradient, reports);
         self.pull_through(last, theta, data, gradient);

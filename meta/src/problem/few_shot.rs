@@ -93,7 +93,8 @@ impl FewShot {
         FewShot { statistics, ..self }
     }
 
-    /// The same problem, in which the parameters that `freezes` names are not adapted.
+    /// The same problem, in which the parameters that `freezes` names are not adapted, and all others are, whatever was frozen
+    /// before.
     ///
     /// # Panics
     /// Where then nothing is adapted, and λ or step sizes are learned.
@@ -105,7 +106,7 @@ impl FewShot {
         FewShot { frozen, ..self }.learning(learned)
     }
 
-    /// The same problem, in which these layers adapt and the others are frozen.
+    /// The same problem, in which these layers adapt and the others are frozen, whatever was before.
     ///
     /// # Panics
     /// Where that leaves nothing: a model of one layer has no body.

@@ -14,8 +14,8 @@ const MOST_RUNS: usize = 5;
 pub struct Situation {
     /// K
     pub steps: usize,
-    /// The inner step size.
-    pub rate: f64,
+    /// The size of the inner steps, where they are those of gradient descent, all alike.
+    pub rate: Option<f64>,
     /// |φ|
     pub dim: usize,
     /// ‖∇G(φ_K)‖/‖∇G(φ_0)‖: 0 where the inner problem is solved.
@@ -65,7 +65,8 @@ impl Situation {
     /// The steps that truncation must keep: those further back count for less than the tolerance, where a step of
     /// gradient descent shrinks every mode by max |1 − α eigenvalue|.
     fn memory(&self) -> Option<usize> {
-        let q = (1.0 - self.rate * self.smallest).abs().max((1.0 - self.rate * self.largest).abs());
+        let rate = self.rate?;
+        let q = (1.0 - rate * self.smallest).abs().max((1.0 - rate * self.largest).abs());
         let m = (TOLERANCE.ln() / q.ln()).ceil();
         (self.definite() && q < 1.0 && m < self.steps as f64).then_some((m as usize).max(1))
     }
@@ -153,7 +154,7 @@ mod tests {
     /// A solved, well-conditioned problem without a bound on memory: κ = 16, 11 iterations.
     const EASY: Situation = Situation {
         steps: 100,
-        rate: 0.1,
+        rate: Some(0.1),
         dim: 1000,
         left: 1e-4,
         smallest: 0.5,

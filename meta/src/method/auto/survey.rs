@@ -1,9 +1,11 @@
 //! What a choice is made from, measured on a few tasks.
 
+use std::any::TypeId;
+
 use autodiff::{Arg, Element};
 
 use super::decide::Situation;
-use crate::inner::{Descent, Hyper, InnerStop, Run, Step};
+use crate::inner::{Descent, GradientDescent, Hyper, InnerStop, Run, Step};
 use crate::linear::{Minres, Ritz};
 use crate::method::{Implicit, Keep, Method, UnrollSizes, Unrolled};
 use crate::problem::Problem;
@@ -33,6 +35,8 @@ const PRODUCTS: usize = 20;
 pub struct Survey<T> {
     implicit: Implicit<T>,
     unroll: UnrollSizes,
+    /// Steps of gradient descent, all alike.
+    plain: bool,
     steps: usize,
     tasks: u64,
     left: f64,
@@ -42,13 +46,14 @@ pub struct Survey<T> {
 
 impl<T: Element> Survey<T> {
     /// Of a problem that `steps` of `step` adapt.
-    pub fn new(problem: &dyn Problem, step: impl Step + 'static, steps: usize) -> Self {
+    pub fn new<S: Step + 'static>(problem: &dyn Problem, step: S, steps: usize) -> Self {
+        let plain = TypeId::of::<S>() == TypeId::of::<GradientDescent>() && problem.minibatch().is_none();
         let unroll = Unrolled::<T>::with_step(problem, &step, steps, Keep::Last(0)).sizes();
         let descent = Box::new(Descent::new(step, InnerStop::Steps(steps)));
         // Of the two linear solvers that may be chosen the one that takes more memory.
         let implicit = Implicit::with_solver(problem, descent, Box::new(Minres::iterations(1)));
         let (smallest, largest) = (f64::INFINITY, f64::NEG_INFINITY);
-        Survey { implicit, unroll, steps, tasks: 0, left: 0.0, smallest, largest }
+        Survey { implicit, unroll, plain, steps, tasks: 0, left: 0.0, smallest, largest }
     }
 
     /// Adapts to a task and measures there.
@@ -95,7 +100,7 @@ impl<T: Element> Survey<T> {
         assert!(self.tasks > 0, "situation: no task was looked at");
         Situation {
             steps: self.steps,
-            rate: hyper.rate,
+            rate: self.plain.then_some(hyper.rate),
             dim: self.implicit.inner().dim(),
             left: self.left,
             smallest: self.smallest,
