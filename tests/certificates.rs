@@ -24,7 +24,7 @@ use nn::{Init, Model, Statistics};
 
 /// φ* by Newton's method, (∇²G) dense, to the limit of f64; g* by a dense solve there; and how far the last iterates'
 /// gradients are apart, ten times: what rounding leaves of the reference.
-fn reference(task: &dyn ConvexTask, theta: &[f64], lambda: f64) -> (Vec<f64>, f64) {
+fn reference(task: &dyn ConvexTask, theta: &[f64], lambda: f64) -> (Vec<f64>, Vec<f64>, f64) {
     let n = task.dim();
     let mut phi = theta.to_vec();
     let mut out = vec![0.0; n];
@@ -73,7 +73,7 @@ fn reference(task: &dyn ConvexTask, theta: &[f64], lambda: f64) -> (Vec<f64>, f6
     }
     let spread = answers.iter().map(|g| distance(g, &answers[0])).fold(0.0, f64::max);
     let floor = 10.0 * f64::EPSILON * norm(&answers[0]);
-    (answers.swap_remove(1), 10.0 * spread + floor)
+    (phi, answers.swap_remove(1), 10.0 * spread + floor)
 }
 
 /// One answer, measured.
@@ -82,13 +82,18 @@ struct Outcome {
     certificate: Certificate,
     error: f64,
     reference_error: f64,
+    /// ‖φ − φ*‖, less what rounding leaves of φ*.
+    away: f64,
 }
 
 impl Outcome {
     fn holds(&self) -> bool {
         let Certificate { linear, inner, rounding, directed, .. } = self.certificate;
         let least = (linear + inner).min(directed.unwrap_or(f64::INFINITY)) + rounding;
-        least + self.reference_error >= self.error && linear + inner + rounding + self.reference_error >= self.error
+        let distance = self.certificate.distance >= self.away;
+        distance
+            && least + self.reference_error >= self.error
+            && linear + inner + rounding + self.reference_error >= self.error
     }
 }
 
@@ -115,14 +120,16 @@ fn measure(
     theta: &[f64],
     lambda: f64,
     data: &[Arg<'_, f64>],
-) -> (Certificate, f64, f64) {
+) -> (Certificate, [f64; 3]) {
     let mut worker = method.worker();
     let mut gradient = vec![0.0; theta.len()];
     worker.gradient(theta, Hyper { lambda, rate: 0.0 }, data, &mut gradient);
     let claim = Claim { theta, lambda, phi: worker.phi(), gradient: &gradient };
     let certificate = claim.certify_with(task, EFFORT);
-    let (exact, reference_error) = reference(task, theta, lambda);
-    (certificate, distance(&gradient, &exact), reference_error)
+    let (phi, exact, reference_error) = reference(task, theta, lambda);
+    // Newton's method ends within some roundings of φ*, times a condition number of at most 10⁴.
+    let away = distance(worker.phi(), &phi) - 1e4 * 16.0 * f64::EPSILON * norm(&phi);
+    (certificate, [distance(&gradient, &exact), reference_error, away])
 }
 
 /// Quadratics of 40 unknowns with a spectrum from λ_min to λ_max, (λ_max + λ)/(λ_min + λ) being the condition number.
@@ -134,7 +141,8 @@ fn quadratics(count: usize) -> Vec<Outcome> {
         let mut numbers = Numbers::new(1000 + k as u64);
         let condition = CONDITIONS[k % 4];
         let lambda = 10.0_f64.powf(numbers.next());
-        let least = lambda * numbers.next().max(0.0);
+        // Indefinite in every other, G convex all the same.
+        let least = 0.9 * lambda * numbers.next();
         let at = |t: f64| (least + lambda) * condition.powf(t) - lambda;
         let mut eigenvalues: Vec<f64> = (0..n).map(|_| at(0.5 + 0.5 * numbers.next())).collect();
         (eigenvalues[0], eigenvalues[1]) = (least, at(1.0));
@@ -142,9 +150,9 @@ fn quadratics(count: usize) -> Vec<Outcome> {
         let (b, c, theta) = (numbers.vec(n), numbers.vec(n), numbers.vec(n));
         let data: [Arg<'_, f64>; 3] = [(&a).into(), (&b).into(), (&c).into()];
         let task = QuadraticTask::new(&a, &b, &c);
-        let (certificate, error, reference_error) =
+        let (certificate, [error, reference_error, away]) =
             measure(&methods[k / 4 % methods.len()], &task, &theta, lambda, &data);
-        outcomes.push(Outcome { condition, certificate, error, reference_error });
+        outcomes.push(Outcome { condition, certificate, error, reference_error, away });
     }
     outcomes
 }
@@ -245,9 +253,9 @@ fn heads(stream: &dyn TaskStream, count: usize, iterations: usize) -> Vec<Outcom
         let mut numbers = Numbers::new(k as u64);
         let theta: Vec<f64> = numbers.vec(head.dim()).iter().map(|w| 0.2 * w).collect();
         let data: [Arg<'_, f64>; 4] = [(&x).into(), Arg::Indices(y), (&q).into(), Arg::Indices(t)];
-        let (certificate, error, reference_error) =
+        let (certificate, [error, reference_error, away]) =
             measure(&methods[k / 8 % methods.len()], &task, &theta, lambda, &data);
-        outcomes.push(Outcome { condition, certificate, error, reference_error });
+        outcomes.push(Outcome { condition, certificate, error, reference_error, away });
     }
     outcomes
 }
@@ -289,6 +297,13 @@ fn check(outcomes: &[Outcome]) {
 
 fn glyphs() -> Glyphs {
     Glyphs::new(5, Ways { ways: WAYS, shots: 5, queries: 5 }).expect("a request that glyphs can meet")
+}
+
+#[test]
+#[should_panic(expected = "may not be strongly convex")]
+fn where_there_is_no_minimum_nothing_is_certified() {
+    let task = QuadraticTask::new(&[-0.5], &[0.0], &[0.0]);
+    Claim { theta: &[1.0], lambda: 0.4, phi: &[2.0], gradient: &[0.0] }.certify(&task);
 }
 
 #[test]

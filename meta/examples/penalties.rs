@@ -10,7 +10,7 @@
 //! hypergradient     dF/dθ_j = −exp(θ_j) φ*_j x_j,   (∇²_φφG) x = ∂f/∂φ   at φ*
 //! ```
 //!
-//! Half of what a grid search can do for one penalty takes twenty-five trainings; here twenty penalties are learned
+//! A grid search for one penalty takes some twenty-five trainings; here twenty penalties are learned
 //! together, and a training gives the derivative in all of them. θ is no initialisation: the inner solver always
 //! starts at φ = 0, and the engine takes the derivatives above from G and f.
 

@@ -150,18 +150,25 @@ fn of_a_classification_it_is_the_dense_one_frozen_parameters_included() {
 }
 
 #[test]
-fn for_two_outputs_fisher_and_gauss_newton_differ_by_the_stated_factor() {
+fn fisher_and_gauss_newton_of_squares_differ_by_the_stated_factor() {
     // z = W x + b: linear, so that Gauss-Newton is the Hessian; GN = 2/width · JᵀFJ + λ.
-    let problem = FewShot::new("mlp:3-2".parse().unwrap(), 4, 1, true);
-    let theta = initial::<f64>(problem.model(), 1);
-    let mut numbers = Numbers::new(2);
-    let data = Owned([12, 8, 3, 2].map(|n| Values::Floats(numbers.vec(n))).into());
-    let of = |derivative| matrix(&problem, derivative, &theta, &theta, &data.args());
-    let (hessian, gauss_newton, fisher) =
-        (of(Derivative::Hessian), of(Derivative::GaussNewton), of(Derivative::Fisher));
-    assert!(relative_error(&gauss_newton, &hessian) <= 1e-14);
-    // The factor 2/width is 1 here; with one output it is 2.
-    assert!(relative_error(&fisher, &gauss_newton) <= 1e-14);
+    for width in [1, 2, 3] {
+        let problem = FewShot::new(format!("mlp:3-{width}").parse().unwrap(), 4, 1, true);
+        let theta = initial::<f64>(problem.model(), 1);
+        let mut numbers = Numbers::new(2);
+        let data = Owned([12, 4 * width, 3, width].map(|n| Values::Floats(numbers.vec(n))).into());
+        // Without λ, which is 0 times the identity in the difference of two.
+        let of = |derivative| -> Vec<f64> {
+            let all = matrix(&problem, derivative, &theta, &theta, &data.args());
+            let n = theta.len();
+            (0..n * n).map(|i| all[i] - if i / n == i % n { LAMBDA } else { 0.0 }).collect()
+        };
+        let (hessian, gauss_newton, fisher) =
+            (of(Derivative::Hessian), of(Derivative::GaussNewton), of(Derivative::Fisher));
+        assert!(relative_error(&gauss_newton, &hessian) <= 1e-13);
+        let scaled: Vec<f64> = fisher.iter().map(|f| 2.0 / width as f64 * f).collect();
+        assert!(relative_error(&scaled, &gauss_newton) <= 1e-13, "{width} outputs");
+    }
 }
 
 /// Softmax regression with a prox term.

@@ -57,6 +57,8 @@ enum Wrong {
     Slopes,
     Bit,
     Solution,
+    /// The same three steps, and no boast.
+    Unsolved,
     System,
 }
 
@@ -87,6 +89,7 @@ impl Engine for WrongMethod<'_> {
     fn inner(&self, name: InnerName, stop: InnerStop) -> Box<dyn InnerSolver<f64>> {
         match self.1 {
             Wrong::Solution => Box::new(Boasting(Descent::gradient(InnerStop::Steps(3)))),
+            Wrong::Unsolved => Box::new(Descent::gradient(InnerStop::Steps(3))),
             _ => Own(self.0).inner(name, stop),
         }
     }
@@ -110,6 +113,7 @@ fn approximations_choices_and_inner_solvers_are_held_to_what_they_are() {
         (Wrong::Slopes, "evolution strategies along ∇F, stochastic"),
         (Wrong::Bit, "auto and the method it chose, to the bit"),
         (Wrong::Solution, "solution, L-BFGS"),
+        (Wrong::Unsolved, "solution, a step size of its own"),
         (Wrong::System, "solution, Hessian-free"),
     ] {
         case.is_named(&WrongMethod(&case.problem, wrong), seen);

@@ -27,7 +27,7 @@ pub fn html(story: &Story) -> String {
 <main>
 <h1>Differentiating through training</h1>
 <p class="lead">A model starts at <i>θ</i>, trains on a task until it reaches <i>φ*</i>(<i>θ</i>), and is then measured.
-Which way should <i>θ</i> move for the measurement to get better? Here are five methods at work on two parameters,
+Which way should <i>θ</i> move for the measurement to get better? Here are four methods at work on two parameters,
 where the exact answer can be written down, and drawn.</p>
 
 <div class="formulas">

@@ -25,7 +25,7 @@ pub(crate) const UNIT: f64 = f64::EPSILON / 2.0;
 /// What holds of a task everywhere.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bounds {
-    /// ∇²L_support ⪰ this, which is ≥ 0.
+    /// ∇²L_support ⪰ this: of a quadratic it may be below 0, of heads it is not.
     pub convexity: f64,
     /// ∇²L_support ⪯ this.
     pub curvature: f64,

@@ -53,17 +53,19 @@ pub struct QuadraticTask<'a> {
 }
 
 impl<'a> QuadraticTask<'a> {
-    /// A row-major. Its eigenvalues are computed: n³ operations.
+    /// A row-major and symmetric, which need not be positive definite. Its eigenvalues are computed: n³ operations.
     ///
     /// # Panics
-    /// Where the lengths differ.
+    /// Where the lengths differ, or A is not symmetric.
     #[track_caller]
     pub fn new(a: &'a [f64], b: &'a [f64], c: &'a [f64]) -> Self {
         let n = b.len();
         assert_eq!((a.len(), c.len()), (n * n, n), "QuadraticTask: A, c for b of length {n}");
+        let symmetric = (0..n).all(|i| (0..i).all(|j| a[i * n + j] == a[j * n + i]));
+        assert!(symmetric, "QuadraticTask: A is not symmetric");
         let [least, most] = extreme_eigenvalues(a.to_vec(), n, 0.0, 0.0);
         let bounds = Bounds {
-            convexity: least.max(0.0),
+            convexity: least,
             curvature: most,
             lipschitz: 0.0,
             spread: 0.0,

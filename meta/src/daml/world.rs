@@ -8,7 +8,8 @@
 //! robot    from a random pose to the right one: keypoints and joint velocities
 //! ```
 //!
-//! **The demonstration is needed.** The robot's own frames hold nothing about which landmark is meant.
+//! **The demonstration is needed.** The scene and the robot's pose at the start hold next to nothing about which landmark is
+//! meant: that its colour was drawn first shows a little in how far the others are from it.
 //!
 //! **Time is needed.** A person's demonstration that is played backwards is one, just as likely, of going from the
 //! right landmark to the one it started at: rests at both ends are drawn alike and the way is symmetric. Whatever a loss

@@ -77,14 +77,14 @@ impl<'a> Claim<'a> {
     /// The certificate for one product with the Hessian: the formula of the [module](super).
     ///
     /// # Panics
-    /// Where lengths differ from the task's, or λ is not above 0.
+    /// Where lengths differ from the task's, λ is not above 0, or G is not known to be strongly convex.
     #[track_caller]
     pub fn certify(self, task: &dyn ConvexTask) -> Certificate {
         self.certify_with(task, 0)
     }
 
     /// The same with the *directed* bound, which computes where the error points to: it takes 3·`effort` + 2 more
-    /// products, one with ∇²L_query, and is the tighter the more there are. With an effort of 0 it is left out.
+    /// products and one with ∇²L_query, and is the tighter the more there are. With an effort of 0 it is left out.
     ///
     /// # Panics
     /// As [`certify`](Claim::certify).
@@ -132,7 +132,8 @@ impl<'a> Known<'a> {
         let x: Vec<f64> = gradient.iter().map(|g| g / lambda).collect();
         let (mut hx, mut v, mut s) = (vec![0.0; dim], vec![0.0; dim], vec![0.0; dim]);
         let mut rounding = task.hessian(phi, &x, &mut hx);
-        let x_energy = dot(&x, &hx).max(0.0) + norm(&x) * rounding;
+        // A sum of `dim` products has as many roundings of its own.
+        let x_energy = dot(&x, &hx).max(0.0) + norm(&x) * (rounding + dim as f64 * UNIT * norm(&hx));
         rounding += task.outer_gradient(phi, &mut v);
         rounding += 4.0 * UNIT * (norm(&hx) + norm(&v) + lambda * norm(&x));
         let minus_r = (0..dim).map(|i| hx[i] + lambda * x[i] - v[i]).collect();
@@ -142,10 +143,12 @@ impl<'a> Known<'a> {
             *s += lambda * (p - t);
         }
         let Bounds { convexity, curvature, .. } = *task.bounds();
+        let mu = lambda + convexity;
+        assert!(mu > 0.0, "certify: with λ = {lambda} G may not be strongly convex: its least curvature is {mu}");
         Known {
             task,
             claim,
-            mu: lambda + convexity,
+            mu,
             most: lambda + curvature,
             x,
             x_energy: x_energy.sqrt(),
@@ -173,9 +176,7 @@ impl<'a> Known<'a> {
 
     /// A Krylov space of A.
     fn lanczos(&self, b: &[f64], effort: usize, certificate: &mut Certificate) -> Lanczos {
-        let lanczos = Lanczos::new(b, effort, |x, y| {
-            self.apply(x, y);
-        });
+        let lanczos = Lanczos::new(b, effort, |x, y| self.apply(x, y));
         certificate.products += lanczos.products();
         lanczos
     }

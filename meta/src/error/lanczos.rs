@@ -24,18 +24,20 @@ pub(super) struct Lanczos {
     beside: Vec<f64>,
     /// ‖b‖
     size: f64,
+    /// The largest rounding of a product with a vector of length 1.
+    rounding: f64,
 }
 
 impl Lanczos {
-    /// `products` with A, fewer where the space is exhausted.
-    pub fn new(b: &[f64], products: usize, mut apply: impl FnMut(&[f64], &mut [f64])) -> Self {
+    /// `products` with A, fewer where the space is exhausted; `apply` returns a bound on its rounding.
+    pub fn new(b: &[f64], products: usize, mut apply: impl FnMut(&[f64], &mut [f64]) -> f64) -> Self {
         let size = norm(b);
-        let mut lanczos = Lanczos { basis: Vec::new(), diagonal: Vec::new(), beside: Vec::new(), size };
+        let mut lanczos = Lanczos { basis: Vec::new(), diagonal: Vec::new(), beside: Vec::new(), size, rounding: 0.0 };
         let mut v: Vec<f64> = b.iter().map(|b| b / size).collect();
         let mut largest = 0.0_f64;
         while lanczos.basis.len() < products.min(b.len()) && size > 0.0 {
             let mut next = vec![0.0; b.len()];
-            apply(&v, &mut next);
+            lanczos.rounding = lanczos.rounding.max(apply(&v, &mut next));
             lanczos.diagonal.push(dot(&v, &next));
             lanczos.basis.push(v);
             // Twice is enough (Kahan, Parlett).
@@ -122,10 +124,10 @@ impl Lanczos {
         (self.size * self.radau(mu)[0]).sqrt() * self.widening(mu, most)
     }
 
-    /// A⁻¹ of a matrix that is some roundings of ‖A‖ away differs by that over μ, relative to itself.
+    /// A⁻¹ of a matrix that is some roundings of ‖A‖ and those of its products away differs by that over μ, relative to itself.
     fn widening(&self, mu: f64, most: f64) -> f64 {
         let roundings = (64 * (1 + self.basis.len())) as f64 + self.basis.first().map_or(0, Vec::len) as f64;
-        1.0 + roundings * UNIT * most / mu
+        1.0 + (roundings * UNIT * most + self.rounding) / mu
     }
 }
 
@@ -149,6 +151,7 @@ mod tests {
                 for k in 0..=n {
                     let lanczos = Lanczos::new(&b, k, |x, y| {
                         y.iter_mut().zip(x.iter().zip(&a)).for_each(|(y, (x, a))| *y = a * x);
+                        UNIT * condition
                     });
                     let bounds = [lanczos.inverse(mu, condition), lanczos.energy(mu, condition)];
                     assert!(bounds[0] >= inverse && bounds[1] >= energy, "{condition} {mu} {k}: {bounds:?}");

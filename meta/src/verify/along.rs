@@ -26,7 +26,7 @@ pub struct Along {
 }
 
 impl Along {
-    /// |gradient − differences| / |differences|
+    /// |gradient − differences| / |differences|; not finite where the differences are 0.
     pub fn relative_error(&self) -> f64 {
         (self.gradient - self.differences).abs() / self.differences.abs()
     }
@@ -35,8 +35,8 @@ impl Along {
 /// The slope of F along u by a method's gradient and by Richardson's differences of its
 /// [`query_loss`](crate::Report::query_loss), at steps of at most 0.03 u.
 ///
-/// They agree where the gradient is that of what the method computes: always for an unrolled one, for an implicit one
-/// where its inner solver goes to the end. For first-order methods and Reptile they do not: those are no derivatives.
+/// They agree where the gradient is that of what the method computes: for an unrolled one that keeps all steps, whose size
+/// is given, always; for an implicit one where its inner solver goes to the end. For first-order methods and Reptile they do not: those are no derivatives.
 ///
 /// # Panics
 /// Where lengths differ from what the problem declares.

@@ -22,7 +22,8 @@
 //!
 //! Whether something is comparable follows from the model and from the reference alone (its spectrum, its contraction),
 //! never from what the engine did: a wrong engine cannot excuse itself. All of it runs at the λ that is asked for and at
-//! a larger one, at which the operator is positive definite and every solver has to converge.
+//! a larger one, at which the operator is positive definite, if steps of the given size allow as large a λ, and every
+//! solver has to converge.
 //!
 //! ```
 //! use autodiff::Arg;
@@ -103,9 +104,15 @@ pub fn verify(
     let mut worst: Option<[Findings; 2]> = None;
     for &data in tasks {
         let (found, smallest) = one(reference, engine, theta, data, settings, settings.lambda);
-        // Far enough above what is missing that the operator stays definite along the way.
-        let larger = 3.0 * settings.lambda.max(settings.lambda - smallest);
-        let (definite, _) = one(reference, engine, theta, data, settings, larger);
+        // Far enough above what is missing that the operator stays definite along the way. A larger λ may hold φ where G
+        // curves down: there more is missing. But steps of a given size must not overshoot the prox term.
+        let mut larger = 3.0 * settings.lambda.max(settings.lambda - smallest);
+        let (mut definite, mut smallest) = one(reference, engine, theta, data, settings, larger);
+        let fits = |lambda: f64| settings.rate.is_none_or(|rate| rate * lambda < 1.0);
+        while smallest <= 0.0 && fits(3.0 * (larger - smallest)) {
+            larger = 3.0 * (larger - smallest);
+            (definite, smallest) = one(reference, engine, theta, data, settings, larger);
+        }
         match &mut worst {
             None => worst = Some([found, definite]),
             Some([a, b]) => {

@@ -158,6 +158,13 @@ impl<'r> Task<'r> {
         self.project(&gradient)
     }
 
+    /// The larger |G| of θ and φ.
+    pub fn inner_size(&mut self, phi: &[f64]) -> f64 {
+        let away = norm(&minus(phi, self.theta));
+        let there = self.support(phi).0 + 0.5 * self.lambda * away * away;
+        there.abs().max(self.support(self.theta).0.abs())
+    }
+
     /// Descends until ‖∇G‖ ≤ `tolerance` or for `cap` steps: (φ, ‖∇G‖, steps).
     pub fn descend(&mut self, tolerance: f64, cap: usize) -> (Vec<f64>, f64, usize) {
         let mut phi = self.theta.to_vec();

@@ -70,13 +70,14 @@ impl Ways<'_, '_> {
         let method = self.engine.implicit(stop, self.engine.solver(SolverName::Cg, cg));
         self.run(IMPLICIT, quantity, method, tolerance);
         INNER.iter().for_each(|inner| self.inner(*inner, &point, (stop, cg), tolerance));
-        let limit = self.limit(&point, tolerance, cap);
+        let limit = self.limit(&point, tolerance, (steps, cap));
         self.solution_slopes(&point, steps, start, tolerance);
         limit
     }
 
-    /// By another inner solver. Where it ends is judged by the reference: what is stationary and elsewhere is another
-    /// minimiser; what is not, and is not claimed to be, is unsolved.
+    /// By another inner solver. Where it ends is judged by the reference, which has been to the minimum: what is stationary
+    /// and elsewhere, with a definite Hessian, is another minimiser; unsolved is what is as near as a line search sees, or has
+    /// taken all the steps there are. Anything else is wrong, whatever the solver says of itself.
     fn inner(
         &mut self,
         (name, inner): (&str, InnerName),
@@ -91,19 +92,31 @@ impl Ways<'_, '_> {
         let size = norm(&self.task.inner_gradient(&phi));
         // Two points with ∇G that small are ‖∇G‖/μ from the minimiser each; ten times, for μ is that of one point.
         let apart = norm(&minus(&phi, &point.phi)) * point.spectrum.smallest;
-        let excuse = match report.inner_status {
-            // Rounding of one evaluation of ∇G beside another's.
-            _ if size <= 2.0 * wanted => (apart > 20.0 * wanted).then(|| "it ends at another minimiser".to_owned()),
-            Some(InnerStatus::Converged) => None,
-            _ => Some(format!("not solved: it leaves ‖∇G‖ at {:.0e} of what is asked for", size / wanted)),
+        // Below this no line search sees a fall: ‖∇G‖²/2L is rounding of G.
+        let rounding = 16.0 * f64::EPSILON * self.task.inner_size(&point.phi);
+        let blind = 10.0 * (2.0 * point.spectrum.largest * rounding).sqrt();
+        let (cap, _) = stop.limits();
+        let excused = match report.inner_status {
+            Some(InnerStatus::Stalled) => size <= blind,
+            Some(InnerStatus::Capped) => report.steps.max(report.evaluations) >= cap,
+            _ => false,
+        };
+        let excuse = if size <= 2.0 * wanted {
+            // Twice: rounding of one evaluation of ∇G beside another's.
+            let elsewhere = apart > 20.0 * wanted && Point::new(self.task, phi, self.dense).spectrum.is_definite();
+            elsewhere.then(|| "it ends at another minimiser".to_owned())
+        } else {
+            excused.then(|| format!("not solved: it leaves ‖∇G‖ at {:.0e} of what is asked for", size / wanted))
         };
         self.push(name, Quantity::Solution, Ok(Value::Gradient(g)), tolerance).excuse = excuse;
     }
 
-    /// Unrolled through ever more steps, K qᴷ being what is left after K with a contraction of q.
-    fn limit(&mut self, point: &Point, tolerance: f64, cap: usize) -> Option<(usize, f64)> {
+    /// Unrolled through ever more steps, K qᴷ being what is left after K with a contraction of q; after those that the
+    /// descent took, where it took more: it may have come by a saddle.
+    fn limit(&mut self, point: &Point, tolerance: f64, (steps, cap): (usize, usize)) -> Option<(usize, f64)> {
         let q = point.spectrum.contraction(self.task.rate);
         let enough = (1..=cap).find(|&k| k as f64 * q.powi(k as i32) <= 1e-10);
+        let enough = enough.map(|k| if steps > k { steps + k } else { k }).filter(|&k| k <= cap);
         let Some(limit) = enough.filter(|_| q < 1.0) else {
             let reason =
                 format!("not contractive enough: a step shrinks the slowest mode by {q}, {cap} steps are too few");
