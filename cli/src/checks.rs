@@ -46,6 +46,9 @@ pub fn belong(method: MethodName, options: &[(&str, bool, Owner)]) -> Result<(),
 /// Whole numbers that an option may be.
 pub type Range = (u64, u64);
 
+/// Steps of adaptation.
+pub const INNER_STEPS: Range = (0, 10_000);
+
 /// Iterations of a linear solver.
 pub const CG_STEPS: Range = (1, 10_000);
 

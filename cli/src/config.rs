@@ -283,7 +283,7 @@ impl Config {
             ("minutes", self.minutes),
         ])?;
         checks::within(&[
-            ("inner-steps", Some(self.inner_steps as u64), (0, 10_000)),
+            ("inner-steps", Some(self.inner_steps as u64), checks::INNER_STEPS),
             ("cg-steps", self.cg_steps.map(|n| n as u64), checks::CG_STEPS),
             ("es-pairs", self.es_pairs.map(|n| n as u64), checks::ES_PAIRS),
             ("truncate", self.truncate.map(|m| m as u64), (0, self.inner_steps as u64)),
@@ -345,7 +345,14 @@ impl Config {
 
 /// A run can be repeated and evaluated from any folder.
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
-    std::path::absolute(path).map_err(|e| Failure::io("find", path, &e))
+    let path = std::path::absolute(path).map_err(|e| Failure::io("find", path, &e))?;
+    if path.to_str().is_none() {
+        return Err(Failure::new(format_args!(
+            "{} is not UTF-8, which config.toml is written in: rename it",
+            path.display()
+        )));
+    }
+    Ok(path)
 }
 
 #[cfg(test)]

@@ -1,9 +1,30 @@
 //! Standard output that may be closed early: `imaml train | head` ends quietly instead of with a panic.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+use std::sync::OnceLock;
+
+use crate::failure::Failure;
+
+/// Why a line could not be written, the first time. What a command has done is not undone by it.
+static LOST: OnceLock<String> = OnceLock::new();
 
 /// Prints one line on standard output; where nobody reads any more, nothing happens.
 pub fn say(line: impl std::fmt::Display) {
     let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    if let Err(e) = writeln!(out, "{line}").and_then(|()| out.flush())
+        && e.kind() != ErrorKind::BrokenPipe
+    {
+        LOST.get_or_init(|| e.to_string());
+    }
+}
+
+/// Whether everything said was written.
+///
+/// # Errors
+/// Where it was not, and somebody could have read it.
+pub fn heard() -> Result<(), Failure> {
+    match LOST.get() {
+        None => Ok(()),
+        Some(why) => Err(Failure::new(format_args!("cannot write on standard output: {why}"))),
+    }
 }

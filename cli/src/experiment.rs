@@ -149,9 +149,18 @@ pub fn problem(config: &Config, model: Model, support: usize, query: usize) -> R
     Ok(problem.learning(config.learn.map_or(Learned::default(), |Learn(learned)| learned)))
 }
 
-/// The meta-gradient that a run trains with, in any precision and whatever memory it takes.
-pub fn compile<T: Element>(config: &Config, problem: &FewShot) -> Box<dyn Method<T>> {
-    keeping(config, problem, config.keep())
+/// The meta-gradient that a run trains with, in any precision: within the memory that the run may take, twice that for
+/// numbers of twice the size.
+///
+/// # Errors
+/// Where the least is too much.
+pub fn compile<T: Element>(config: &Config, problem: &FewShot) -> Result<Box<dyn Method<T>>, Failure> {
+    let (steps, keep) = (config.inner_steps, config.keep());
+    let memory = config.memory.map(|ByteSize(bytes)| ByteSize(bytes.saturating_mul(size_of::<T>() as u64 / 4)));
+    let keep = keep_within::<T>(config.method, problem, (&config.inner(), steps), keep, memory)?;
+    let method = keeping(config, problem, keep);
+    memory::check("a meta-gradient", method.bytes() as u64, "lower --inner-steps, or give --memory")?;
+    Ok(method)
 }
 
 fn keeping<T: Element>(config: &Config, problem: &FewShot, keep: Keep) -> Box<dyn Method<T>> {

@@ -5,11 +5,16 @@ use std::path::Path;
 
 use crate::failure::Failure;
 
-/// Writes a file beside its place, then renames it: a reader sees the old file or the new one, never half of one.
+/// Writes a file beside its place, then renames it: a reader sees the old file or the new one, never half of one. A link
+/// stays one, to the new file; into what is no file, a device or a pipe, bytes go as they come.
 ///
 /// # Errors
 /// Where it cannot be written; nothing is left behind.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    if std::fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+        return std::fs::write(path, bytes).map_err(|e| Failure::io("write", path, &e));
+    }
+    let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".partial");
     write_through(Path::new(&temporary), path, bytes)
@@ -38,5 +43,26 @@ pub fn remove(path: &Path) -> Result<(), Failure> {
     match std::fs::remove_file(path) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Failure::io("remove", path, &e)),
         _ => Ok(()),
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_stay_links_and_devices_devices() {
+        let folder = std::env::temp_dir().join(format!("imaml-files-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let (file, link) = (folder.join("file"), folder.join("link"));
+        std::fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write_whole(&link, b"new").unwrap();
+        assert!(link.is_symlink() && std::fs::read(&file).unwrap() == b"new");
+        let device = folder.join("device");
+        std::os::unix::fs::symlink("/dev/null", &device).unwrap();
+        write_whole(&device, b"gone").unwrap();
+        assert!(device.is_symlink() && !std::fs::metadata("/dev/null").unwrap().is_file());
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -25,6 +25,7 @@ use failure::Failure;
 mod byte_size;
 mod chart;
 mod checks;
+mod claim;
 mod commands;
 mod config;
 mod console;
@@ -87,11 +88,11 @@ fn main() -> ExitCode {
         // Help and version are answers, not errors.
         Err(e) if !e.use_stderr() => {
             console::say(e.render().to_string().trim_end());
-            return ExitCode::SUCCESS;
+            Ok(ExitCode::SUCCESS)
         }
         Err(e) => Err(usage(&e)),
     };
-    done.unwrap_or_else(|failure| {
+    done.and_then(|code| console::heard().map(|()| code)).unwrap_or_else(|failure| {
         eprintln!("imaml: {failure}");
         ExitCode::from(2)
     })

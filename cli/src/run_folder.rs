@@ -11,13 +11,16 @@
 //! | `checkpoint.safetensors` | θ, the outer optimiser's vectors, what warm starts begin from, iteration, seconds, seed |
 //!
 //! A reader sees an old file or a new one, never half of one. The checkpoint comes last: whatever is interrupted
-//! between two files, going on from it writes the others again.
+//! between two files, going on from it writes the others again. What an earlier run left that this one does not write at once
+//! goes first. One process writes to a folder.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nn::Layout;
 use serde::{Deserialize, Serialize};
 
+use crate::claim::Claim;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::files::{remove, write_through, write_whole};
@@ -42,10 +45,16 @@ const CHECKPOINT: &str = "checkpoint.safetensors";
 /// The metadata key of a checkpoint.
 const KEY: &str = "imaml";
 
-/// A run's folder; it may not be there yet.
-#[derive(Clone, Debug)]
+/// A run's folder.
+#[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    /// Where it is written to.
+    claim: Option<Claim>,
+    /// What is there of an earlier run, or an earlier end of this one, until the first save.
+    stale: AtomicBool,
+    /// A run from the beginning: an earlier run's checkpoint is none of this one.
+    from_the_beginning: bool,
 }
 
 /// Where a run stands, besides its vectors.
@@ -98,30 +107,32 @@ pub struct Checkpoint {
 }
 
 impl RunFolder {
-    /// A folder for a new run. Nothing is written yet.
+    /// A folder for a new run, which no other process writes to. It is empty, or as it was, until the first save.
     ///
     /// # Errors
-    /// Where something is there already, unless `force`.
+    /// Where something is there already, unless `force`, or another process writes to it.
     pub fn new(path: &Path, force: bool) -> Result<Self, Failure> {
         let shown = path.display();
         if path.exists() && !path.is_dir() {
             return Err(format!("{shown} is a file: choose a folder with --out").into());
         }
+        let claim = Claim::of(path)?;
         let empty = std::fs::read_dir(path).map_or(true, |mut entries| entries.next().is_none());
         if !empty && !force {
             return Err(Failure::new(format_args!(
                 "{shown} is there already: go on with --resume {shown}, replace it with --force, or choose another --out"
             )));
         }
-        Ok(RunFolder { path: path.into() })
+        Ok(RunFolder { path: path.into(), claim: Some(claim), stale: AtomicBool::new(true), from_the_beginning: true })
     }
 
-    /// The folder of a run that is there.
+    /// The folder of a run that is there, to read.
     ///
     /// # Errors
     /// Where there is none.
     pub fn open(path: &Path) -> Result<Self, Failure> {
-        let folder = RunFolder { path: path.into() };
+        let stale = AtomicBool::new(true);
+        let folder = RunFolder { path: path.into(), claim: None, stale, from_the_beginning: false };
         let shown = path.display();
         if !path.is_dir() {
             return Err(format!("there is no run folder {shown}: make one with imaml train --out {shown}").into());
@@ -130,6 +141,14 @@ impl RunFolder {
             return Err(format!("{shown} is no run folder, it has no {CONFIG}: give one that imaml train made").into());
         }
         Ok(folder)
+    }
+
+    /// The same, to go on with it.
+    ///
+    /// # Errors
+    /// Where another process writes to it.
+    pub fn claimed(self) -> Result<Self, Failure> {
+        Ok(RunFolder { claim: Some(Claim::of(&self.path)?), ..self })
     }
 
     /// Its path.
@@ -182,17 +201,24 @@ impl RunFolder {
         Ok(Checkpoint { standing, theta, optimiser, start })
     }
 
-    /// The lines of metrics up to an iteration that a run without interruption has too: not the one that an ending
-    /// added.
+    /// The lines of metrics.
     ///
     /// # Errors
     /// Where the file is there and cannot be read.
-    pub fn metrics(&self, config: &Config, iteration: u64) -> Result<String, Failure> {
+    pub fn metrics(&self) -> Result<String, Failure> {
         let path = self.file(METRICS);
-        let text = match std::fs::read_to_string(&path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
-            read => read.map_err(|e| Failure::io("read", &path, &e))?,
-        };
+        match std::fs::read_to_string(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+            read => read.map_err(|e| Failure::io("read", &path, &e)),
+        }
+    }
+
+    /// Those up to an iteration that a run without interruption has too: not the one that an ending added.
+    ///
+    /// # Errors
+    /// As [`metrics`](RunFolder::metrics).
+    pub fn metrics_until(&self, config: &Config, iteration: u64) -> Result<String, Failure> {
+        let text = self.metrics()?;
         let kept = |line: &&str| {
             let row = metrics::row(line);
             row.is_some_and(|r| r.iteration <= iteration && (r.validation.is_some() || config.logs(r.iteration)))
@@ -220,7 +246,14 @@ impl RunFolder {
             let iteration = standing.iteration;
             return Err(format!("the parameters are not finite after iteration {iteration}: lower --outer-lr").into());
         }
+        debug_assert!(self.claim.is_some(), "a folder is claimed before it is written to");
         std::fs::create_dir_all(&self.path).map_err(|e| Failure::io("make the folder", &self.path, &e))?;
+        if self.stale.swap(false, Ordering::Relaxed) {
+            remove(&self.file(REPORT))?;
+            if self.from_the_beginning {
+                remove(&self.file(CHECKPOINT))?;
+            }
+        }
         let mut vectors = vec![("theta.".to_owned(), *theta)];
         vectors.extend(optimiser.iter().map(|(name, values)| (format!("{name}."), *values)));
         vectors.extend(start.map(|values| ("start.".to_owned(), values)));

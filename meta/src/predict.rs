@@ -24,7 +24,7 @@ impl Measure {
         }
     }
 
-    /// Of outputs [rows, width] against the targets that a task gives.
+    /// Of outputs [rows, width] against the targets that a task gives. A row that is not finite names no class: it is wrong.
     pub fn of<T: Element>(self, output: &[T], width: usize, target: Arg<'_, T>) -> f64 {
         match target {
             Arg::Floats(values) => {
@@ -32,7 +32,8 @@ impl Measure {
                 output.iter().zip(values).map(error).sum::<f64>() / values.len() as f64
             }
             Arg::Indices(labels) => {
-                let right = |(row, label): &(&[T], &u32)| arg_max(row) == **label as usize;
+                let finite = |row: &[T]| row.iter().all(|v| v.to_f64().is_finite());
+                let right = |(row, label): &(&[T], &u32)| finite(row) && arg_max(row) == **label as usize;
                 output.chunks_exact(width).zip(labels).filter(right).count() as f64 / labels.len() as f64
             }
         }
@@ -238,6 +239,12 @@ pub fn arg_max<T: Element>(row: &[T]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_finite_is_no_answer() {
+        let outputs = [f32::NAN, f32::NAN, 1.0, 0.0, f32::INFINITY, 0.0, 0.0, 1.0];
+        assert_eq!(Measure::Accuracy.of(&outputs, 2, Arg::Indices(&[0, 0, 0, 1])), 0.5);
+    }
 
     #[test]
     fn softmax_is_a_distribution_or_not_a_number() {

@@ -62,8 +62,8 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
 
     let steps = [config.inner_steps];
     let measure = |theta: &[f32]| evaluate(&experiment, theta, Split::Test, TASKS, &steps);
-    let trained = measure(&outcome.theta);
-    let untrained = measure(&initial::parameters(experiment.problem.model(), config.seed));
+    let trained = measure(&outcome.theta)?;
+    let untrained = measure(&initial::parameters(experiment.problem.model(), config.seed))?;
     let ways = config.ways.unwrap_or(1);
     let nearest = nearest_neighbour(&experiment, ways);
 

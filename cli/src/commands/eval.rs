@@ -8,12 +8,14 @@ use meta::tasks::Split;
 use meta::train::{Evaluation, Evaluator};
 use serde_json::{Value, json};
 
+use crate::checks;
 use crate::commands::measured::{Measured, Run};
 use crate::config::Config;
 use crate::console::say;
 use crate::experiment::Experiment;
 use crate::failure::Failure;
 use crate::format;
+use crate::memory;
 use crate::settings::Settings;
 use crate::training::result_json;
 
@@ -44,14 +46,14 @@ pub struct EvalArgs {
 /// One line on what is wrong with the arguments, the run or the data.
 pub fn eval(args: &EvalArgs) -> Result<ExitCode, Failure> {
     args.measured.check()?;
-    if let Some(steps) = args.inner_steps.iter().find(|&&k| k > 10_000) {
-        return Err(format!("--inner-steps has {steps}: at most 10000").into());
+    for &steps in &args.inner_steps {
+        checks::within(&[("--inner-steps", Some(steps as u64), checks::INNER_STEPS)])?;
     }
     let changed = Settings { shots: args.shots, queries: args.queries, ..Settings::default() };
     let Run { config, experiment, theta, .. } = args.measured.open(&args.run, changed)?;
     let (split, tasks) = (args.measured.split.into(), args.measured.tasks);
     let steps = steps(&args.inner_steps, &config);
-    let results = evaluate(&experiment, &theta, split, tasks, &steps);
+    let results = evaluate(&experiment, &theta, split, tasks, &steps)?;
     if args.json {
         say(to_json(&config, &experiment, split, tasks, &results));
         return Ok(ExitCode::SUCCESS);
@@ -69,17 +71,21 @@ pub fn eval(args: &EvalArgs) -> Result<ExitCode, Failure> {
 }
 
 /// Adapts and measures in the G that the run trains with.
-pub fn evaluate(experiment: &Experiment, theta: &[f32], split: Split, tasks: u64, steps: &[usize]) -> Vec<Evaluation> {
+///
+/// # Errors
+/// Where the memory is not there.
+pub fn evaluate(
+    experiment: &Experiment,
+    theta: &[f32],
+    split: Split,
+    tasks: u64,
+    steps: &[usize],
+) -> Result<Vec<Evaluation>, Failure> {
     let Experiment { stream, problem, hyper, pool, .. } = experiment;
-    Evaluator::adapting(problem, experiment.adaptation()).run(
-        pool,
-        stream.as_ref(),
-        split,
-        0..tasks,
-        theta,
-        *hyper,
-        steps,
-    )
+    let evaluator = Evaluator::adapting(problem, experiment.adaptation());
+    let bytes = evaluator.bytes() as u64 * pool.current_num_threads() as u64 + tasks * 16 * steps.len() as u64;
+    memory::check("measuring", bytes, "lower --shots, --queries, --tasks or --threads")?;
+    Ok(evaluator.run(pool, stream.as_ref(), split, 0..tasks, theta, *hyper, steps))
 }
 
 /// The steps to measure after, ascending.

@@ -13,9 +13,11 @@ use crate::checks;
 use crate::commands::source::{Opened, Precision, Source};
 use crate::console::say;
 use crate::episode::{self, EpisodeFile, Needs, OutputFile};
+use crate::experiment;
 use crate::failure::Failure;
 use crate::format::count;
 use crate::inner::{Inner, InnerArgs, Takes};
+use crate::memory;
 
 /// What a model says of the query sets: logits, or predicted values.
 #[derive(Args, Clone, Debug)]
@@ -51,12 +53,7 @@ impl PredictArgs {
 /// # Errors
 /// One line on what is wrong with the arguments or the file.
 pub fn predict(args: &PredictArgs) -> Result<(), Failure> {
-    let inner = args.inner()?;
-    checks::positive::<f64>(&[
-        ("--inner-lr", inner.given_rate()),
-        ("--inner-tol", inner.tol),
-        ("--lambda", args.lambda),
-    ])?;
+    checks::within(&[("--inner-steps", Some(args.inner_steps as u64), checks::INNER_STEPS)])?;
     let opened = args.source.open()?;
     match opened.precision {
         Precision::F32 => predict_in::<f32>(args, &opened),
@@ -65,27 +62,48 @@ pub fn predict(args: &PredictArgs) -> Result<(), Failure> {
 }
 
 fn predict_in<T: Element>(args: &PredictArgs, opened: &Opened) -> Result<(), Failure> {
+    let inner = args.inner()?;
+    checks::positive::<T>(&[
+        ("--inner-lr", inner.given_rate()),
+        ("--inner-tol", inner.tol),
+        ("--lambda", args.lambda),
+    ])?;
     let needs = Needs { query: true, ..Needs::default() };
     let EpisodeFile { parameters, tasks, .. } = opened.read::<T>(needs)?;
     let model = &opened.model;
     let problem = FewShot::new(model.clone(), tasks.support_rows, tasks.query_rows, args.lambda.is_some());
     let statistics = if args.inductive { QueryStatistics::Inductive } else { QueryStatistics::Transductive };
-    let inner = args.inner()?;
     let predictor = Predictor::adapting(&problem, inner.adaptation(args.inner_steps), &[statistics]);
-    let mut space = predictor.space();
     let hyper = Hyper { lambda: args.lambda.unwrap_or(0.0), rate: inner.hyper_rate() };
-    let mut outputs: Vec<T> = Vec::new();
-    let mut measured = 0.0;
-    for i in 0..tasks.count {
-        tasks.with_task(i, &mut (), |data| {
-            space.run(&parameters, hyper, data, &[args.inner_steps], |_, _, output| {
-                measured += predictor.measure().of(output, model.outputs(), data[3]) / tasks.count as f64;
-                outputs.extend_from_slice(output);
+    let pool = experiment::pool(args.source.threads)?;
+    let width = tasks.query_rows * model.outputs();
+    let workers = pool.current_num_threads().min(tasks.count);
+    let bytes = predictor.bytes() * workers + width * size_of::<T>() * tasks.count;
+    memory::check("this", bytes as u64, "lower --threads, or take fewer tasks")?;
+    let mut outputs = vec![T::zero(); width * tasks.count];
+    let mut measured = vec![0.0; tasks.count];
+    // Each thread has neighbouring tasks, and one space for them.
+    let share = tasks.count.div_ceil(workers);
+    pool.scope(|scope| {
+        let parts = outputs.chunks_mut(width * share).zip(measured.chunks_mut(share));
+        for (part, (outputs, measured)) in parts.enumerate() {
+            let (predictor, tasks, parameters) = (&predictor, &tasks, &parameters);
+            scope.spawn(move |_| {
+                let mut space = predictor.space();
+                for (i, (to, measured)) in outputs.chunks_exact_mut(width).zip(measured).enumerate() {
+                    tasks.with_task(part * share + i, &mut (), |data| {
+                        space.run(parameters, hyper, data, &[args.inner_steps], |_, _, output| {
+                            *measured = predictor.measure().of(output, model.outputs(), data[3]);
+                            to.copy_from_slice(output);
+                        });
+                    });
+                }
             });
-        });
-    }
+        }
+    });
+    let measured = measured.iter().map(|m| m / tasks.count as f64).sum::<f64>();
     if let Some(i) = outputs.iter().position(|v| !v.to_f64().is_finite()) {
-        let task = i / (tasks.query_rows * model.outputs());
+        let task = i / width;
         return Err(format!("the outputs of task {task} are not finite: lower --inner-lr").into());
     }
     if let Some(out) = &args.out {

@@ -42,7 +42,7 @@ pub fn report(args: &ReportArgs) -> Result<ExitCode, Failure> {
 
 fn one(args: &ReportArgs, run: &Path) -> Result<ExitCode, Failure> {
     let Run { folder, config, experiment, theta } = args.measured.open(run, Settings::default())?;
-    let metrics = folder.metrics(&config, u64::MAX)?;
+    let metrics = folder.metrics()?;
     let subject = Subject {
         config: &config,
         experiment: &experiment,
@@ -51,7 +51,7 @@ fn one(args: &ReportArgs, run: &Path) -> Result<ExitCode, Failure> {
         split: args.measured.split.into(),
         tasks: args.measured.tasks,
     };
-    let html = report::of_run(&subject);
+    let html = report::of_run(&subject)?;
     let out = match &args.out {
         Some(path) => {
             write_whole(path, html.as_bytes())?;
@@ -82,12 +82,12 @@ fn several(args: &ReportArgs, runs: &[PathBuf]) -> Result<ExitCode, Failure> {
         contenders.push(Contender {
             name: run.display().to_string(),
             title: config.title(),
-            results: evaluate(experiment, theta, split, tasks, &steps),
-            history: History::parse(&folder.metrics(config, u64::MAX)?),
+            results: evaluate(experiment, theta, split, tasks, &steps)?,
+            history: History::parse(&folder.metrics()?),
         });
     }
     let steps: Vec<usize> = opened.iter().map(|o| o.config.inner_steps).collect();
-    let (html, sentences) = report::comparison(&contenders, &steps, tasks);
+    let (html, sentences) = report::comparison(&contenders, &steps, split, tasks);
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from("comparison.html"));
     write_whole(&out, html.as_bytes())?;
     for (contender, k) in contenders.iter().zip(&steps) {

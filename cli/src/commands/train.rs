@@ -78,7 +78,7 @@ fn begin(args: &TrainArgs) -> Result<ExitCode, Failure> {
 }
 
 fn resume(args: &TrainArgs, path: &Path) -> Result<ExitCode, Failure> {
-    let folder = RunFolder::open(path)?;
+    let folder = RunFolder::open(path)?.claimed()?;
     let changeable = Settings {
         iterations: args.settings.iterations,
         minutes: args.settings.minutes,
@@ -105,7 +105,7 @@ fn resume(args: &TrainArgs, path: &Path) -> Result<ExitCode, Failure> {
             clock(checkpoint.standing.seconds)
         )));
     }
-    let metrics = folder.metrics(&config, iteration)?;
+    let metrics = folder.metrics_until(&config, iteration)?;
     announce(&config, &experiment);
     say(format_args!("going on after iteration {iteration}"));
     let outcome = training::train(&config, &experiment, &folder, Some((checkpoint, metrics)))?;
@@ -143,10 +143,10 @@ pub fn write_report(
     outcome: &Outcome,
 ) -> Result<(), Failure> {
     if outcome.ending == Ending::Complete {
-        let metrics = folder.metrics(config, outcome.standing.iteration)?;
+        let metrics = folder.metrics()?;
         let (theta, split, tasks) = (&outcome.theta[..], Split::Validation, config.eval_tasks);
         let subject = Subject { config, experiment, theta, metrics: &metrics, split, tasks };
-        folder.write_report(&report::of_run(&subject))?;
+        folder.write_report(&report::of_run(&subject)?)?;
     }
     Ok(())
 }

@@ -12,11 +12,13 @@ use meta::verify::{Check, Comparison, Findings, Own, Reference, Settings, Verdic
 use nn::Model;
 use serde_json::{Value, json};
 
+use crate::checks;
 use crate::config::Config;
 use crate::console::say;
 use crate::episode::{self, EpisodeFile, Needs, Tasks};
 use crate::experiment;
 use crate::failure::Failure;
+use crate::format::count;
 use crate::initial;
 use crate::model;
 use crate::settings::{self, Dataset};
@@ -32,7 +34,7 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "SPEC", requires = "file")]
     model: Option<String>,
     /// How many of the file's tasks.
-    #[arg(long, value_name = "T", default_value_t = 1)]
+    #[arg(long, value_name = "T", default_value_t = 1, requires = "file")]
     tasks: usize,
     /// λ of the prox term.
     #[arg(long, default_value_t = 2.0)]
@@ -44,10 +46,10 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "RATE")]
     inner_lr: Option<f64>,
     /// Do not adapt parameters whose names start so, such as conv or fc.bias.
-    #[arg(long, value_name = "PREFIX,...", value_delimiter = ',')]
+    #[arg(long, value_name = "PREFIX,...", value_delimiter = ',', requires = "file")]
     freeze: Vec<String>,
     /// Normalise query sets with the support set's batch statistics.
-    #[arg(long)]
+    #[arg(long, requires = "file")]
     inductive: bool,
     /// Form matrices where at most so many parameters adapt.
     #[arg(long, value_name = "N", default_value_t = 2000)]
@@ -75,9 +77,10 @@ pub fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
             return Err(format!("{flag} is {v}: expected a number above 0").into());
         }
     }
-    if args.tasks == 0 || args.inner_steps == 0 || args.inner_steps > 10_000 {
-        return Err("--tasks and --inner-steps are at least 1, steps at most 10000".into());
-    }
+    checks::within(&[
+        ("--tasks", Some(args.tasks as u64), (1, u64::MAX)),
+        ("--inner-steps", Some(args.inner_steps as u64), (1, checks::INNER_STEPS.1)),
+    ])?;
     if args.dense > 10_000 {
         return Err(format!("--dense is {}: expected at most 10000, whose matrix takes 800 MB", args.dense).into());
     }
@@ -120,6 +123,10 @@ fn from_file(args: &VerifyArgs, file: &PathBuf, spec: &str) -> Result<Case, Fail
     let needs = Needs { query: true, ..Needs::default() };
     let EpisodeFile { parameters: theta, tasks, .. } =
         episode::read(file, &Tensors::parse(file, &bytes)?, &model, needs)?;
+    if args.tasks > tasks.count {
+        let (asked, shown) = (args.tasks, file.display());
+        return Err(format!("--tasks is {asked}: {shown} has {}", count(tasks.count as u64, "task")).into());
+    }
     let freezes = |name: &str| args.freeze.iter().any(|prefix| name.starts_with(prefix.as_str()));
     let names: Vec<&str> = model.layout().entries().iter().map(|e| e.name()).collect();
     if let Some(prefix) = args.freeze.iter().find(|prefix| !names.iter().any(|n| n.starts_with(prefix.as_str()))) {
@@ -189,7 +196,7 @@ fn problem(model: &Model, tasks: &Tasks<f64>) -> FewShot {
 fn run(case: &Case, tasks: usize, settings: &Settings) -> [Findings; 2] {
     let all = &case.tasks;
     let mut data: Vec<Vec<Arg<'_, f64>>> = Vec::new();
-    (0..all.count.min(tasks)).for_each(|i| data.push(all.args(i).into()));
+    (0..tasks).for_each(|i| data.push(all.args(i).into()));
     let data: Vec<&[Arg<'_, f64>]> = data.iter().map(|d| &d[..]).collect();
     every_way(&Reference::new(&case.problem), &Own(&case.problem), &case.theta, &data, settings)
 }

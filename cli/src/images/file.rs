@@ -32,6 +32,9 @@ pub fn read(path: &Path) -> Result<Page, Failure> {
     let mut decoder = reader.into_decoder().map_err(failed)?;
     let orientation = decoder.orientation().map_err(failed)?;
     let mut image = DynamicImage::from_decoder(decoder).map_err(failed)?;
+    if image.width() == 0 || image.height() == 0 {
+        return Err(Failure::new(format_args!("{} has no pixels: save it again", path.display())));
+    }
     image.apply_orientation(orientation);
     Ok(shades(&image.into_rgba8()))
 }

@@ -4,6 +4,7 @@
 //! runs each interval is at 1 − 5 %/m (Bonferroni), so that all hold together with 95 %.
 
 use meta::predict::Measure;
+use meta::tasks::Split;
 use meta::train::{Evaluation, Interval};
 
 use super::history::{History, with_intervals};
@@ -81,7 +82,9 @@ pub fn sentence(pair: &Pair, measure: Measure, names: &[&str], tasks: u64) -> St
         Measure::Accuracy => format!("{:.2} ± {:.2} points", 100.0 * mean, 100.0 * half_width),
         Measure::SquaredError => format!("{mean:.4} ± {half_width:.4}"),
     };
-    if pair.is_distinguishable() {
+    if !mean.is_finite() {
+        format!("{better} and {worse} cannot be compared: one of them diverged on some of {tasks} tasks")
+    } else if pair.is_distinguishable() {
         format!("{better} is better than {worse} by {by}")
     } else {
         format!("{better} and {worse} cannot be told apart from noise on {tasks} tasks: the difference is {by}")
@@ -89,7 +92,7 @@ pub fn sentence(pair: &Pair, measure: Measure, names: &[&str], tasks: u64) -> St
 }
 
 /// The page, and its sentences for the console.
-pub fn comparison(contenders: &[Contender], steps: &[usize], tasks: u64) -> (String, Vec<String>) {
+pub fn comparison(contenders: &[Contender], steps: &[usize], split: Split, tasks: u64) -> (String, Vec<String>) {
     let names: Vec<&str> = contenders.iter().map(|c| &c.name[..]).collect();
     let Some(first) = contenders.first().and_then(|c| c.results.first()) else { return Default::default() };
     let measure = first.measure;
@@ -106,8 +109,9 @@ pub fn comparison(contenders: &[Contender], steps: &[usize], tasks: u64) -> (Str
     let list: String = says.iter().map(|s| page::paragraph(&format!("{s}."))).collect();
     body += &page::section("Paired on the same tasks", &list);
     body += &page::paragraph(&format!(
-        "On {tasks} tasks that no run has trained on, the same for all. Differences are taken task by task; with {} they \
+        "On {tasks} {split} tasks{}, the same for all. Differences are taken task by task; with {} they \
          hold together with 95 % (Bonferroni).",
+        if split == Split::Train { "" } else { ", that no run has trained on" },
         format::count(says.len() as u64, "pair")
     ));
 
@@ -162,5 +166,8 @@ mod tests {
         assert!(!two.is_distinguishable() && three.difference.half_width > 1.2 * two.difference.half_width);
         let says = sentence(two, Measure::Accuracy, &["a", "c"], 100);
         assert!(says.contains("cannot be told apart"), "{says}");
+        let broken = &pairs(Measure::SquaredError, &[&a, &[f64::NAN; 100]])[0];
+        let says = sentence(broken, Measure::SquaredError, &["a", "broken"], 100);
+        assert!(says.contains("diverged"), "{says}");
     }
 }

@@ -32,8 +32,11 @@ const CAP: usize = 500;
 pub fn section(config: &Config, experiment: &Experiment, theta: &[f32], split: Split) -> String {
     let Experiment { stream, problem, hyper, inner, .. } = experiment;
     let steps = config.inner_steps;
-    let single = experiment::compile::<f32>(config, problem);
-    let double = experiment::compile::<f64>(config, problem);
+    let compiled = (experiment::compile::<f32>(config, problem), experiment::compile::<f64>(config, problem));
+    let (single, double) = match compiled {
+        (Ok(single), Ok(double)) => (single, double),
+        (Err(why), _) | (_, Err(why)) => return page::paragraph(&format!("Not measured: {why}.")),
+    };
     let reference: Option<(&str, Box<dyn Method<f64>>)> = match config.method {
         MethodName::Maml if config.truncate.is_none() => None,
         MethodName::Imaml => {

@@ -26,6 +26,7 @@ use crate::chart::{Axis, Chart, Scale, Series};
 use crate::commands::eval::evaluate;
 use crate::config::Config;
 use crate::experiment::Experiment;
+use crate::failure::Failure;
 use crate::format;
 use crate::inner::Inner;
 use crate::memory;
@@ -48,11 +49,14 @@ pub struct Subject<'a> {
 }
 
 /// The page of one run.
-pub fn of_run(subject: &Subject<'_>) -> String {
+///
+/// # Errors
+/// Where the memory to measure it is not there.
+pub fn of_run(subject: &Subject<'_>) -> Result<String, Failure> {
     let Subject { config, experiment, theta, split, tasks, .. } = *subject;
     let history = History::parse(subject.metrics);
     let steps = curve_steps(&experiment.inner, config.inner_steps);
-    let results = evaluate(experiment, theta, split, tasks, &steps);
+    let results = evaluate(experiment, theta, split, tasks, &steps)?;
     let mut body = headline(subject, &results);
     body += &page::section("Learning", &learning(&history, &results));
     body += &page::section("Adaptation", &adaptation(subject, &results));
@@ -60,7 +64,7 @@ pub fn of_run(subject: &Subject<'_>) -> String {
     body += &page::section("How exact the meta-gradient is", &exact(subject, &history));
     body += &page::section("Time and memory", &cost(subject, &history));
     body += &page::section("Configuration and protocol", &protocol(subject, &results));
-    page::html(&title(config), &body)
+    Ok(page::html(&title(config), &body))
 }
 
 /// `iMAML on omniglot, 5-way 1-shot, 5 queries a class`

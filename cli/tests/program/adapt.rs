@@ -167,6 +167,8 @@ fn what_cannot_be_labelled_is_refused() {
     query("blank.png", &["blank.png", "blank"]);
     RgbaImage::new(40, 30).save(path.join("nothing.png")).unwrap();
     query("nothing.png", &["nothing.png", "blank"]);
+    std::fs::write(path.join("empty.pgm"), "P5\n0 0\n255\n").unwrap();
+    query("empty.pgm", &["empty.pgm", "no pixels"]);
 
     let good = ["--query", "good.png"];
     refuses(path, &["adapt", "trained", "--support=support"], &["--query"]);

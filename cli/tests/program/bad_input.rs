@@ -171,6 +171,42 @@ fn an_existing_folder_is_kept() {
     assert_eq!(std::fs::read(path.join("mine/thesis.txt")).unwrap(), b"all of it");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_has_one_writer() {
+    let folder = folder();
+    let path = folder.path();
+    let short = ["train", "sinusoid", "--iterations=1", "--eval-every=0", "--eval-tasks=2"];
+    succeed(path, &[&short[..], &["--out=busy"]].concat());
+    let other = std::fs::File::open(path.join("busy")).unwrap();
+    other.lock().unwrap();
+    refuses(path, &[&short[..], &["--out=busy", "--force"]].concat(), &["another imaml", "busy", "--out"]);
+    refuses(path, &["train", "--resume=busy", "--iterations=2"], &["another imaml", "busy"]);
+    // Reading is no writing.
+    succeed(path, &["eval", "busy", "--tasks=2"]);
+    other.unlock().unwrap();
+    succeed(path, &["train", "--resume=busy", "--iterations=2"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_nobody_can_read_is_said() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = folder();
+    let path = folder.path();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = super::imaml(path, &["--version"]).stdout(full).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && error.contains("standard output"), "{error}");
+    // A name that a config cannot hold.
+    let name = std::ffi::OsStr::from_bytes(b"w\xff.safetensors");
+    std::fs::write(path.join(name), "").unwrap();
+    let output = super::imaml(path, &["train", "sinusoid", "--out=run", "--init"]).arg(name).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && error.contains("rename it") && error.lines().count() == 1, "{error}");
+    assert!(!path.join("run").exists());
+}
+
 #[test]
 fn a_damaged_run_folder_is_refused() {
     let folder = folder();

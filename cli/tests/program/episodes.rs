@@ -110,6 +110,14 @@ fn what_is_exported_can_be_used() {
         serde_json::from_str(&succeed(path, &["hvp", "s.safetensors", MLP, "--json", "--repeat=3"])).unwrap();
     assert_eq!(hvp["seconds"].as_array().unwrap().len(), 3);
 
+    // What is predicted does not depend on who predicts it.
+    let predict = |threads: &str, out: &str| {
+        let options = ["predict", "s.safetensors", MLP, "--inner-steps=2", "--inner-lr=0.05", threads, "--out", out];
+        (succeed(path, &options), bytes(path, out))
+    };
+    assert_eq!(predict("--threads=1", "one.safetensors"), predict("--threads=2", "two.safetensors"));
+    refuses(path, &["predict", "s.safetensors", MLP, "--threads=0"], &["--threads is 0"]);
+
     // Images, and the same task whatever else is in the file.
     let glyphs = ["export-episode", "glyphs", CONV, "--ways=3", "--queries=2"];
     succeed(path, &[&glyphs[..], &["--first=5", "--tasks=2", "--out=a.safetensors"]].concat());
@@ -248,7 +256,12 @@ fn wrong_episode_files_are_refused() {
     let vast = "--model=conv4:channels=1048576,stride=2,ways=5,image=1x28x28";
     refuses(path, &["grad", "s.safetensors", vast], &["parameters", "at most"]);
     let maml = ["metagrad", "s.safetensors", MLP, "--method=maml", "--inner-lr=0.1"];
-    refuses(path, &[&maml[..], &["--inner-steps=1000000000"]].concat(), &["memory", "--inner-steps"]);
+    refuses(path, &[&maml[..], &["--inner-steps=9223372036854775808"]].concat(), &["--inner-steps", "10000"]);
+    refuses(path, &[&maml[..], &["--inner-steps=1", "--dtype=f32", "--es-sigma=1"]].concat(), &["--es-sigma", "es"]);
+    let tiny =
+        ["metagrad", "s.safetensors", MLP, "--method=imaml", "--inner-steps=1", "--inner-lr=0.1", "--lambda=1e-50"];
+    refuses(path, &[&tiny[..], &["--dtype=f32"]].concat(), &["--lambda", "above 0"]);
+    succeed(path, &tiny);
     refuses(path, &[&maml[..], &["--inner-steps=1", "--lambda=1"]].concat(), &["--lambda", "imaml"]);
     refuses(path, &[&maml[..], &["--inner-steps=1", "--checkpoints=0"]].concat(), &["--checkpoints is 0"]);
     refuses(path, &["metagrad", "s.safetensors", MLP, "--method=maml", "--inner-lr=0.1"], &["--inner-steps"]);
@@ -363,7 +376,12 @@ fn a_file_is_verified() {
     refuses(path, &["verify", "s.safetensors", MLP, "--freeze=fc"], &["every parameter"]);
     refuses(path, &["verify", "s.safetensors", MLP, "--lambda=0"], &["--lambda is 0"]);
     refuses(path, &["verify", "s.safetensors", MLP, "--tasks=0"], &["--tasks"]);
+    refuses(path, &["verify", "s.safetensors", MLP, "--tasks=3"], &["--tasks is 3", "2 tasks"]);
     refuses(path, &["verify", "none.safetensors", MLP], &["cannot read", "none"]);
+    // What is asked of a file is not asked of the cases that are built in.
+    for option in ["--freeze=nonsense", "--inductive", "--tasks=2"] {
+        refuses(path, &["verify", option], &["FILE"]);
+    }
 }
 
 #[test]

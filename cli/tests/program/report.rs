@@ -41,6 +41,36 @@ fn every_run_has_a_page_of_its_own() {
 }
 
 #[test]
+fn a_page_tells_of_the_whole_run_and_an_unfinished_one_has_none() {
+    let folder = folder();
+    let path = folder.path();
+    let short = ["train", "sinusoid", "--eval-every=0", "--eval-tasks=2", "--meta-batch=3", "--out=run"];
+    succeed(path, &[&short[..], &["--iterations=9"]].concat());
+    // Logged are the first iteration, every hundredth and the last.
+    assert!(page(path, "run/report.html").contains("9 iterations, 27 tasks"));
+    // A run in its place that is not complete has no page, and nothing else of the other's.
+    let wild = ["--force", "--iterations=300", "--outer-lr=1e30", "--method=maml"];
+    let output = run(path, &[&short[..], &wild].concat());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(path.join("run/config.toml").is_file() && !path.join("run/report.html").exists());
+}
+
+#[test]
+fn a_page_keeps_to_the_memory_of_its_run() {
+    let folder = folder();
+    let path = folder.path();
+    let short =
+        ["train", "sinusoid", "--method=maml", "--eval-every=0", "--eval-tasks=2", "--iterations=1", "--out=run"];
+    // All steps would take a hundred times as much.
+    succeed(path, &[&short[..], &["--inner-steps=2000", "--meta-batch=1", "--threads=1", "--memory=1MiB"]].concat());
+    let html = page(path, "run/report.html");
+    let (_, after) = html.split_once("this program at its largest").unwrap();
+    let megabytes: f64 =
+        after.trim_start_matches(|c: char| !c.is_ascii_digit()).split(' ').next().unwrap().parse().unwrap();
+    assert!(megabytes < 60.0, "{megabytes} MB");
+}
+
+#[test]
 fn runs_are_compared_on_the_same_tasks() {
     let folder = folder();
     let path = folder.path();

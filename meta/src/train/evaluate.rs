@@ -66,6 +66,11 @@ impl Evaluator {
         Evaluator { predictor, statistics: ways.into(), outputs: problem.model().outputs() }
     }
 
+    /// Bytes that each thread takes.
+    pub fn bytes(&self) -> usize {
+        self.predictor.bytes()
+    }
+
     /// Measures after each number of steps in `steps` (ascending; the most, of a solver that decides) on these tasks of a
     /// split.
     #[allow(clippy::too_many_arguments)] // Each is one independent thing to choose.

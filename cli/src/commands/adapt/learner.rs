@@ -58,9 +58,9 @@ pub struct Learner<'a> {
 }
 
 impl<'a> Learner<'a> {
-    /// As the run trained.
-    pub fn new(config: &'a Config, model: &'a Model, theta: &'a [f32], support: &'a Support) -> Self {
-        Learner { model, theta, support, config, hyper: experiment::hyper(config), steps: config.inner_steps }
+    /// As the run trained, but in so many steps.
+    pub fn new((config, steps): (&'a Config, usize), model: &'a Model, theta: &'a [f32], support: &'a Support) -> Self {
+        Learner { model, theta, support, config, hyper: experiment::hyper(config), steps }
     }
 
     /// softmax of the adapted network's outputs, for each image of `x` [rows, 28, 28, 1].
@@ -71,7 +71,8 @@ impl<'a> Learner<'a> {
         let Learner { model, theta, support, config, hyper, steps } = *self;
         let rows = x.len() / (SIDE * SIDE);
         let problem = experiment::problem(config, model.clone(), support.y.len(), rows)?;
-        let predictor = Predictor::<f32>::adapting(&problem, config.inner().adaptation(steps), &[statistics]);
+        let predictor =
+            Predictor::<f32>::adapting(&problem, config.inner().adaptation(config.inner_steps), &[statistics]);
         memory::check("adapting", predictor.bytes() as u64, "give fewer examples, or fewer images to label at once")?;
         // What the query's labels are does not matter to its outputs.
         let unknown = vec![0; rows];

@@ -9,6 +9,7 @@ use clap::Args;
 use meta::problem::QueryStatistics;
 use meta::tasks::SIDE;
 
+use crate::checks;
 use crate::config::Config;
 use crate::console::say;
 use crate::experiment;
@@ -17,7 +18,6 @@ use crate::files::write_whole;
 use crate::images::{self, Look};
 use crate::model;
 use crate::run_folder::RunFolder;
-use crate::settings::Settings;
 use learner::{Learner, Support};
 use report::{Report, Said};
 
@@ -59,8 +59,10 @@ pub struct AdaptArgs {
 pub fn adapt(args: &AdaptArgs) -> Result<(), Failure> {
     let pool = experiment::pool(args.threads)?;
     let folder = RunFolder::open(&args.run)?;
-    let asked = Settings { inner_steps: args.inner_steps, ..Settings::default() };
-    let config = Config::new(asked.or(folder.settings()?))?;
+    // Steps asked for are no steps of training: whatever else the run says of those stays as it was.
+    let config = Config::new(folder.settings()?)?;
+    let steps = args.inner_steps.unwrap_or(config.inner_steps);
+    checks::within(&[("--inner-steps", Some(steps as u64), checks::INNER_STEPS)])?;
     if !config.dataset.classifies() {
         let (run, dataset) = (args.run.display(), config.dataset);
         return Err(format!("{run} is a {dataset} run and reads no images: give one of glyphs or omniglot").into());
@@ -80,7 +82,7 @@ pub fn adapt(args: &AdaptArgs) -> Result<(), Failure> {
     for file in &files {
         x.extend(look.read(file)?);
     }
-    let learner = Learner::new(&config, &model, &theta, &support);
+    let learner = Learner::new((&config, steps), &model, &theta, &support);
     let statistics = if args.transductive { QueryStatistics::Transductive } else { QueryStatistics::Inductive };
     let (fit, answers) = pool.install(|| {
         let fit = learner.probabilities(&support.x, QueryStatistics::Inductive)?;
@@ -90,7 +92,7 @@ pub fn adapt(args: &AdaptArgs) -> Result<(), Failure> {
         files.iter().zip(rows).map(|(file, row)| Said::new(file, row)).collect()
     };
     let report = Report {
-        config: &config,
+        config: &Config { inner_steps: steps, ..config.clone() },
         labels: support.labels.clone(),
         statistics,
         truth: &support.y,

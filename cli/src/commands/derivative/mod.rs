@@ -117,6 +117,9 @@ fn run(common: &Common, task: &Task<'_>) -> Result<(), Failure> {
 }
 
 fn run_in<T: Element>(common: &Common, task: &Task<'_>, opened: &Opened) -> Result<(), Failure> {
+    if let Task::Metagrad(a) = task {
+        a.check_in::<T>()?;
+    }
     let needs = Needs { vectors: matches!(task, Task::Hvp), query: matches!(task, Task::Metagrad(_)) };
     let EpisodeFile { parameters, vectors, vectors_stacked, tasks } = opened.read::<T>(needs)?;
     let Opened { model, isa, .. } = opened;

@@ -1,5 +1,6 @@
 //! The options of `imaml metagrad`, and what does not go together.
 
+use autodiff::Element;
 use clap::Args;
 
 use super::Common;
@@ -108,14 +109,8 @@ impl MetagradArgs {
                     .into(),
             );
         }
-        checks::positive::<f64>(&[
-            ("--inner-lr", inner.given_rate()),
-            ("--inner-tol", inner.tol),
-            ("--lambda", self.lambda),
-            ("--cg-tol", self.cg_tol),
-            ("--es-sigma", self.es_sigma),
-        ])?;
         checks::within(&[
+            ("--inner-steps", Some(self.inner_steps as u64), checks::INNER_STEPS),
             ("--cg-steps", self.cg_steps.map(|n| n as u64), checks::CG_STEPS),
             ("--cg-max", self.cg_max.map(|n| n as u64), (1, u64::MAX)),
             ("--es-pairs", self.es_pairs.map(|n| n as u64), checks::ES_PAIRS),
@@ -123,6 +118,18 @@ impl MetagradArgs {
             ("--truncate", self.truncate.map(|m| m as u64), (0, self.inner_steps as u64)),
         ])?;
         checks::enough_steps(self.method, "--inner-steps", self.inner_steps)
+    }
+
+    /// Refuses what is not above 0 in the precision that is computed in.
+    pub(super) fn check_in<T: Element>(&self) -> Result<(), Failure> {
+        let inner = self.inner()?;
+        checks::positive::<T>(&[
+            ("--inner-lr", inner.given_rate()),
+            ("--inner-tol", inner.tol),
+            ("--lambda", self.lambda),
+            ("--cg-tol", self.cg_tol),
+            ("--es-sigma", self.es_sigma),
+        ])
     }
 
     /// What adapts: a step size has no default here.
