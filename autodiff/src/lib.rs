@@ -39,6 +39,7 @@ mod directions;
 pub mod dual;
 pub mod element;
 pub mod functions;
+#[allow(unsafe_code)] // here and nowhere else
 mod kernel;
 mod once;
 pub mod plan;
