@@ -83,66 +83,108 @@ fn train_until(
     folder: &RunFolder,
     from: Option<(Checkpoint, String)>,
 ) -> Result<Outcome, Failure> {
-    let Experiment { stream, problem, hyper, pool, .. } = experiment;
     let tolerance = Arc::new(Tolerance::default());
     let (method, probe) = match config.tol {
         None => (experiment.method(config)?, None),
         Some(Tol::Auto) => experiment.tolerant(config, &tolerance).map(|[method, probe]| (method, Some(probe)))?,
     };
-    let evaluator = (config.eval_every > 0).then(|| Evaluator::adapting(problem, experiment.adaptation()));
+    let (trainer, so_far) = trainer(config, experiment, (method.as_ref(), probe.as_deref(), tolerance), from)?;
+    let evaluator = (config.eval_every > 0).then(|| Evaluator::adapting(&experiment.problem, experiment.adaptation()));
+    let began = (so_far.seconds, trainer.iteration);
+    let (progress, validation, saved) = (Progress::new(), String::new(), None);
+    let session =
+        Session { config, experiment, folder, evaluator, trainer, so_far, began, progress, validation, saved };
+    session.train(method.as_ref(), stop)
+}
+
+/// What a run has come to, beside what its trainer holds.
+#[derive(Default)]
+struct SoFar {
+    seconds: f64,
+    skipped: u64,
+    /// Lines.
+    metrics: String,
+}
+
+/// A trainer at the beginning of a run, or where a checkpoint stands. The method, and where tolerances follow from estimates
+/// the same with estimates.
+fn trainer<'a>(
+    config: &Config,
+    experiment: &'a Experiment,
+    (method, probe, tolerance): (&'a dyn Method<f32>, Option<&'a dyn Method<f32>>, Arc<Tolerance>),
+    from: Option<(Checkpoint, String)>,
+) -> Result<(Trainer<'a>, SoFar), Failure> {
+    let Experiment { stream, problem, hyper, pool, .. } = experiment;
     let mut optimiser = experiment.optimiser(config);
-    let (mut seconds, mut iteration, mut skipped) = (0.0, 0, 0);
-    let (mut metrics, mut start, mut tolerances) = (String::new(), None, None);
+    let (mut so_far, mut iteration, mut start, mut tolerances) = (SoFar::default(), 0, None, None);
     let theta = match from {
         None => initial::of_run(config, problem)?,
-        Some((Checkpoint { standing, theta, optimiser: state, start: last }, lines)) => {
-            start = last;
+        Some((Checkpoint { standing, theta, optimiser: state, start: last }, metrics)) => {
             optimiser.restore(standing.iteration, &state)?;
-            (seconds, iteration, metrics) = (standing.seconds, standing.iteration, lines);
-            (skipped, tolerances) = (standing.skipped, standing.tolerance);
+            so_far = SoFar { seconds: standing.seconds, skipped: standing.skipped, metrics };
+            (iteration, start, tolerances) = (standing.iteration, last, standing.tolerance);
             theta
         }
     };
-    let mut trainer = Trainer::new(method.as_ref(), stream.as_ref(), pool, theta, optimiser, *hyper, config.meta_batch);
+    let mut trainer = Trainer::new(method, stream.as_ref(), pool, theta, optimiser, *hyper, config.meta_batch);
     (trainer.iteration, trainer.start) = (iteration, start);
     trainer.on_not_finite = config.on_not_finite.into();
-    if let Some(probe) = &probe {
-        let mut auto = Auto::new(tolerance, probe.as_ref(), pool, trainer.theta.len());
-        if let Some(bits) = tolerances {
-            auto.restore(bits);
-        }
-        trainer.auto = Some(auto);
+    trainer.auto = probe.map(|probe| {
+        let mut auto = Auto::new(tolerance, probe, pool, trainer.theta.len());
+        tolerances.into_iter().for_each(|bits| auto.restore(bits));
+        auto
+    });
+    Ok((trainer, so_far))
+}
+
+/// A run under way.
+struct Session<'a> {
+    config: &'a Config,
+    experiment: &'a Experiment,
+    folder: &'a RunFolder,
+    evaluator: Option<Evaluator>,
+    trainer: Trainer<'a>,
+    so_far: SoFar,
+    /// Seconds and iterations that were there when this session began.
+    began: (f64, u64),
+    progress: Progress,
+    /// The last validation, in words.
+    validation: String,
+    saved: Option<Instant>,
+}
+
+impl Session<'_> {
+    fn train(mut self, method: &dyn Method<f32>, stop: &AtomicBool) -> Result<Outcome, Failure> {
+        let ended = loop {
+            match self.iterate(method, stop) {
+                Ok(None) => {}
+                Ok(Some(ending)) => break Ok(ending),
+                Err(failure) => break Err(failure),
+            }
+        };
+        self.progress.end();
+        let standing = self.standing();
+        Ok(Outcome { ending: ended?, standing, theta: self.trainer.theta, validation: self.validation })
     }
 
-    let save = |trainer: &Trainer<'_>, metrics: &str, standing: Standing| {
-        let (layout, theta) = (problem.layout(), &trainer.theta[..]);
-        let (optimiser, start) = (trainer.optimiser.state(), trainer.start.as_deref());
-        let snapshot = Snapshot { config, metrics, standing, layout, theta, optimiser, start };
-        folder.save(&snapshot)
-    };
-    let mut progress = Progress::new();
-    let mut validation = String::new();
-    let mut saved: Option<Instant> = None;
-    let (seconds_before, iterations_before) = (seconds, iteration);
-    let ending = loop {
-        let rate = config.outer_lr * config.outer_lr_decay.factor(config.done(trainer.iteration, seconds));
+    /// One iteration and what follows from it: lines of metrics, a validation, a save. How the run has ended, if it has.
+    fn iterate(&mut self, method: &dyn Method<f32>, stop: &AtomicBool) -> Result<Option<Ending>, Failure> {
+        let Session { config, trainer, so_far, .. } = self;
+        let rate = config.outer_lr * config.outer_lr_decay.factor(config.done(trainer.iteration, so_far.seconds));
         trainer.optimiser.set_rate(rate);
         let start = Instant::now();
-        let report = trainer.step().map_err(|error| {
-            progress.end();
-            Failure::not_finite(error, &advice(error, config))
-        })?;
-        seconds += start.elapsed().as_secs_f64();
-        iteration = trainer.iteration;
+        let report = trainer.step().map_err(|error| Failure::not_finite(error, &advice(error, config)))?;
+        so_far.seconds += start.elapsed().as_secs_f64();
+        let iteration = trainer.iteration;
         for task in trainer.skipped(&report) {
-            progress.note(format_args!(
+            self.progress.note(format_args!(
                 "skipped training task {task} (iteration {}): its meta-gradient is not finite",
                 iteration - 1
             ));
         }
-        skipped += report.not_finite.len() as u64;
+        so_far.skipped += report.not_finite.len() as u64;
 
-        let done = config.done(iteration, seconds);
+        let done = config.done(iteration, so_far.seconds);
         let ending = match () {
             () if done >= 1.0 => Some(Ending::Complete),
             () if stop.load(Ordering::Relaxed) => Some(Ending::Interrupted),
@@ -151,29 +193,53 @@ fn train_until(
         if config.logs(iteration) || ending.is_some() {
             let gradient = trainer.gradient_norm();
             let error = trainer.auto.as_ref().map(|auto| auto.error);
-            metrics += &line(config, method.as_ref(), &report, [seconds, rate, gradient], [iteration, skipped], error);
+            let numbers = ([so_far.seconds, rate, gradient], [iteration, so_far.skipped]);
+            so_far.metrics += &line(config, method, &report, numbers.0, numbers.1, error);
         }
-        if let Some(evaluator) = evaluator.as_ref().filter(|_| iteration % config.eval_every == 0) {
-            let (tasks, steps) = (0..config.eval_tasks, [config.inner_steps]);
-            let results =
-                evaluator.run(pool, stream.as_ref(), Split::Validation, tasks, &trainer.theta, *hyper, &steps);
-            validation = in_words(&results[0]);
-            metrics += &validation_line(config, &results, seconds, iteration);
+        self.validate();
+        self.show(done, &report);
+        if ending.is_some() || self.saved.is_none_or(|at| at.elapsed() >= SAVE_EVERY) {
+            self.save()?;
         }
-        let speed = (iteration - iterations_before) as f64 * config.meta_batch as f64 / (seconds - seconds_before);
-        let iterations = config.iterations;
-        progress.show(&View { done, iteration, iterations, seconds, speed, report: &report, validation: &validation });
-        if ending.is_some() || saved.is_none_or(|at| at.elapsed() >= SAVE_EVERY) {
-            save(&trainer, &metrics, standing(config, &trainer, seconds, skipped)).inspect_err(|_| progress.end())?;
-            saved = Some(Instant::now());
-        }
-        if let Some(ending) = ending {
-            break ending;
-        }
-    };
-    progress.end();
-    let standing = standing(config, &trainer, seconds, skipped);
-    Ok(Outcome { ending, standing, theta: trainer.theta, validation })
+        Ok(ending)
+    }
+
+    /// Measures on validation tasks, where this is an iteration to do so.
+    fn validate(&mut self) {
+        let Session { config, trainer, so_far, .. } = self;
+        let Some(evaluator) = self.evaluator.as_ref().filter(|_| trainer.iteration % config.eval_every == 0) else {
+            return;
+        };
+        let Experiment { stream, hyper, pool, .. } = self.experiment;
+        let (tasks, steps) = (0..config.eval_tasks, [config.inner_steps]);
+        let results = evaluator.run(pool, stream.as_ref(), Split::Validation, tasks, &trainer.theta, *hyper, &steps);
+        self.validation = in_words(&results[0]);
+        so_far.metrics += &validation_line(config, &results, so_far.seconds, trainer.iteration);
+    }
+
+    fn show(&mut self, done: f64, report: &BatchReport) {
+        let (Config { iterations, meta_batch, .. }, iteration) = (self.config, self.trainer.iteration);
+        let (seconds, (seconds_before, iterations_before)) = (self.so_far.seconds, self.began);
+        let speed = (iteration - iterations_before) as f64 * *meta_batch as f64 / (seconds - seconds_before);
+        let (iterations, validation) = (*iterations, &self.validation[..]);
+        self.progress.show(&View { done, iteration, iterations, seconds, speed, report, validation });
+    }
+
+    fn save(&mut self) -> Result<(), Failure> {
+        let Session { config, folder, trainer, so_far, .. } = &*self;
+        let (layout, theta, metrics) = (self.experiment.problem.layout(), &trainer.theta[..], &so_far.metrics[..]);
+        let (optimiser, start, standing) = (trainer.optimiser.state(), trainer.start.as_deref(), self.standing());
+        folder.save(&Snapshot { config, metrics, standing, layout, theta, optimiser, start })?;
+        self.saved = Some(Instant::now());
+        Ok(())
+    }
+
+    fn standing(&self) -> Standing {
+        let Session { config, trainer, so_far, .. } = self;
+        let (iteration, tolerance) = (trainer.iteration, trainer.auto.as_ref().map(Auto::to_bits));
+        let (tasks, &SoFar { seconds, skipped, .. }) = (iteration * config.meta_batch as u64, so_far);
+        Standing { iteration, tasks, seconds, seed: config.seed, skipped, tolerance }
+    }
 }
 
 /// What to do about a task whose meta-gradient is not finite: it can be left out, where there are others.
@@ -181,12 +247,6 @@ fn advice(error: NotFinite, config: &Config) -> String {
     let inner = config.inner().given_rate().map_or("", |_| "--inner-lr or ");
     let skip = if error.all { "" } else { ", or go on without such tasks with --on-not-finite skip" };
     format!("lower {inner}--outer-lr{skip}")
-}
-
-fn standing(config: &Config, trainer: &Trainer<'_>, seconds: f64, skipped: u64) -> Standing {
-    let iteration = trainer.iteration;
-    let (tasks, tolerance) = (iteration * config.meta_batch as u64, trainer.auto.as_ref().map(Auto::to_bits));
-    Standing { iteration, tasks, seconds, seed: config.seed, skipped, tolerance }
 }
 
 /// `validation accuracy 91.20 ± 1.30 %`

@@ -16,7 +16,8 @@ use meta::inner::Hyper;
 use meta::linear::Cg;
 use meta::method::{Decision, ForwardMode, Hyperparameter, Implicit, Keep, Method};
 use meta::problem::{FewShot, Problem};
-use meta::train::MetaBatch;
+use meta::train::{BatchReport, MetaBatch};
+use rayon::ThreadPool;
 
 use crate::commands::source::{Opened, Precision, Source};
 use crate::console::say;
@@ -161,14 +162,11 @@ fn run_in<T: Element>(common: &Common, task: &Task<'_>, opened: &Opened) -> Resu
         mean
     });
     let reports = batch.reports(tasks.count);
-    if !mean.not_finite.is_empty() && (mean.kept == 0 || common.on_not_finite == NotFinitePolicy::Stop) {
-        let named = mean.not_finite.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
-        let hint = if mean.kept == 0 { "" } else { ", or leave such tasks out with --on-not-finite skip" };
-        return Err(Failure::new(format_args!(
-            "the result of task {named} is not finite: look at the data, or lower --inner-lr{hint}"
-        )));
-    }
-
+    check_finite(&mean, common.on_not_finite, "result")?;
+    let hypergradients = match task {
+        Task::Metagrad(a) if a.hypergradients => hypergradients(a, &problem, &pool, (&parameters, hyper), &tasks)?,
+        _ => Vec::new(),
+    };
     if let Some(out) = &common.out {
         let mut file = OutputFile::default();
         file.add("loss", &[], &[T::from_f64(mean.query_loss)]);
@@ -177,18 +175,6 @@ fn run_in<T: Element>(common: &Common, task: &Task<'_>, opened: &Opened) -> Resu
         file.add_parameters(task.name(), problem.model().layout(), &parts, stacked);
         episode::write(out, &file)?;
     }
-    let hypergradients = match task {
-        Task::Metagrad(a) if a.hypergradients => {
-            let along = [Hyperparameter::Rate, Hyperparameter::Lambda];
-            let along = if prox { &along[..] } else { &along[..1] };
-            let forward = ForwardMode::with_step(&problem, a.inner()?.step().as_ref(), a.inner_steps, along);
-            let mut values = vec![T::zero(); along.len()];
-            let mut batch = MetaBatch::new(&forward, &pool, along.len(), tasks.count);
-            batch.gradient(&tasks, tasks.count, &parameters, hyper, &mut values);
-            values.iter().map(|v| v.to_f64()).collect()
-        }
-        _ => Vec::new(),
-    };
     let outcome = Outcome {
         name: task.name(),
         precision: T::NAME,
@@ -211,6 +197,36 @@ fn run_in<T: Element>(common: &Common, task: &Task<'_>, opened: &Opened) -> Resu
         outcome.tell();
     }
     Ok(())
+}
+
+/// Refuses results that are not finite, where such tasks are not to be left out or there are no others.
+fn check_finite(mean: &BatchReport, policy: NotFinitePolicy, what: &str) -> Result<(), Failure> {
+    if mean.not_finite.is_empty() || (mean.kept > 0 && policy == NotFinitePolicy::Skip) {
+        return Ok(());
+    }
+    let named = mean.not_finite.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+    let hint = if mean.kept == 0 { "" } else { ", or leave such tasks out with --on-not-finite skip" };
+    Err(Failure::new(format_args!(
+        "the {what} of task {named} is not finite: look at the data, or lower --inner-lr{hint}"
+    )))
+}
+
+/// The derivatives of the mean query loss with respect to the step size and, with a prox term, λ.
+fn hypergradients<T: Element>(
+    args: &MetagradArgs,
+    problem: &FewShot,
+    pool: &ThreadPool,
+    (theta, hyper): (&[T], Hyper),
+    tasks: &Tasks<T>,
+) -> Result<Vec<f64>, Failure> {
+    let along = [Hyperparameter::Rate, Hyperparameter::Lambda];
+    let along = if args.method.has_prox() { &along[..] } else { &along[..1] };
+    let forward = ForwardMode::with_step(problem, args.inner()?.step().as_ref(), args.inner_steps, along);
+    let mut values = vec![T::zero(); along.len()];
+    let mut batch = MetaBatch::new(&forward, pool, along.len(), tasks.count);
+    let mean = batch.gradient(tasks, tasks.count, theta, hyper, &mut values);
+    check_finite(&mean, args.common.on_not_finite, "hypergradient")?;
+    Ok(values.iter().map(|v| v.to_f64()).collect())
 }
 
 /// A method, and where it was left to the program to choose it, its decision.

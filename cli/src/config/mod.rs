@@ -1,19 +1,22 @@
 //! The effective configuration of a run: every question answered and checked, saved beside the result.
 
-use std::path::{Path, PathBuf};
+mod asked;
+
+use std::path::PathBuf;
 
 use meta::method::{Choice, Keep};
 use serde::Serialize;
 
 use crate::byte_size::ByteSize;
-use crate::checks::{self, Owner};
+use crate::checks;
 use crate::defaults;
 use crate::failure::Failure;
-use crate::inner::{Inner, InnerArgs, InnerName, InnerRate};
+use crate::inner::{Inner, InnerName, InnerRate};
 use crate::learning::{AdaptName, Learn};
 use crate::linear::{Linear, PolicyName, PreconditionerName, SolverName, Stop};
 use crate::settings::{Dataset, Decay, MethodName, NotFinitePolicy, OuterOptimizer, Settings, Tol};
 use crate::warm_start::WarmStartName;
+use asked::{Outer, Solve};
 
 /// Everything that a run's result depends on. Keys of config.toml are those of [`Settings`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -132,106 +135,23 @@ impl Config {
         let dataset = asked.dataset.unwrap_or(Dataset::Glyphs);
         let method = asked.method.unwrap_or(MethodName::Imaml);
         let (default, tasks) = (defaults::defaults(dataset, method), defaults::tasks(dataset));
-
-        let imaml = method == MethodName::Imaml;
-        checks::belong(
-            method,
-            &[
-                ("lambda", asked.lambda.is_some(), Owner::Prox),
-                ("cg-steps", asked.cg_steps.is_some(), Owner::Solve),
-                ("solver", asked.solver.is_some(), Owner::Solve),
-                ("preconditioner", asked.preconditioner.is_some(), Owner::Solve),
-                ("on-negative-curvature", asked.on_negative_curvature.is_some(), Owner::Solve),
-                ("warm-start", asked.warm_start.is_some(), Owner::Solve),
-                ("tol", asked.tol.is_some(), Owner::Solve),
-                ("truncate", asked.truncate.is_some(), Owner::Only(MethodName::Maml)),
-                ("es-pairs", asked.es_pairs.is_some(), Owner::Only(MethodName::Es)),
-                ("es-sigma", asked.es_sigma.is_some(), Owner::Only(MethodName::Es)),
-                ("choice", asked.choice.is_some(), Owner::Only(MethodName::Auto)),
-            ],
-        )?;
-        if let Some(choice) = &asked.choice {
-            choice.parse::<Choice>().map_err(|e| format!("choice: {e}"))?;
-        }
-        if let Some(Learn(learned)) = asked.learn {
-            if learned.lambda.is_some() && !method.has_prox() {
-                return Err(format!("lambda is learned by imaml or auto: {} has no prox term", method.name()).into());
-            }
-            if learned.rate.is_some() && asked.inner_lr == Some(InnerRate::Auto) {
-                return Err(
-                    "rate is learned from a given inner-lr on: give a number, or leave rate out of learn".into()
-                );
-            }
-            if learned.rate.is_some() && !method.learns_rates() {
-                let why =
-                    if method.has_prox() { "a solution does not depend on the path to it" } else { "no gradient" };
-                let name = method.name();
-                return Err(format!("rate is learned by maml, darts or es: {name} has none to learn by ({why})").into());
-            }
-        }
-        let own = InnerArgs { inner_solver: asked.inner_solver, inner_lr: asked.inner_lr, inner_tol: asked.inner_tol };
-        let inner = Inner::new(own, (method.name(), method.takes()), Some(default.inner_lr), "")?;
-        let es = method == MethodName::Es;
-        if !dataset.classifies() && asked.ways.is_some() {
-            return Err(
-                format!("ways belongs to classification: {dataset} tasks have no classes; leave ways out").into()
-            );
-        }
-        let data = match (dataset, asked.data) {
-            (Dataset::Omniglot, None) => {
-                return Err("omniglot needs --data DIR, the folder with images_background.zip and \
-                            images_evaluation.zip from github.com/brendenlake/omniglot (folder python)"
-                    .into());
-            }
-            (Dataset::Omniglot, Some(folder)) => Some(absolute(&folder)?),
-            (_, None) => None,
-            (_, Some(_)) => return Err(format!("{dataset} makes its own tasks: leave data out").into()),
-        };
-        let optimizer = asked.outer_optimizer.unwrap_or(default.outer_optimizer);
-        // The table's rate and ε belong to the table's optimiser.
-        let usual = optimizer == default.outer_optimizer;
-        let outer_lr = asked.outer_lr.or(usual.then_some(default.outer_lr));
-        let adam_eps = match (optimizer, asked.adam_eps) {
-            (OuterOptimizer::Adam, eps) => Some(eps.unwrap_or(if usual { default.adam_eps } else { 1e-8 })),
-            (OuterOptimizer::Sgd, None) => None,
-            (OuterOptimizer::Sgd, Some(_)) => return Err("adam-eps belongs to adam: leave it out with sgd".into()),
-        };
-        let (iterations, minutes) = match (asked.iterations, asked.minutes) {
-            (None, None) => (Some(default.iterations), None),
-            (Some(_), Some(_)) => return Err("iterations and minutes exclude each other: leave one out".into()),
-            one => one,
-        };
-        let warm = asked.warm_start.unwrap_or_default() != WarmStartName::None;
-        let dense = asked.solver == Some(SolverName::Dense);
-        SolverName::check_iterations(asked.solver, &[("cg-steps", asked.cg_steps.is_some()), ("warm-start", warm)])?;
-        let cg_steps = imaml.then(|| asked.cg_steps.unwrap_or(default.cg_steps));
-        let stop = Stop::Iterations(cg_steps.unwrap_or(0));
-        let by_cg = asked.solver.unwrap_or_default() == SolverName::Cg;
-        for (name, given) in [
-            ("solver", !by_cg),
-            ("preconditioner", asked.preconditioner.is_some_and(|p| p != PreconditionerName::None)),
-            ("on-negative-curvature", asked.on_negative_curvature.is_some_and(|p| p != PolicyName::GoOn)),
-            ("warm-start", warm),
-        ] {
-            if given && asked.tol.is_some() {
-                return Err(format!("tol auto stops plain cg: leave {name} out with tol").into());
-            }
-        }
-        if asked.tol.is_some() && !inner.is_plain() {
-            return Err(
-                "tol auto stops plain gradient descent: leave inner-solver, inner-lr auto and inner-tol out".into()
-            );
-        }
-        let usual = if asked.tol.is_some() { PolicyName::GoOn } else { defaults::ON_NEGATIVE_CURVATURE };
-        let policy = asked.on_negative_curvature.or(by_cg.then_some(usual));
-        let linear = Linear::new(asked.solver, stop, asked.preconditioner, policy)?;
+        asked::check_method(&asked, method)?;
+        asked::check_learned(&asked, method)?;
+        let inner = asked::inner(&asked, method, &default)?;
+        asked::check_tasks(&asked, dataset)?;
+        let data = asked::data(&asked, dataset)?;
+        let Outer { optimizer, lr, adam_eps } = asked::outer(&asked, &default)?;
+        let (iterations, minutes) = asked::length(&asked, &default)?;
+        let Solve { linear, cg_steps } = asked::solve(&asked, method, &inner, &default)?;
+        let (imaml, es, dense) =
+            (method == MethodName::Imaml, method == MethodName::Es, linear.solver == SolverName::Dense);
         let ways = asked.ways.or(tasks.ways);
         let config = Config {
             dataset,
             data,
             method,
             model: asked.model.unwrap_or_else(|| defaults::model(dataset, ways)),
-            init: asked.init.as_deref().map(absolute).transpose()?,
+            init: asked.init.as_deref().map(asked::absolute).transpose()?,
             ways,
             shots: asked.shots.unwrap_or(tasks.shots),
             queries: asked.queries.unwrap_or(tasks.queries),
@@ -255,7 +175,7 @@ impl Config {
             learn: asked.learn,
             adapt: asked.adapt.unwrap_or_default(),
             outer_optimizer: optimizer,
-            outer_lr: outer_lr.ok_or("with an outer-optimizer of your own, give its outer-lr")?,
+            outer_lr: lr,
             outer_lr_decay: asked.outer_lr_decay.unwrap_or(default.outer_lr_decay),
             adam_eps,
             meta_batch: asked.meta_batch.unwrap_or(default.meta_batch),
@@ -341,18 +261,6 @@ impl Config {
             (None, None) => 1.0,
         }
     }
-}
-
-/// A run can be repeated and evaluated from any folder.
-fn absolute(path: &Path) -> Result<PathBuf, Failure> {
-    let path = std::path::absolute(path).map_err(|e| Failure::io("find", path, &e))?;
-    if path.to_str().is_none() {
-        return Err(Failure::new(format_args!(
-            "{} is not UTF-8, which config.toml is written in: rename it",
-            path.display()
-        )));
-    }
-    Ok(path)
 }
 
 #[cfg(test)]
