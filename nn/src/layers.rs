@@ -265,6 +265,39 @@ mod tests {
         assert_eq!(y, (0..(frames - kernel + 1) * outputs).map(expected).collect::<Vec<_>>());
     }
 
+    /// Layer normalisation by rows, behind a pooling that leaves out what fills no window.
+    #[test]
+    fn pooled_rows_are_normalised_by_their_own_moments() {
+        let (mut layout, tape) = (Layout::default(), Tape::new());
+        let layers = [Layer::AvgPool(2), Layer::Flatten, Layer::LayerNorm(LayerNorm::new(&mut layout, "norm", 4))];
+        let number = |i: usize| (i * 7 % 11) as f64 - 5.0;
+        // [2, 5, 4, 1]: windows of 2 × 2, of which the fifth row fills none.
+        let x: Vec<f64> = (0..40).map(number).collect();
+        let (gamma, beta) = ([1.0, 2.0, -1.0, 0.5], [0.0, 1.0, 2.0, -3.0]);
+        let mut parameters = vec![0.0; layout.len()];
+        for (entry, values) in layout.entries().iter().zip([&gamma, &beta]) {
+            layout.from_file(entry, values, &mut parameters);
+        }
+        let (p, images) = (tape.input("p", layout.len(), Stage::POINT), tape.input("x", [2, 5, 4, 1], Stage::DATA));
+        let y = record_all(&layers, &layout, p, images, &Statistics::Batch, &mut Vec::new());
+        let y = Plan::<f64>::compile(&tape, &[y]).evaluate(&[&parameters, &x]).remove(0);
+        for (image, row) in x.chunks(20).zip(y.chunks(4)) {
+            let at = |i: usize, j: usize| image[i * 4 + j];
+            let corner = |k: usize| (k / 2 * 2, k % 2 * 2);
+            let pooled: [f64; 4] = std::array::from_fn(|k| {
+                let (i, j) = corner(k);
+                (at(i, j) + at(i, j + 1) + at(i + 1, j) + at(i + 1, j + 1)) / 4.0
+            });
+            let mean = pooled.iter().sum::<f64>() / 4.0;
+            let variance = pooled.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / 4.0;
+            for k in 0..4 {
+                let expected = gamma[k] * (pooled[k] - mean) / (variance + EPSILON).sqrt() + beta[k];
+                // A handful of roundings of numbers near 1.
+                assert!((row[k] - expected).abs() < 1e-14, "{k}: {} for {expected}", row[k]);
+            }
+        }
+    }
+
     /// Derivatives of any order take two sums over the batch and no more passes than that needs.
     #[test]
     fn a_normalised_batch_is_summed_twice_in_every_derivative() {

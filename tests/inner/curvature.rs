@@ -171,6 +171,33 @@ fn fisher_and_gauss_newton_of_squares_differ_by_the_stated_factor() {
     }
 }
 
+/// (∂θ∇φG)ᵀx is that of G whatever stands in for ∇²φφG: −λ x, and of frozen parameters what the Hessian has between them and
+/// the others.
+#[test]
+fn the_mixed_block_is_exact_whatever_the_curvature() {
+    let (whole, theta, data) = sinusoid("mlp:1-7-5-1,act=tanh", true, 4);
+    let problem = whole.clone().freezing(|name| name.starts_with("fc2"));
+    let (adapts, mut numbers) = (problem.adapts(), Numbers::new(5));
+    let mut drawn = || -> Vec<f64> { adapts.iter().map(|&a| if a { numbers.next() } else { 0.0 }).collect() };
+    let (away, x) = (drawn(), drawn());
+    let phi: Vec<f64> = theta.iter().zip(&away).map(|(t, a)| t + 0.2 * a).collect();
+    let hessian = matrix(&whole, Derivative::Hessian, &theta, &phi, &data.args());
+    let row = |i: usize| hessian[i * theta.len()..].iter().zip(&x).map(|(h, x)| h * x).sum::<f64>();
+    let expected: Vec<f64> = (0..theta.len()).map(|i| if adapts[i] { -LAMBDA * x[i] } else { row(i) }).collect();
+    assert!((0..theta.len()).any(|i| !adapts[i] && expected[i] != 0.0));
+    for derivative in [Derivative::Hessian, Derivative::GaussNewton, Derivative::Fisher] {
+        let plan = InnerPlan::<f64>::new(&problem, &GradientOnly, derivative);
+        let (mut run, mut product, data) = (Run::new(&plan, 1), vec![f64::NAN; theta.len()], data.args());
+        run.start(&plan, &theta, Hyper { lambda: LAMBDA, rate: 0.0 }, &data);
+        run.state.copy_from_slice(&phi);
+        run.look(&plan, &theta, &data);
+        let (workspace, state, _, inputs) = run.parts(&theta, &data);
+        plan.mixed(workspace, &inputs, state, &x, &mut product);
+        let error = relative_error(&product, &expected);
+        assert!(error <= 1e-14, "{derivative:?}: {error}");
+    }
+}
+
 /// Softmax regression with a prox term.
 struct Softmax;
 
