@@ -28,7 +28,7 @@ impl Claim {
             Err(TryLockError::WouldBlock) => {
                 claim.made.clear();
                 let shown = folder.display();
-                Err(format!("another imaml is training in {shown}: wait for it, or choose another --out").into())
+                Err(format!("another imaml writes to {shown}: wait for it, or write elsewhere").into())
             }
             locked => {
                 claim._lock = locked.is_ok().then_some(lock);

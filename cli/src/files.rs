@@ -5,16 +5,24 @@ use std::path::Path;
 
 use crate::failure::Failure;
 
-/// Writes a file beside its place, then renames it: a reader sees the old file or the new one, never half of one. A link
-/// stays one, to the new file; into what is no file, a device or a pipe, bytes go as they come.
+/// Writes where a user says: what is there need be no file. A link to a file stays one, to the new file; into a device or a
+/// pipe bytes go as they come; else as [`write_whole`].
+///
+/// # Errors
+/// Where it cannot be written; no file is left behind.
+pub fn write_out(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    if std::fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+        return std::fs::write(path, bytes).map_err(|e| Failure::io("write", path, &e));
+    }
+    write_whole(&std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()), bytes)
+}
+
+/// Writes a file beside its place, then renames it: a reader sees the old file or the new one, never half of one. What a link
+/// led to is left alone.
 ///
 /// # Errors
 /// Where it cannot be written; nothing is left behind.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    if std::fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
-        return std::fs::write(path, bytes).map_err(|e| Failure::io("write", path, &e));
-    }
-    let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".partial");
     write_through(Path::new(&temporary), path, bytes)
@@ -57,12 +65,15 @@ mod tests {
         let (file, link) = (folder.join("file"), folder.join("link"));
         std::fs::write(&file, "old").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
-        write_whole(&link, b"new").unwrap();
+        write_out(&link, b"new").unwrap();
         assert!(link.is_symlink() && std::fs::read(&file).unwrap() == b"new");
         let device = folder.join("device");
         std::os::unix::fs::symlink("/dev/null", &device).unwrap();
-        write_whole(&device, b"gone").unwrap();
+        write_out(&device, b"gone").unwrap();
         assert!(device.is_symlink() && !std::fs::metadata("/dev/null").unwrap().is_file());
+        // What is not the user's own word replaces the link, and leaves alone what it led to.
+        write_whole(&link, b"newer").unwrap();
+        assert!(!link.is_symlink() && std::fs::read(&file).unwrap() == b"new");
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

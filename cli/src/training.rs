@@ -61,7 +61,8 @@ pub fn stop_signal() -> Result<Arc<AtomicBool>, Failure> {
 
 /// Trains until the end that `config` sets, from the beginning or from a checkpoint, saving to `folder`.
 ///
-/// The folder is first written to after the first iteration: what fails at once leaves nothing behind.
+/// The folder is first written to after the first iteration: what fails at once leaves nothing behind (a signal, an empty
+/// folder).
 ///
 /// # Errors
 /// Where a meta-gradient is not finite, or a save fails.

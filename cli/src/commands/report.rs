@@ -10,7 +10,7 @@ use crate::commands::eval::evaluate;
 use crate::commands::measured::{Measured, Run};
 use crate::console::say;
 use crate::failure::Failure;
-use crate::files::write_whole;
+use crate::files::write_out;
 use crate::format;
 use crate::report::{self, Contender, History, Subject};
 use crate::settings::Settings;
@@ -41,7 +41,12 @@ pub fn report(args: &ReportArgs) -> Result<ExitCode, Failure> {
 }
 
 fn one(args: &ReportArgs, run: &Path) -> Result<ExitCode, Failure> {
-    let Run { folder, config, experiment, theta } = args.measured.open(run, Settings::default())?;
+    let Run { mut folder, config, experiment, theta } = args.measured.open(run, Settings::default())?;
+    // The page shows it.
+    config.check_writable()?;
+    if args.out.is_none() {
+        folder = folder.claimed()?;
+    }
     let metrics = folder.metrics()?;
     let subject = Subject {
         config: &config,
@@ -54,7 +59,7 @@ fn one(args: &ReportArgs, run: &Path) -> Result<ExitCode, Failure> {
     let html = report::of_run(&subject)?;
     let out = match &args.out {
         Some(path) => {
-            write_whole(path, html.as_bytes())?;
+            write_out(path, html.as_bytes())?;
             path.clone()
         }
         None => folder.write_report(&html)?,
@@ -89,7 +94,7 @@ fn several(args: &ReportArgs, runs: &[PathBuf]) -> Result<ExitCode, Failure> {
     let steps: Vec<usize> = opened.iter().map(|o| o.config.inner_steps).collect();
     let (html, sentences) = report::comparison(&contenders, &steps, split, tasks);
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from("comparison.html"));
-    write_whole(&out, html.as_bytes())?;
+    write_out(&out, html.as_bytes())?;
     for (contender, k) in contenders.iter().zip(&steps) {
         let result = &contender.results[0];
         let value = meta::train::Interval::of(&result.per_task);

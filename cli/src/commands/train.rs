@@ -67,6 +67,7 @@ fn begin(args: &TrainArgs) -> Result<ExitCode, Failure> {
         (file.choice, file.chosen_because) = (None, None);
     }
     let mut config = Config::new(args.settings.clone().or(file))?;
+    config.check_writable()?;
     let default = || Path::new("runs").join(format!("{}-{}", config.dataset, config.method.name()));
     let folder = RunFolder::new(&args.out.clone().unwrap_or_else(default), args.force)?;
     let experiment = Experiment::new(&config, experiment::pool(args.threads)?)?;
@@ -93,6 +94,7 @@ fn resume(args: &TrainArgs, path: &Path) -> Result<ExitCode, Failure> {
             .into());
     }
     let config = Config::new(changeable.or(folder.settings()?))?;
+    config.check_writable()?;
     let experiment = Experiment::new(&config, experiment::pool(args.threads)?)?;
     let optimiser = experiment.optimiser(&config);
     let names: Vec<&str> = optimiser.state().iter().map(|(name, _)| *name).collect();
@@ -132,7 +134,7 @@ pub fn announce(config: &Config, experiment: &Experiment) {
     say(format_args!("  outer    {tasks} an iteration, {long}, seed {}, {threads}", config.seed));
 }
 
-/// Writes the page of a run that is complete, measured on validation tasks: test tasks are for reporting once.
+/// Writes the page of a run that is complete, if there is memory for it, measured on validation tasks: test tasks are for reporting once.
 ///
 /// # Errors
 /// Where it cannot be written.
@@ -146,7 +148,11 @@ pub fn write_report(
         let metrics = folder.metrics()?;
         let (theta, split, tasks) = (&outcome.theta[..], Split::Validation, config.eval_tasks);
         let subject = Subject { config, experiment, theta, metrics: &metrics, split, tasks };
-        folder.write_report(&report::of_run(&subject)?)?;
+        match report::of_run(&subject) {
+            Ok(html) => drop(folder.write_report(&html)?),
+            // What was trained is saved, whatever can be shown of it.
+            Err(why) => say(format_args!("no page of it: {why}; later: imaml report {}", folder.path().display())),
+        }
     }
     Ok(())
 }

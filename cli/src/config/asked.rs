@@ -82,14 +82,7 @@ pub fn data(asked: &Settings, dataset: Dataset) -> Result<Option<PathBuf>, Failu
 
 /// A run can be repeated and evaluated from any folder.
 pub fn absolute(path: &Path) -> Result<PathBuf, Failure> {
-    let path = std::path::absolute(path).map_err(|e| Failure::io("find", path, &e))?;
-    if path.to_str().is_none() {
-        return Err(Failure::new(format_args!(
-            "{} is not UTF-8, which config.toml is written in: rename it",
-            path.display()
-        )));
-    }
-    Ok(path)
+    std::path::absolute(path).map_err(|e| Failure::io("find", path, &e))
 }
 
 /// The outer optimiser.

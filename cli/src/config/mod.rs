@@ -242,7 +242,24 @@ impl Config {
         self.solver.map(|solver| Linear { solver, stop, preconditioner, policy: self.on_negative_curvature })
     }
 
+    /// Refuses what config.toml cannot hold, before anything is made that it would be saved with.
+    ///
+    /// # Errors
+    /// A path that is not UTF-8.
+    pub fn check_writable(&self) -> Result<(), Failure> {
+        match [&self.data, &self.init].into_iter().flatten().find(|path| path.to_str().is_none()) {
+            Some(path) => {
+                let shown = path.display();
+                Err(format!("{shown} is not UTF-8, which config.toml is written in: rename it").into())
+            }
+            None => Ok(()),
+        }
+    }
+
     /// As config.toml holds it.
+    ///
+    /// # Panics
+    /// Where it [cannot](Config::check_writable).
     pub fn to_toml(&self) -> String {
         let keys = toml::to_string(self).expect("every value of a config has a form in TOML");
         format!("# What this run was made with. `imaml train --config THIS_FILE` makes it again.\n{keys}")

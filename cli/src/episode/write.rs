@@ -9,7 +9,7 @@ use safetensors::{Dtype, View};
 
 use super::{Targets, Tasks, axes};
 use crate::failure::Failure;
-use crate::files::write_whole;
+use crate::files::write_out;
 
 /// Tensors on their way into a file.
 #[derive(Default)]
@@ -91,5 +91,5 @@ impl OutputFile {
 pub fn write(path: &Path, file: &OutputFile) -> Result<(), Failure> {
     let tensors: Vec<(&str, &Array)> = file.tensors.iter().map(|(name, array)| (name.as_str(), array)).collect();
     let bytes = safetensors::serialize(tensors, None).expect("the header of these tensors is small");
-    write_whole(path, &bytes)
+    write_out(path, &bytes)
 }

@@ -180,10 +180,12 @@ fn a_folder_has_one_writer() {
     succeed(path, &[&short[..], &["--out=busy"]].concat());
     let other = std::fs::File::open(path.join("busy")).unwrap();
     other.lock().unwrap();
-    refuses(path, &[&short[..], &["--out=busy", "--force"]].concat(), &["another imaml", "busy", "--out"]);
+    refuses(path, &[&short[..], &["--out=busy", "--force"]].concat(), &["another imaml", "busy"]);
     refuses(path, &["train", "--resume=busy", "--iterations=2"], &["another imaml", "busy"]);
+    refuses(path, &["report", "busy", "--tasks=2"], &["another imaml", "busy"]);
     // Reading is no writing.
     succeed(path, &["eval", "busy", "--tasks=2"]);
+    succeed(path, &["report", "busy", "--tasks=2", "--out=page.html"]);
     other.unlock().unwrap();
     succeed(path, &["train", "--resume=busy", "--iterations=2"]);
 }

@@ -105,7 +105,9 @@ impl Rollouts {
         let Space { run, policy, task } = space;
         let data = task.data();
         run.start(&self.inner, theta, hyper, &data);
-        take_steps(run, &self.inner, theta, &data, 0..self.steps);
+        if self.steps > 0 {
+            take_steps(run, &self.inner, theta, &data, 0..self.steps);
+        }
         let phi = &run.state[..self.inner.dim()];
 
         let robot = Domain::robot();

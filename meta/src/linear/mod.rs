@@ -7,7 +7,7 @@
 //! | [`Minres`] | indefinite | 5 vectors | ‖r‖ |
 //! | [`Gmres`] | anything nonsingular | m + 3 vectors | ‖r‖ |
 //! | [`Neumann`] | positive definite | 3 vectors | nothing: a fixed polynomial |
-//! | [`Dense`] | anything nonsingular | a matrix | ‖r‖ = 0 |
+//! | [`Dense`] | anything | a matrix | ‖r‖, and of what is as good ‖x‖ |
 //!
 //! All start, restart and end alike: b is scaled by a power of two; with a tolerance, convergence is claimed of true
 //! residuals only, and of a number of iterations where nothing is left to add.

@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::console::say;
 use crate::experiment;
 use crate::failure::Failure;
-use crate::files::write_whole;
+use crate::files::write_out;
 use crate::images::{self, Look};
 use crate::model;
 use crate::run_folder::RunFolder;
@@ -100,7 +100,7 @@ pub fn adapt(args: &AdaptArgs) -> Result<(), Failure> {
         query: said(&files, answers),
     };
     if let Some(out) = &args.out {
-        write_whole(out, report.to_csv().as_bytes())?;
+        write_out(out, report.to_csv().as_bytes())?;
     }
     if args.json {
         say(report.to_json());

@@ -45,7 +45,7 @@ pub struct Survey<T> {
 }
 
 impl<T: Element> Survey<T> {
-    /// Of a problem that `steps` of `step` adapt.
+    /// Of a problem that `steps` of `step` adapt. Step sizes that are learned count as the one that is given.
     pub fn new<S: Step + 'static>(problem: &dyn Problem, step: S, steps: usize) -> Self {
         let plain = TypeId::of::<S>() == TypeId::of::<GradientDescent>() && problem.minibatch().is_none();
         let unroll = Unrolled::<T>::with_step(problem, &step, steps, Keep::Last(0)).sizes();
