@@ -36,8 +36,9 @@ pub struct Defaults {
 }
 
 /// The table. The outer step sizes and the tasks in one iteration of MAML and iMAML on Omniglot are the best of these, by
-/// accuracy in % on 2000 validation tasks (± 0.3 at most) after 49,200 tasks of MAML and 12,000 of iMAML, one seed each: `imaml train omniglot --data DIR --ways 5 --shots 1 --method M --meta-batch B --outer-lr E --iterations N --out RUN`
-/// and `imaml eval RUN --tasks 2000 --split validation`.
+/// accuracy in % on 2000 validation tasks (± 0.3 at most) after 49,200 tasks of MAML and 12,000 of iMAML, one seed each:
+/// `imaml train omniglot --data DIR --ways 5 --shots 1 --method M --meta-batch B --outer-lr E --iterations N --out RUN` and
+/// `imaml eval RUN --tasks 2000 --split validation`.
 ///
 /// | maml | 1e-3 | 2e-3 | 4e-3 | | imaml | 3e-3 | 6e-3 |
 /// |---|---|---|---|---|---|---|---|

@@ -8,6 +8,7 @@ use meta::inner::Hyper;
 use meta::predict::Predictor;
 use meta::problem::{FewShot, QueryStatistics};
 use meta::train::TaskSource;
+use rayon::prelude::*;
 
 use crate::checks;
 use crate::commands::source::{Opened, Precision, Source};
@@ -84,23 +85,19 @@ fn predict_in<T: Element>(args: &PredictArgs, opened: &Opened) -> Result<(), Fai
     let mut measured = vec![0.0; tasks.count];
     // Each thread has neighbouring tasks, and one space for them.
     let share = tasks.count.div_ceil(workers);
-    pool.scope(|scope| {
-        let parts = outputs.chunks_mut(width * share).zip(measured.chunks_mut(share));
-        for (part, (outputs, measured)) in parts.enumerate() {
-            let (predictor, tasks, parameters) = (&predictor, &tasks, &parameters);
-            scope.spawn(move |_| {
-                let mut space = predictor.space();
-                for (i, (to, measured)) in outputs.chunks_exact_mut(width).zip(measured).enumerate() {
-                    tasks.with_task(part * share + i, &mut (), |data| {
-                        space.run(parameters, hyper, data, &[args.inner_steps], |_, _, output| {
-                            *measured = predictor.measure().of(output, model.outputs(), data[3]);
-                            to.copy_from_slice(output);
-                        });
-                    });
-                }
+    let parts = outputs.par_chunks_mut(width * share).zip(measured.par_chunks_mut(share)).enumerate();
+    let predict = |(part, (outputs, measured)): (usize, (&mut [T], &mut [f64]))| {
+        let mut space = predictor.space();
+        for (i, (to, measured)) in outputs.chunks_exact_mut(width).zip(measured).enumerate() {
+            tasks.with_task(part * share + i, &mut (), |data| {
+                space.run(&parameters, hyper, data, &[args.inner_steps], |_, _, output| {
+                    *measured = predictor.measure().of(output, model.outputs(), data[3]);
+                    to.copy_from_slice(output);
+                });
             });
         }
-    });
+    };
+    pool.install(|| parts.for_each(predict));
     let measured = measured.iter().map(|m| m / tasks.count as f64).sum::<f64>();
     if let Some(i) = outputs.iter().position(|v| !v.to_f64().is_finite()) {
         let task = i / width;

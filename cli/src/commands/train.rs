@@ -134,7 +134,8 @@ pub fn announce(config: &Config, experiment: &Experiment) {
     say(format_args!("  outer    {tasks} an iteration, {long}, seed {}, {threads}", config.seed));
 }
 
-/// Writes the page of a run that is complete, if there is memory for it, measured on validation tasks: test tasks are for reporting once.
+/// Writes the page of a run that is complete, if there is memory for it, measured on validation tasks: test tasks are for
+/// reporting once.
 ///
 /// # Errors
 /// Where it cannot be written.

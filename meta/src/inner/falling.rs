@@ -41,7 +41,7 @@ impl<T: Element> Falling<'_, T> {
                 evaluations += 1;
                 // A NaN is a rise, and rounding is none.
                 let rise = value - before;
-                rose |= rise.is_nan() || (k > 0 && rise > noise::<T>(first, before));
+                rose |= rise > noise::<T>(first, before) || rise.is_nan();
                 before = value;
                 if k == 0 {
                     first = value;

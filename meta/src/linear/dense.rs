@@ -47,8 +47,9 @@ impl Dense {
         }
         matrix = (&matrix + matrix.transpose()) * 0.5;
         let right = DVector::from_iterator(n, run.r.iter().map(|r| r.to_f64()));
-        let solution = match definite::<T>(&matrix, &right) {
-            Some(solution) => solution,
+        // With the size of what of b there is no x for, where A is singular.
+        let (solution, left) = match definite::<T>(&matrix, &right) {
+            Some(solution) => (solution, None),
             None => {
                 let SymmetricEigen { eigenvalues, eigenvectors } = matrix.symmetric_eigen();
                 let (least, largest) = (eigenvalues.min(), eigenvalues.amax());
@@ -56,25 +57,22 @@ impl Dense {
                 run.stats.least_curvature = least.min(0.0);
                 let mut along = eigenvectors.tr_mul(&right);
                 // What A cannot give is left out: x is the least of those that leave the least.
-                let mut left = Vec::new();
+                let mut left: Option<f64> = None;
                 for (b, e) in along.iter_mut().zip(eigenvalues.iter()) {
                     if e.abs() <= rounding::<T>(n) * largest {
-                        left.push(std::mem::take(b));
+                        left = Some(left.unwrap_or(0.0).hypot(std::mem::take(b)));
                     } else {
                         *b /= e;
                     }
                 }
-                let solution = &eigenvectors * along;
-                if !left.is_empty() {
-                    run.x.iter_mut().zip(solution.iter()).for_each(|(x, &s)| *x = T::from_f64(s));
-                    run.is_done(left.iter().map(|b| b * b).sum::<f64>().sqrt());
-                    return Some(Status::Singular);
-                }
-                solution
+                (&eigenvectors * along, left)
             }
         };
         run.x.iter_mut().zip(solution.iter()).for_each(|(x, &s)| *x = T::from_f64(s));
-        None
+        left.map(|left| {
+            run.is_done(left);
+            Status::Singular
+        })
     }
 }
 

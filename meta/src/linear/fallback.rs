@@ -33,8 +33,8 @@ pub enum Policy<T> {
     /// Solve the system as it is by another solver.
     Another(Box<dyn LinearSolver<T>>),
     /// Add the least multiple of the identity with which every curvature met is at least a tenth of λ (of its own size,
-    /// where the operator [knows](LinearOperator::shift) no λ; a curvature of 0 is none to go by there). x is then no longer the solution, and Λx no longer the
-    /// meta-gradient: this is regularisation.
+    /// where the operator [knows](LinearOperator::shift) no λ; a curvature of 0 is none to go by there). x is then no longer
+    /// the solution, and Λx no longer the meta-gradient: this is regularisation.
     Damp,
     /// Take λ′ = 2h in place of λ, −h being the least curvature met, Lanczos' least Ritz value included: I + H/λ′ is then
     /// at least ½, as far as is known. The meta-gradient is that of a problem, at the point found for another.

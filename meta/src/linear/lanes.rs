@@ -1,8 +1,8 @@
 //! Conjugate gradients on several systems at a time, one in every lane.
 //!
 //! The iteration is [`Cg`](super::Cg)'s, with α and β of each lane's own and the bits of each system alone, for as long as
-//! nothing happens that one lane would have to decide: a residual that vanishes, a breakdown, a number that is not finite. A lane
-//! in which something does is told *apart*; whoever asked solves that system alone.
+//! nothing happens that one lane would have to decide: a residual that vanishes, a breakdown, a number that is not finite.
+//! A lane in which something does is told *apart*; whoever asked solves that system alone.
 
 use autodiff::{Aligned, Element, Isa};
 
@@ -102,8 +102,8 @@ impl CgLanes {
             for (lane, solution) in solutions.iter_mut().enumerate().filter(|(_, solution)| !solution.apart) {
                 solution.stats.products += 1;
                 solution.stats.iterations += 1;
-                solution.stats.residual = next[lane].sqrt() / norms[lane];
-                let residual = solution.stats.residual;
+                let residual = next[lane].sqrt() / norms[lane];
+                solution.stats.residual = residual;
                 solution.apart = residual <= vanishing::<T>() || residual.is_nan();
                 beta[lane] = T::from_f64(next[lane] / rr[lane]);
             }

@@ -68,13 +68,13 @@ impl Schedule {
     pub fn new(steps: usize, checkpoints: usize) -> Self {
         assert!(steps == 0 || checkpoints > 0, "reversing takes at least one checkpoint, for the state at step 0");
         let mut schedule = Schedule { actions: Vec::new() };
-        if steps > 0 {
-            schedule.actions.push(Action::Store { slot: 0, step: 0 });
+        if steps == 0 {
+            return schedule;
         }
+        schedule.actions.push(Action::Store { slot: 0, step: 0 });
         // What is to be reversed, the next last: no recursion, which would go as deep as there are checkpoints.
-        let mut parts =
-            vec![Part { from: 0, to: steps, slot: 0, free: checkpoints.saturating_sub(1), restores: false }];
-        while let Some(part) = parts.pop().filter(|_| steps > 0) {
+        let mut parts = vec![Part { from: 0, to: steps, slot: 0, free: checkpoints - 1, restores: false }];
+        while let Some(part) = parts.pop() {
             schedule.reverse(part, &mut parts);
         }
         schedule

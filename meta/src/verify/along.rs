@@ -36,7 +36,8 @@ impl Along {
 /// [`query_loss`](crate::Report::query_loss), at steps of at most 0.03 u.
 ///
 /// They agree where the gradient is that of what the method computes: for an unrolled one that keeps all steps, whose size
-/// is given, always; for an implicit one where its inner solver goes to the end. For first-order methods and Reptile they do not: those are no derivatives.
+/// is given, always; for an implicit one where its inner solver goes to the end. For first-order methods and Reptile they
+/// do not: those are no derivatives.
 ///
 /// # Panics
 /// Where lengths differ from what the problem declares.

@@ -21,7 +21,8 @@
 //! standard errors, in a check of its own that says so; what `auto` chose to the bits of the method that it names.
 //!
 //! Whether something is comparable follows from the model and from the reference alone (its spectrum, its contraction),
-//! never from what the engine did: a wrong engine cannot excuse itself. All of it runs at the λ that is asked for and at
+//! never from what the engine did: a wrong engine cannot excuse itself, but that an inner solver is believed which says that it
+//! took every step there was. All of it runs at the λ that is asked for and at
 //! a larger one, at which the operator is positive definite, if steps of the given size allow as large a λ, and every
 //! solver has to converge.
 //!

@@ -18,7 +18,7 @@ use clap::Args;
 use crate::console::say;
 use crate::experiment;
 use crate::failure::Failure;
-use crate::files::write_out;
+use crate::files::write_whole;
 use crate::training::stop_signal;
 use memory::NAMES;
 
@@ -89,7 +89,7 @@ pub fn compare(args: &CompareArgs) -> Result<ExitCode, Failure> {
     let pool = experiment::pool(None)?;
     std::fs::create_dir_all(&args.out).map_err(|e| Failure::io("make", &args.out, &e))?;
     let stop = stop_signal()?;
-    let write = |name: &str, text: &str| write_out(&args.out.join(name), text.as_bytes());
+    let write = |name: &str, text: &str| write_whole(&args.out.join(name), text.as_bytes());
     let interrupted = || {
         say(format_args!("stopped; what was finished is in {}", args.out.display()));
         Ok(ExitCode::from(130))

@@ -15,7 +15,7 @@ use rayon::ThreadPool;
 use crate::console::say;
 use crate::experiment;
 use crate::failure::Failure;
-use crate::files::write_out;
+use crate::files::write_whole;
 use crate::format::count;
 use crate::progress::{Progress, View};
 use results::{Row, conclusions, csv, table};
@@ -87,7 +87,7 @@ pub fn daml(args: &DamlArgs) -> Result<ExitCode, Failure> {
         let row = one(args, world, learner, &pool).inspect_err(|_| drop(std::fs::remove_dir(&args.out)))?;
         rows.push(row);
         // After each, so that what is done is not lost.
-        write_out(&args.out.join("results.csv"), csv(&rows).as_bytes())?;
+        write_whole(&args.out.join("results.csv"), csv(&rows).as_bytes())?;
     }
     say("");
     say(format_args!(

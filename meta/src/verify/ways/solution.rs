@@ -88,14 +88,13 @@ impl Ways<'_, '_> {
         let solver = self.engine.inner(inner, stop);
         let method = self.engine.implicit_by(solver, self.engine.solver(SolverName::Cg, cg));
         let (g, phi, report) = self.gradient(method.as_ref());
-        let (_, wanted) = stop.limits();
+        let (cap, wanted) = stop.limits();
         let size = norm(&self.task.inner_gradient(&phi));
         // Two points with ∇G that small are ‖∇G‖/μ from the minimiser each; ten times, for μ is that of one point.
         let apart = norm(&minus(&phi, &point.phi)) * point.spectrum.smallest;
-        // Below this no line search sees a fall: ‖∇G‖²/2L is rounding of G.
+        // Below a tenth of this no line search sees a fall: ‖∇G‖²/2L is rounding of G.
         let rounding = 16.0 * f64::EPSILON * self.task.inner_size(&point.phi);
         let blind = 10.0 * (2.0 * point.spectrum.largest * rounding).sqrt();
-        let (cap, _) = stop.limits();
         let excused = match report.inner_status {
             Some(InnerStatus::Stalled) => size <= blind,
             Some(InnerStatus::Capped) => report.steps.max(report.evaluations) >= cap,
