@@ -80,6 +80,9 @@ pub fn positive<T: Element>(numbers: &[(&str, Option<f64>)]) -> Result<(), Failu
         rounded.is_finite() && rounded > 0.0
     };
     match numbers.iter().find_map(|&(name, value)| Some((name, value.filter(|&v| !is(v))?))) {
+        Some((name, v)) if v > 0.0 => {
+            Err(format!("{name} is {v:e}: expected a number above 0 that {} can hold", T::NAME).into())
+        }
         Some((name, v)) => Err(format!("{name} is {v}: expected a number above 0").into()),
         None => Ok(()),
     }

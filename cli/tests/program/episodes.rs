@@ -260,7 +260,7 @@ fn wrong_episode_files_are_refused() {
     refuses(path, &[&maml[..], &["--inner-steps=1", "--dtype=f32", "--es-sigma=1"]].concat(), &["--es-sigma", "es"]);
     let tiny =
         ["metagrad", "s.safetensors", MLP, "--method=imaml", "--inner-steps=1", "--inner-lr=0.1", "--lambda=1e-50"];
-    refuses(path, &[&tiny[..], &["--dtype=f32"]].concat(), &["--lambda", "above 0"]);
+    refuses(path, &[&tiny[..], &["--dtype=f32"]].concat(), &["--lambda is 1e-50", "above 0", "f32"]);
     succeed(path, &tiny);
     refuses(path, &[&maml[..], &["--inner-steps=1", "--lambda=1"]].concat(), &["--lambda", "imaml"]);
     refuses(path, &[&maml[..], &["--inner-steps=1", "--checkpoints=0"]].concat(), &["--checkpoints is 0"]);
