@@ -5,7 +5,7 @@ mod conv4;
 use autodiff::Arg;
 use integration::{Numbers, Owned, dense_solve, initial, relative_error, sinusoid};
 use meta::inner::Hyper;
-use meta::linear::Cg;
+use meta::linear::{Cg, Nystrom};
 use meta::method::{FirstOrder, Implicit, InnerStop, Keep, Method, Reptile, Unrolled};
 use meta::predict::Predictor;
 use meta::problem::{Adapts, FewShot, Learned, Problem, QueryStatistics, Share};
@@ -330,6 +330,26 @@ fn frozen_layers_stay_where_they_are() {
                     .all(|e| moving[e.range().start] == ((adapts == Adapts::Head) == head(e.name())))
             );
         }
+    }
+}
+
+/// A preconditioner of random vectors mixes what the operator couples, and nothing else: padding of θ has no gradient, to the
+/// bit, wherever a solve ends and whatever λ is.
+#[test]
+fn a_preconditioner_leaves_padding_alone() {
+    let (problem, parameters, task) = sinusoid("mlp:1-6-1,act=tanh", true, 8);
+    let hyper = Hyper { lambda: 0.5, rate: 0.05 };
+    let learned = SHARES.map(|share| Learned { lambda: Some(share), rate: None });
+    for (adapts, learned) in [Adapts::All, Adapts::Head].into_iter().flat_map(|a| learned.map(|l| (a, l))) {
+        let problem = problem.clone().adapting(adapts).learning(learned);
+        let theta = moved(&problem, &parameters);
+        let solver = Cg::iterations(2).preconditioned(Nystrom::rank(4));
+        let method = Implicit::new(&problem, InnerStop::Steps(20), Box::new(solver));
+        let g = gradient(&method, &theta, hyper, &task.args());
+        let named = places(&problem, |_| true);
+        let padding: Vec<usize> = (0..theta.len()).filter(|i| !named.contains(i)).collect();
+        assert!(!padding.is_empty() && named.iter().any(|&i| g[i] != 0.0));
+        assert!(padding.iter().all(|&i| g[i] == 0.0), "{adapts:?}, {learned:?}: {g:?}");
     }
 }
 

@@ -116,6 +116,8 @@ pub struct InnerPlan<T> {
     dim: usize,
     theta_dim: usize,
     start: Start,
+    /// [`Problem::adapts`], where not all do.
+    unknowns: Option<Vec<bool>>,
     varying: Varying,
     state_len: usize,
     /// Whether the derivative has a part in θ.
@@ -272,7 +274,8 @@ impl<T: Element> InnerPlan<T> {
         let plan = if far { compile(recompute(&outputs, Stage::POINT)) } else { plan };
         let [dim, theta_dim, state_len] = [dim, theta_dim, state_len].map(|len| len * lanes);
         let (data, unread) = (problem.data(), declaring.unread);
-        InnerPlan { plan, lanes, dim, theta_dim, start, varying, state_len, in_theta, data, unread }
+        let unknowns = Some(problem.adapts()).filter(|adapts| adapts.contains(&false));
+        InnerPlan { plan, lanes, dim, theta_dim, start, unknowns, varying, state_len, in_theta, data, unread }
     }
 
     /// The compiled plan.

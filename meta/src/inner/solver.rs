@@ -34,6 +34,10 @@ impl<T: Element> LinearOperator<T> for InnerTask<'_, T> {
         self.run.hyper()[0].to_f64()
     }
 
+    fn unknowns(&self) -> Option<&[bool]> {
+        self.plan.unknowns.as_deref()
+    }
+
     fn secant_pairs(&mut self) -> Option<&mut SecantPairs<T>> {
         self.run.watch.as_mut().map(Watch::pairs)
     }

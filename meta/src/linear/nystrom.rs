@@ -51,8 +51,8 @@ impl Nystrom {
         Nystrom { seed, ..self }
     }
 
-    /// Ω
-    fn draw<T: Element>(&self, isa: Isa, omega: &mut [Aligned<T>]) {
+    /// Ω, which is 0 outside of the unknowns, if only some are.
+    fn draw<T: Element>(&self, isa: Isa, unknowns: Option<&[bool]>, omega: &mut [Aligned<T>]) {
         let mut key = [0; 32];
         key[..7].copy_from_slice(b"nystrom");
         key[16..24].copy_from_slice(&self.seed.to_le_bytes());
@@ -66,6 +66,8 @@ impl Nystrom {
                     bits >>= 1;
                 }
             }
+            let others = unknowns.into_iter().flatten().zip(v.iter_mut()).filter(|(is_unknown, _)| !**is_unknown);
+            others.for_each(|(_, x)| *x = T::zero());
         }
         orthonormalise(isa, omega);
     }
@@ -115,7 +117,7 @@ impl<T: Element> Preconditioner<T> for Nystrom {
         let (weights, rest) = held.scalars.split_at_mut(l);
         let (row, rest) = rest.split_at_mut(l);
         let (core, v) = rest.split_at_mut(l * l);
-        self.draw(isa, vectors);
+        self.draw(isa, a.unknowns(), vectors);
         // ΩᵀY, and Y in the place of Ω, column by column: no earlier column of Ω is needed again.
         for j in 0..l {
             a.apply(&vectors[j], product);

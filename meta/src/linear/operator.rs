@@ -19,6 +19,12 @@ pub trait LinearOperator<T> {
         0.0
     }
 
+    /// Coordinates that A couples, where it is diagonal on the others and right-hand sides are 0 there: what is neither frozen
+    /// nor padding. None where it may couple all.
+    fn unknowns(&self) -> Option<&[bool]> {
+        None
+    }
+
     /// What is known of A from elsewhere: pairs s, y ≈ A s.
     fn secant_pairs(&mut self) -> Option<&mut SecantPairs<T>> {
         None
@@ -56,6 +62,10 @@ impl<T: Element> LinearOperator<T> for Shifted<'_, T> {
 
     fn shift(&self) -> f64 {
         self.a.shift() + self.by
+    }
+
+    fn unknowns(&self) -> Option<&[bool]> {
+        self.a.unknowns()
     }
 
     /// Those of A: near enough for a preconditioner.

@@ -214,6 +214,10 @@ impl<T: Element> LinearOperator<T> for AtSolution<'_, '_, T> {
         self.task.shift()
     }
 
+    fn unknowns(&self) -> Option<&[bool]> {
+        self.task.unknowns()
+    }
+
     fn secant_pairs(&mut self) -> Option<&mut SecantPairs<T>> {
         self.task.secant_pairs()
     }

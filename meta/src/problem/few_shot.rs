@@ -190,14 +190,6 @@ impl FewShot {
         FewShot { minibatch: Some((rows, seed)), ..self }
     }
 
-    /// Whether each coordinate of φ is adapted: neither frozen nor the padding between parameters.
-    pub fn adapts(&self) -> Vec<bool> {
-        let mut adapts = vec![false; self.dim()];
-        self.model.layout().entries().iter().for_each(|e| adapts[e.range()].fill(true));
-        self.frozen.iter().for_each(|range| adapts[range.clone()].fill(false));
-        adapts
-    }
-
     /// φ̂: φ, with frozen parameters from θ.
     fn parameters<'t>(&self, at: &At<'t>) -> Var<'t> {
         if self.frozen.is_empty() {
@@ -279,6 +271,14 @@ impl Problem for FewShot {
 
     fn theta_dim(&self) -> usize {
         self.layout.len()
+    }
+
+    /// Neither what is frozen nor the padding between parameters.
+    fn adapts(&self) -> Vec<bool> {
+        let mut adapts = vec![false; self.dim()];
+        self.model.layout().entries().iter().for_each(|e| adapts[e.range()].fill(true));
+        self.frozen.iter().for_each(|range| adapts[range.clone()].fill(false));
+        adapts
     }
 
     fn rate<'t>(&self, at: &At<'t>, rate: Var<'t>) -> Var<'t> {

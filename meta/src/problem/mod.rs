@@ -140,6 +140,12 @@ pub trait Problem: Send + Sync {
         self.dim()
     }
 
+    /// Which coordinates of φ are adapted. On the others, frozen ones and padding between parameters, ∇²_φφG is diagonal
+    /// and ∇_φf is 0.
+    fn adapts(&self) -> Vec<bool> {
+        vec![true; self.dim()]
+    }
+
     /// φ₀: θ, or its first |φ| numbers.
     fn start(&self) -> Start {
         Start::Theta
