@@ -1,4 +1,4 @@
-//! Where a plan's values live, and the one place that turns offsets into slices.
+//! Where a plan's values live: places, blocks that they are in, and slices that start on cache lines.
 
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;

@@ -3,8 +3,10 @@
 //! The only module with `unsafe`. Above it, a plan is steps on places; below, each step is a plain loop on
 //! slices, compiled for every instruction set by [`Isa::run`].
 
+mod access;
 mod arg_max;
 mod dots;
+mod execute;
 mod gang;
 mod isa;
 mod machine;
@@ -21,13 +23,13 @@ mod sum;
 mod team;
 mod vector;
 
+pub use access::Arg;
 pub use isa::{Isa, Task};
 pub(crate) use map::{BLOCK, Instruction, Leaf, LeafValue, MOST_SLOTS, Map, MapOp, Reading, Ring, Slot, Sum, SumKind};
 pub use memory::{Aligned, Block};
 pub(crate) use memory::{Place, Plain, Region, Size};
 pub(crate) use movement::permuted_strides;
 pub use product::{Conv, ConvGeometry, LaneMatMul, MatMul, ProductElement};
-pub use program::Arg;
 pub(crate) use program::{Program, Room, Sizes};
 pub(crate) use step::{Piece, Step};
 pub(crate) use sum::{SumShape, sum_middle_work};

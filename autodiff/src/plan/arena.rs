@@ -4,7 +4,7 @@
 use rustc_hash::FxHashMap;
 
 use super::graph::{Graph, View, contiguous};
-use super::lower::{Job, Placing, Schedule};
+use super::schedule::{Job, Placing, Schedule, Work};
 use crate::kernel::{Place, Region, Size};
 use crate::shape::Shape;
 use crate::tape::{NodeId, Prim, Stage};
@@ -37,7 +37,7 @@ enum Whose {
 impl Layout {
     pub fn new(
         graph: &Graph<'_>,
-        schedule: &Schedule<'_>,
+        (schedule, work): (&Schedule<'_>, Work<'_>),
         outputs: &[NodeId],
         declared: &[(Stage, usize, Shape)],
     ) -> Self {
@@ -50,7 +50,7 @@ impl Layout {
         }
         for stage in Stage::ALL {
             layout.place_outputs(graph, schedule, stage, outputs, declared);
-            layout.place_stage(graph, schedule, stage, &schedule.whole(graph, stage), true);
+            layout.place_stage(graph, schedule, stage, &schedule.whole(stage, work), true);
         }
         layout
     }
@@ -60,12 +60,12 @@ impl Layout {
     pub fn fleeting(
         &self,
         graph: &Graph<'_>,
-        schedule: &Schedule<'_>,
+        (schedule, work): (&Schedule<'_>, Work<'_>),
         stage: Stage,
         outputs: &[NodeId],
         declared: &[(Stage, usize, Shape)],
     ) -> Option<Self> {
-        let jobs = schedule.fleeting(graph, stage)?;
+        let jobs = schedule.fleeting(stage, work)?;
         let mut layout = Layout { scratch: self.scratch, kept: self.kept, ..Layout::default() };
         let stays = |id: NodeId| graph.stage(id) != stage || matches!(graph.prim(id), Prim::Input(_));
         layout.places = self.places.iter().filter(|&(&id, _)| stays(id)).map(|(&id, &place)| (id, place)).collect();

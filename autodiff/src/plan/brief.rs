@@ -4,12 +4,29 @@ use rustc_hash::FxHashSet;
 
 use super::fuse::Group;
 use super::graph::Graph;
-use super::lower::{Item, Job, Schedule};
+use super::schedule::{Item, Job, Schedule};
 use crate::tape::{NodeId, Stage};
+
+/// Notes what is left of each stage.
+pub(super) fn leave_out(
+    graph: &Graph<'_>,
+    schedule: &mut Schedule<'_>,
+    outputs: (&[NodeId], &[Stage]),
+    optional: &[usize],
+) {
+    let part = |schedule: &Schedule<'_>, stage: Stage, keeps: bool| {
+        let of_stage = optional.iter().any(|&i| outputs.1[i] == stage);
+        let mut written = schedule.stages[stage.index()].iter().flat_map(|item| &item.writes);
+        let differs = keeps || written.any(|&id| schedule.read_after(id, stage));
+        (of_stage && differs).then(|| jobs(graph, schedule, outputs, optional, stage, keeps))
+    };
+    schedule.brief = Stage::ALL.map(|stage| part(schedule, stage, true));
+    schedule.fleeting = Stage::ALL.map(|stage| part(schedule, stage, false));
+}
 
 /// The stage's jobs, by their numbers among all of them, without what only `optional` ones of the outputs need; and without
 /// what only later stages do, unless it `keeps` that.
-pub(super) fn jobs(
+fn jobs(
     graph: &Graph<'_>,
     schedule: &Schedule<'_>,
     (outputs, stages): (&[NodeId], &[Stage]),

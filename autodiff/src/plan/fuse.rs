@@ -16,6 +16,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::graph::{Graph, View};
 use crate::kernel::MOST_SLOTS;
 use crate::rules::{BinaryOp, UnaryOp};
+use crate::shape::Shape;
 use crate::tape::{NodeId, Prim, Stage};
 
 /// Innermost extents beyond this are walked without regard to rows.
@@ -303,6 +304,18 @@ fn gathers_of_maxima(graph: &Graph<'_>) -> FxHashMap<NodeId, NodeId> {
 
 fn is_broadcast(prim: &Prim) -> bool {
     matches!(prim, Prim::Broadcast(_))
+}
+
+/// Whether `reader`, part of a pass, reads the broadcast `root` through its operand, stored or not. It does
+/// where it sees its elements one by one; a stored broadcast of other extents is read from memory.
+pub(super) fn reads_through(graph: &Graph<'_>, root: NodeId, reader: NodeId) -> bool {
+    if !is_broadcast(graph.prim(root)) || is_broadcast(graph.prim(reader)) {
+        return false;
+    }
+    let space = if graph.prim(reader).is_sum() { graph.node(reader).operands[0] } else { reader };
+    let row = |s: &Shape| s.dims().last().copied().unwrap_or(1);
+    let (a, b) = (graph.shape(root), graph.shape(space));
+    a.numel() == b.numel() && (row(a) == row(b) || (row(a) > LONGEST_ROW && row(b) > LONGEST_ROW))
 }
 
 /// Kinds that need no memory of their own unless something asks for it.

@@ -1,5 +1,6 @@
 //! The part of a tape that a plan needs: live nodes, their stages, and views.
 
+use crate::kernel::SumShape;
 use crate::shape::Shape;
 use crate::tape::{Kind, Node, NodeId, Prim, Stage};
 
@@ -125,6 +126,12 @@ impl<'a> Graph<'a> {
         let summed: usize = product(&dims[first..]) / lanes;
         let inner = if lanes > 1 { lanes } else { product(&dims[last + 1..]) };
         (product(&dims[..first]), if lanes > 1 { summed } else { summed / inner }, inner)
+    }
+
+    /// The extents of a sum as its kernel takes them.
+    pub fn sum_shape(&self, id: NodeId) -> SumShape {
+        let (_, summed, inner) = self.sum_extents(id);
+        SumShape { summed, inner, whole: self.sum_lanes(id).is_some() }
     }
 
     /// The lanes of a sum that adds up the numbers of each as those of one vector are.

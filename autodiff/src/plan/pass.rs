@@ -4,7 +4,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
 use super::arena::Layout;
-use super::fuse::{Fusion, Group, LONGEST_ROW};
+use super::fuse::{Fusion, Group, LONGEST_ROW, reads_through};
 use super::graph::{Graph, View};
 use super::joined::{Joined, join, within};
 use crate::element::Element;
@@ -239,17 +239,4 @@ impl<'a, T: Element> Pass<'a, T> {
             _ => Reading::Strided { dims, strides },
         }
     }
-}
-
-/// Whether `reader`, part of a pass, reads the broadcast `root` through its operand, stored or not. It does
-/// where it sees its elements one by one; a stored broadcast of other extents is read from memory.
-pub(super) fn reads_through(graph: &Graph<'_>, root: NodeId, reader: NodeId) -> bool {
-    let is_broadcast = |id| matches!(graph.prim(id), Prim::Broadcast(_));
-    if !is_broadcast(root) || is_broadcast(reader) {
-        return false;
-    }
-    let space = if graph.prim(reader).is_sum() { graph.node(reader).operands[0] } else { reader };
-    let row = |s: &Shape| s.dims().last().copied().unwrap_or(1);
-    let (a, b) = (graph.shape(root), graph.shape(space));
-    a.numel() == b.numel() && (row(a) == row(b) || (row(a) > LONGEST_ROW && row(b) > LONGEST_ROW))
 }

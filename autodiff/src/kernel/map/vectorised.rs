@@ -6,6 +6,7 @@ use super::gate::{Gate, Itself};
 use super::loops::{Chosen, Holds, One, Sine, Two, powers};
 use super::pair::{Pair, ring};
 use super::*;
+use crate::kernel::Task;
 use crate::kernel::isa::Each;
 use crate::kernel::machine_code::{Width, functions, functions_of_each, loops, vectorised};
 use crate::rules::{Binary, BinaryVisitor, Unary, UnaryVisitor};
