@@ -1,15 +1,30 @@
 //! Products with what describes the curvature of G: its Hessian, or one that is never negative.
 
-use autodiff::{Real, Var, jvp_structural, vjp_structural};
+use autodiff::{Real, Stage, Var, jvp_structural, vjp_structural};
 
-use super::{Derivative, add};
+use super::Derivative;
+use super::recorded::{Derived, Recorded, add};
 use crate::problem::{At, Problem};
+
+/// The product with `direction`, and that of the mixed block with `solution`.
+pub(super) fn derive<'t>(
+    step: &Recorded<'t>,
+    derivative: Derivative,
+    problem: &dyn Problem,
+    [direction, solution]: [Var<'t>; 2],
+) -> Derived<'t> {
+    let product = product(derivative, problem, &step.at, step.gradients[0], direction);
+    let mixed = jvp_structural(&[step.gradients[1]], &[(step.at.phi, solution)])[0];
+    let product = (Stage::DIRECTION, step.or_zeros(product, direction));
+    let outputs = std::iter::once(product).chain(mixed.map(|mixed| (Stage::ADJOINT, mixed))).collect();
+    Derived { outputs, in_theta: mixed.is_some() }
+}
 
 /// The product of `derivative` with `direction`, `gradient` being ∇_φG; `None` where it is zero whatever the direction.
 ///
 /// # Panics
 /// Where the problem has no outputs, or no Fisher matrix of them, and the derivative needs them.
-pub(super) fn product<'t>(
+fn product<'t>(
     derivative: Derivative,
     problem: &dyn Problem,
     at: &At<'t>,

@@ -1,38 +1,27 @@
 //! What differences of ∇G take the place of: the step differentiated up to the gradient that it is made with.
 
-use autodiff::{Element, Stage, Tape, Var, Workspace, jvp_structural, vjp_structural};
+use autodiff::{Element, Stage, Var, Workspace, jvp_structural, vjp_structural};
 
+use super::recorded::{Derived, Recorded};
 use super::{InnerPlan, Inputs};
 
-/// A recorded step, and what it is a function of.
-pub(super) struct Step<'t> {
-    pub tape: &'t Tape,
-    pub state: Var<'t>,
-    pub phi: Var<'t>,
-    pub theta: Var<'t>,
-    /// ∇_φG and ∇_θG.
-    pub gradients: [Var<'t>; 2],
-    pub next: Var<'t>,
-}
-
-impl<'t> Step<'t> {
-    /// Adds the outputs; says whether θ has a part.
-    pub fn record(&self, gradient_variable: Var<'t>, w: Var<'t>, outputs: &mut Vec<(Stage, Var<'t>)>) -> bool {
-        let parts = vjp_structural(&[(self.next, w)], &[self.state, gradient_variable, self.theta]);
-        let zeros = |like: Var<'t>| Var::full(self.tape, 0.0, like.shape());
-        let or_zeros = |part: Option<Var<'t>>, like: Var<'t>| part.unwrap_or_else(|| zeros(like));
-        // Whether ∇_θG changes with φ at all: if so its differences are wanted.
-        let mixed = parts[1].and_then(|c| jvp_structural(&[self.gradients[1]], &[(self.phi, c)])[0]).is_some();
-        let in_theta = mixed || parts[2].is_some();
-        outputs.push((Stage::DIRECTION, or_zeros(parts[0], self.state)));
-        outputs.push((Stage::DIRECTION, or_zeros(parts[1], gradient_variable)));
-        outputs.push((Stage::ADJOINT, self.gradients[0]));
-        if in_theta {
-            outputs.push((Stage::DIRECTION, or_zeros(parts[2], self.theta)));
-            outputs.push((Stage::ADJOINT, self.gradients[1]));
-        }
-        in_theta
+/// What w is pulled back to, up to the gradient; and the gradients.
+pub(super) fn derive<'t>(step: &Recorded<'t>, w: Var<'t>) -> Derived<'t> {
+    let Recorded { state, gradients, gradient_variable, next, .. } = *step;
+    let parts = vjp_structural(&[(next, w)], &[state, gradient_variable, step.at.theta]);
+    // Whether ∇_θG changes with φ at all: if so its differences are wanted.
+    let mixed = parts[1].and_then(|c| jvp_structural(&[gradients[1]], &[(step.at.phi, c)])[0]).is_some();
+    let in_theta = mixed || parts[2].is_some();
+    let mut outputs = vec![
+        (Stage::DIRECTION, step.or_zeros(parts[0], state)),
+        (Stage::DIRECTION, step.or_zeros(parts[1], gradient_variable)),
+        (Stage::ADJOINT, gradients[0]),
+    ];
+    if in_theta {
+        outputs.push((Stage::DIRECTION, step.or_zeros(parts[2], step.at.theta)));
+        outputs.push((Stage::ADJOINT, gradients[1]));
     }
+    Derived { outputs, in_theta }
 }
 
 impl<T: Element> InnerPlan<T> {

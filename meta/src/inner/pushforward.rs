@@ -9,37 +9,25 @@
 
 use autodiff::{Element, Stage, Var, Workspace, jvp_structural};
 
+use super::recorded::{Derived, Recorded};
 use super::{InnerPlan, Inputs};
 
-/// A recorded step, and what it is a function of.
-pub(super) struct Step<'t> {
-    pub state: Var<'t>,
-    pub phi: Var<'t>,
-    pub theta: Var<'t>,
-    /// λ and the step size.
-    pub hyper: [Var<'t>; 2],
-    pub gradient: Var<'t>,
-    /// What the step sees of it.
-    pub gradient_variable: Var<'t>,
-    pub next: Var<'t>,
-}
-
-impl<'t> Step<'t> {
-    /// ż′ for the direction (ż, θ̇, λ̇, α̇), end to end.
-    pub fn tangent(&self, direction: Var<'t>) -> Option<Var<'t>> {
-        let mut end = 0;
-        let mut part = |of: Var<'t>| {
-            let start = end;
-            end += of.shape().numel();
-            direction.slice(&[start], &[end])
-        };
-        let [state, theta, lambda, rate] = [self.state, self.theta, self.hyper[0], self.hyper[1]].map(|v| (v, part(v)));
-        let phi = (self.phi, direction.slice(&[0], &[self.phi.shape().numel()]));
-        let gradient = jvp_structural(&[self.gradient], &[phi, theta, lambda])[0];
-        let mut along = vec![state, phi, theta, lambda, rate];
-        along.extend(gradient.map(|tangent| (self.gradient_variable, tangent)));
-        jvp_structural(&[self.next], &along)[0]
-    }
+/// ż′ for the direction (ż, θ̇, λ̇, α̇), end to end.
+pub(super) fn derive<'t>(step: &Recorded<'t>, direction: Var<'t>) -> Derived<'t> {
+    let mut end = 0;
+    let mut part = |of: Var<'t>| {
+        let start = end;
+        end += of.shape().numel();
+        direction.slice(&[start], &[end])
+    };
+    let of = [step.state, step.at.theta, step.hyper[0], step.hyper[1]];
+    let [state, theta, lambda, rate] = of.map(|v| (v, part(v)));
+    let phi = (step.at.phi, direction.slice(&[0], &[step.at.phi.shape().numel()]));
+    let gradient = jvp_structural(&[step.gradients[0]], &[phi, theta, lambda])[0];
+    let mut along = vec![state, phi, theta, lambda, rate];
+    along.extend(gradient.map(|tangent| (step.gradient_variable, tangent)));
+    let tangent = step.or_zeros(jvp_structural(&[step.next], &along)[0], step.state);
+    Derived { outputs: vec![(Stage::DIRECTION, tangent)], in_theta: false }
 }
 
 impl<T: Element> InnerPlan<T> {
