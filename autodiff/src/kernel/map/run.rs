@@ -50,63 +50,27 @@ impl<T> Cursor<T> {
     }
 }
 
+/// Of leaves, registers and outputs, in that order. Not initialised as a whole: that would take longer than a small pass.
+type Cursors<T> = [MaybeUninit<Cursor<T>>; 3 * MOST_SLOTS];
+
 impl<T: Element> Task for Run<'_, '_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
         let Run { isa, map, memory, work, mut part } = self;
-        let len = map.block_len();
-        let (registers, rest) = work.split_at_mut(map.registers * len);
+        let (registers, rest) = work.split_at_mut(map.registers * map.block_len());
         let stretched = map.leaves.iter().filter(|l| l.reading != Reading::InOrder).count();
-        let (stretch, totals) = rest.split_at_mut(stretched * len);
-
-        // Not initialised as a whole: that would take longer than a small pass.
-        let mut cursors = [const { MaybeUninit::<Cursor<T>>::uninit() }; 3 * MOST_SLOTS];
-        let (of_leaves, rest) = cursors.split_at_mut(map.leaves.len());
-        let (of_registers, of_outputs) = rest.split_at_mut(map.registers);
-        for (r, cursor) in of_registers.iter_mut().enumerate() {
-            cursor.write(Cursor::resting(registers[r * len..].as_mut_ptr()));
-        }
-        for (cursor, &y) in of_outputs.iter_mut().zip(&map.outputs) {
-            cursor.write(Cursor::moving(memory.pointer(y)));
-        }
-        let (mut next, mut is_strided) = (0, false);
-        for (at, leaf) in of_leaves.iter_mut().zip(&map.leaves) {
-            let cursor = match (&leaf.value, &leaf.reading) {
-                (LeafValue::At(x), Reading::InOrder) => {
-                    // SAFETY: checked by `Program::new`; only ever read through this cursor.
-                    Cursor::moving(unsafe { memory.read(*x) }.as_ptr().cast_mut())
-                }
-                (value, reading) => {
-                    let block = &mut stretch[next * len..(next + 1) * len];
-                    next += 1;
-                    match (value, reading) {
-                        (LeafValue::Literal(v), _) => block.fill(*v),
-                        (LeafValue::At(x), Reading::Repeated) => {
-                            // SAFETY: checked by `Program::new`.
-                            let x = unsafe { memory.read(*x) };
-                            if let [v] = x {
-                                block.fill(*v);
-                            } else {
-                                repeat(x, block);
-                            }
-                        }
-                        _ => is_strided = true,
-                    }
-                    Cursor::resting(block.as_mut_ptr())
-                }
-            };
-            at.write(cursor);
-        }
-        // SAFETY: every slot that exists was written above, and `Program::new` checked that those of the code exist.
+        let (stretch, totals) = rest.split_at_mut(stretched * map.block_len());
+        let mut cursors = [const { MaybeUninit::uninit() }; 3 * MOST_SLOTS];
+        let is_strided = set_out(map, memory, [registers, stretch], &mut cursors);
+        // SAFETY: every slot that exists has been written, and `Program::new` checked that those of the code exist.
         let cursor = |i: u16| unsafe { cursors.get_unchecked(usize::from(i)).assume_init() };
-        let (mut segment, last, segment_len) = match &part {
+        let (first, last, segment_len) = match &part {
             Part::Whole => (0, 1, map.numel),
             Part::Segments { range, len, .. } => (range.start, range.end, *len),
         };
-        let slots_from = segment;
-        while segment < last {
+        for segment in first..last {
             totals.fill(T::zero());
             let (mut start, end) = (segment * segment_len, map.numel.min((segment + 1) * segment_len));
             while start < end {
@@ -137,32 +101,60 @@ impl<T: Element> Task for Run<'_, '_, T> {
                 }
                 start += n;
             }
-
-            let (mut at, mut slot) = (0, 0);
-            for s in &map.sums {
-                let period = s.kind.period(map.numel);
-                let work = &mut totals[at..at + sum::work(period)];
-                at += work.len();
-                if let Part::Segments { slots, .. } = &mut part {
-                    let width: usize = map.sums.iter().map(|s| s.kind.period(map.numel)).sum();
-                    let from = (segment - slots_from) * width + slot;
-                    sum::finish_rows(work, period, &mut slots[from..from + period]);
-                    slot += period;
-                    continue;
-                }
-                // SAFETY: checked by `Program::new`: in bounds, disjoint from all else; there is no other part.
-                let y = unsafe { memory.write(s.y) };
-                match s.kind {
-                    SumKind::Rows(_) => sum::finish_rows(work, period, y),
-                    SumKind::Within { .. } => {}
-                    SumKind::All { .. } => sum::finish_whole(work, period, y),
-                }
-            }
-            segment += 1;
+            finish(map, memory, totals, &mut part, segment - first);
         }
     }
 }
 
+/// Writes the cursors, and what leaves are that every block sees alike; whether others are stretched block by block.
+#[inline(always)]
+fn set_out<T: Element>(
+    map: &Map<T>,
+    memory: &Access<'_, T>,
+    [registers, stretch]: [&mut [T]; 2],
+    cursors: &mut Cursors<T>,
+) -> bool {
+    let len = map.block_len();
+    let (of_leaves, rest) = cursors.split_at_mut(map.leaves.len());
+    let (of_registers, of_outputs) = rest.split_at_mut(map.registers);
+    for (r, cursor) in of_registers.iter_mut().enumerate() {
+        cursor.write(Cursor::resting(registers[r * len..].as_mut_ptr()));
+    }
+    for (cursor, &y) in of_outputs.iter_mut().zip(&map.outputs) {
+        cursor.write(Cursor::moving(memory.pointer(y)));
+    }
+    let (mut next, mut is_strided) = (0, false);
+    for (at, leaf) in of_leaves.iter_mut().zip(&map.leaves) {
+        let cursor = match (&leaf.value, &leaf.reading) {
+            (LeafValue::At(x), Reading::InOrder) => {
+                // SAFETY: checked by `Program::new`; only ever read through this cursor.
+                Cursor::moving(unsafe { memory.read(*x) }.as_ptr().cast_mut())
+            }
+            (value, reading) => {
+                let block = &mut stretch[next * len..(next + 1) * len];
+                next += 1;
+                match (value, reading) {
+                    (LeafValue::Literal(v), _) => block.fill(*v),
+                    (LeafValue::At(x), Reading::Repeated) => {
+                        // SAFETY: checked by `Program::new`.
+                        let x = unsafe { memory.read(*x) };
+                        if let [v] = x {
+                            block.fill(*v);
+                        } else {
+                            repeat(x, block);
+                        }
+                    }
+                    _ => is_strided = true,
+                }
+                Cursor::resting(block.as_mut_ptr())
+            }
+        };
+        at.write(cursor);
+    }
+    is_strided
+}
+
+/// Adds what an instruction sums in a block that starts at element `start`.
 #[inline(always)]
 fn accumulate<T: Element>(map: &Map<T>, memory: &Access<'_, T>, totals: &mut [T], s: usize, start: usize, x: &[T]) {
     let at: usize = map.sums[..s].iter().map(|s| sum::work(s.kind.period(map.numel))).sum();
@@ -178,6 +170,31 @@ fn accumulate<T: Element>(map: &Map<T>, memory: &Access<'_, T>, totals: &mut [T]
         match y {
             [y] => *y = sum::sum_vector(row),
             y => sum::sum_vectors(row, y, totals),
+        }
+    }
+}
+
+/// Finishes the sums of a segment: to where they go, or, of a part, in the slot of its segment number `number`.
+#[inline(always)]
+fn finish<T: Element>(map: &Map<T>, memory: &Access<'_, T>, totals: &mut [T], part: &mut Part<'_, T>, number: usize) {
+    let (mut at, mut slot) = (0, 0);
+    for s in &map.sums {
+        let period = s.kind.period(map.numel);
+        let work = &mut totals[at..at + sum::work(period)];
+        at += work.len();
+        if let Part::Segments { slots, .. } = part {
+            let width: usize = map.sums.iter().map(|s| s.kind.period(map.numel)).sum();
+            let from = number * width + slot;
+            sum::finish_rows(work, period, &mut slots[from..from + period]);
+            slot += period;
+            continue;
+        }
+        // SAFETY: checked by `Program::new`: in bounds, disjoint from all else; there is no other part.
+        let y = unsafe { memory.write(s.y) };
+        match s.kind {
+            SumKind::Rows(_) => sum::finish_rows(work, period, y),
+            SumKind::Within { .. } => {}
+            SumKind::All { .. } => sum::finish_whole(work, period, y),
         }
     }
 }
