@@ -377,6 +377,18 @@ fn chosen(problem: &dyn Problem, steps: usize, budget: Option<usize>, case: &Cas
     decide(&situation).unwrap().choice
 }
 
+/// A line through ten points has two unknowns and a definite Hessian, whatever lies between parameters in memory.
+#[test]
+fn a_survey_looks_at_unknowns_alone() {
+    let (problem, theta, task) = sinusoid("mlp:1-1", false, 3);
+    let hyper = Hyper { lambda: 0.0, rate: 0.01 };
+    let mut survey = Survey::<f64>::new(&problem, GradientDescent, 5);
+    survey.task(&theta, hyper, &task.args());
+    let situation = survey.situation(hyper, None);
+    assert_eq!(situation.dim, 2);
+    assert!(0.0 < situation.smallest && situation.smallest < situation.largest, "{situation:?}");
+}
+
 #[test]
 fn what_auto_chooses_is_that_method_bit_for_bit() {
     let case = Case::new(&[0.3, 0.9, 1.7, 2.5, 4.0], 1);

@@ -230,9 +230,8 @@ pub fn unrolled<T: Element>(problem: &FewShot, (inner, steps): (&Inner, usize), 
 
 /// Which coordinates of θ are parameters, and not padding between them.
 fn parameters(problem: &FewShot) -> Vec<bool> {
-    let mut parameters = vec![true; problem.theta_dim()];
-    parameters[..problem.dim()].fill(false);
-    problem.model().layout().entries().iter().for_each(|e| parameters[e.range()].fill(true));
+    let mut parameters = problem.model().layout().is_parameter();
+    parameters.resize(problem.theta_dim(), true);
     parameters
 }
 

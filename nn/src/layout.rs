@@ -109,6 +109,13 @@ impl Layout {
         self.entries.iter().map(|e| e.range().len()).sum()
     }
 
+    /// Whether each element of the flat vector is a parameter's, and not padding.
+    pub fn is_parameter(&self) -> Vec<bool> {
+        let mut is_parameter = vec![false; self.len];
+        self.entries.iter().for_each(|e| is_parameter[e.range()].fill(true));
+        is_parameter
+    }
+
     /// The parameters, in the order of their layers.
     pub fn entries(&self) -> &[Entry] {
         &self.entries

@@ -76,6 +76,10 @@ impl Problem for Imitation {
         self.dim() + self.loss.layout().len()
     }
 
+    fn adapts(&self) -> Vec<bool> {
+        self.policy.layout().is_parameter()
+    }
+
     fn data(&self) -> Vec<DataSpec> {
         let values = |name, shape: [usize; 2]| DataSpec { name, shape: shape.into(), bound: None };
         vec![

@@ -65,15 +65,15 @@ impl<T: Element> InnerPlan<T> {
         let rate = problem.rate(&at, rate);
         let next = step.record(&StepAt { state, gradient: gradient_variable, rate, numbers });
         let of_point = [value, gradients[0].dot(gradients[0]), next].map(|y| (Stage::POINT, y));
-        let step = Recorded { tape: &tape, at, hyper, state, gradients, gradient_variable, next };
+        let recorded = Recorded { tape: &tape, at, hyper, state, gradients, gradient_variable, next };
         let Derived { outputs: derived, in_theta } = match derivative {
             Derivative::None => Derived::default(),
             Derivative::Hessian | Derivative::GaussNewton | Derivative::Fisher => {
-                curvature::derive(&step, derivative, problem, [direction, solution])
+                curvature::derive(&recorded, derivative, problem, [direction, solution])
             }
-            Derivative::Pullback => pullback::derive(&step, direction),
-            Derivative::Pushforward => pushforward::derive(&step, direction),
-            Derivative::Differences => differences::derive(&step, direction),
+            Derivative::Pullback => pullback::derive(&recorded, direction),
+            Derivative::Pushforward => pushforward::derive(&recorded, direction),
+            Derivative::Differences => differences::derive(&recorded, direction),
         };
         let outputs: Vec<_> = of_point.into_iter().chain(derived).collect();
         // What is measured is not needed on the way.
@@ -84,7 +84,10 @@ impl<T: Element> InnerPlan<T> {
         let plan = if far { compile(recompute(&outputs, Stage::POINT)) } else { plan };
         let [dim, theta_dim, state_len] = [dim, theta_dim, state_len].map(|len| len * lanes);
         let (data, unread) = (problem.data(), declaring.unread);
-        let unknowns = Some(problem.adapts()).filter(|adapts| adapts.contains(&false));
+        let adapts = problem.adapts();
+        assert_eq!(adapts.len() * lanes, dim, "a problem says of each coordinate of φ whether it adapts");
+        let of_lanes = |adapts: Vec<bool>| adapts.into_iter().flat_map(|a| std::iter::repeat_n(a, lanes)).collect();
+        let unknowns = Some(adapts).filter(|adapts| adapts.contains(&false)).map(of_lanes);
         InnerPlan { plan, lanes, dim, theta_dim, start, unknowns, varying, state_len, in_theta, data, unread }
     }
 }

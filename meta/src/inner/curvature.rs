@@ -13,10 +13,10 @@ pub(super) fn derive<'t>(
     problem: &dyn Problem,
     [direction, solution]: [Var<'t>; 2],
 ) -> Derived<'t> {
-    let product = product(derivative, problem, &step.at, step.gradients[0], direction);
+    let of_direction = product(derivative, problem, &step.at, step.gradients[0], direction);
     let mixed = jvp_structural(&[step.gradients[1]], &[(step.at.phi, solution)])[0];
-    let product = (Stage::DIRECTION, step.or_zeros(product, direction));
-    let outputs = std::iter::once(product).chain(mixed.map(|mixed| (Stage::ADJOINT, mixed))).collect();
+    let of_direction = (Stage::DIRECTION, step.or_zeros(of_direction, direction));
+    let outputs = std::iter::once(of_direction).chain(mixed.map(|mixed| (Stage::ADJOINT, mixed))).collect();
     Derived { outputs, in_theta: mixed.is_some() }
 }
 
@@ -48,10 +48,11 @@ fn product<'t>(
             });
             (slope(0, &[(at.phi, direction)]), of_outputs)
         }
-        _ => {
+        Derivative::GaussNewton => {
             let along: Vec<_> = [(at.phi, direction)].into_iter().chain(moved.map(|moved| (z, moved))).collect();
             (slope(0, &along), slope(1, &along))
         }
+        other => unreachable!("{other:?} is no curvature"),
     };
     add(direct, of_outputs.and_then(|c| vjp_structural(&[(outputs, c)], &[at.phi])[0]))
 }

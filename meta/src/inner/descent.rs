@@ -91,7 +91,7 @@ impl Descent {
             return solved;
         }
         let isa = task.plan.plan().isa();
-        let bound = curvature_bound(isa, [&mut *previous, q, w], |c, product| {
+        let bound = curvature_bound(isa, task.plan.unknowns(), [&mut *previous, q, w], |c, product| {
             task.apply(c, product);
             solved.products += 1;
         });

@@ -63,7 +63,7 @@ impl<T: Element> Falling<'_, T> {
         run.look(plan, theta, data);
         let (workspace, state, _, inputs) = run.parts(theta, data);
         let (isa, mut products) = (plan.plan().isa(), 0);
-        let bound = curvature_bound(isa, scratch, |c, product| {
+        let bound = curvature_bound(isa, plan.unknowns(), scratch, |c, product| {
             products += 1;
             plan.pullback(workspace, &inputs, state, c, product, in_theta);
             isa.combine(T::one(), c, T::lit(-1.0), product);

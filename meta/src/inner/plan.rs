@@ -4,6 +4,8 @@ use autodiff::{Block, Element, Plan, Stage};
 
 use super::StepInputs;
 use super::step::Varying;
+#[cfg(doc)]
+use crate::problem::Problem;
 use crate::problem::{DataSpec, Start};
 
 /// The compiled inner level: of one task, or of several at a time, one in every lane.
@@ -52,6 +54,11 @@ impl<T: Element> InnerPlan<T> {
     /// |θ|
     pub fn theta_dim(&self) -> usize {
         self.theta_dim
+    }
+
+    /// [Unknowns](crate::linear::LinearOperator::unknowns) of φ, where not all are.
+    pub fn unknowns(&self) -> Option<&[bool]> {
+        self.unknowns.as_deref()
     }
 
     /// Whether φ₀ is a part of θ.

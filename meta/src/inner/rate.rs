@@ -2,7 +2,7 @@
 
 use autodiff::{Element, Isa};
 
-use crate::linear::Ritz;
+use crate::linear::{Ritz, clear_others};
 
 /// Lanczos steps.
 const STEPS: usize = 12;
@@ -27,14 +27,16 @@ pub enum Rate {
 /// is within the residual is certain, that it is the largest is not.
 pub(crate) fn curvature_bound<T: Element>(
     isa: Isa,
+    unknowns: Option<&[bool]>,
     [before, q, w]: [&mut [T]; 3],
     product: impl FnMut(&[T], &mut [T]),
 ) -> f64 {
-    // Every coordinate has a part in it, and no two signs and sizes follow a pattern that a network has.
+    // Every unknown has a part in it, and no two signs and sizes follow a pattern that a network has.
     for (i, q) in q.iter_mut().enumerate() {
         let bits = (i as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 11;
         *q = T::from_f64(bits as f64 / (1_u64 << 52) as f64 - 1.0);
     }
+    clear_others(unknowns, q);
     let (mut diagonal, mut below) = ([0.0; STEPS], [0.0; STEPS]);
     let ritz = Ritz::of(isa, [before, q, w], (&mut diagonal, &mut below), product);
     ritz.map_or(0.0, |ritz| MARGIN * ritz.upper().max(-ritz.lower()))
@@ -48,7 +50,7 @@ mod tests {
         let n = diagonal.len();
         let [mut a, mut b, mut c] = [vec![0.0; n], vec![0.0; n], vec![0.0; n]];
         let isa = Isa::detect().expect("the instruction set asked for exists");
-        curvature_bound(isa, [&mut a, &mut b, &mut c], |x, y| {
+        curvature_bound(isa, None, [&mut a, &mut b, &mut c], |x, y| {
             y.iter_mut().zip(x).zip(diagonal).for_each(|((y, x), d)| *y = d * x);
         })
     }

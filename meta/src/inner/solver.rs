@@ -35,7 +35,7 @@ impl<T: Element> LinearOperator<T> for InnerTask<'_, T> {
     }
 
     fn unknowns(&self) -> Option<&[bool]> {
-        self.plan.unknowns.as_deref()
+        self.plan.unknowns()
     }
 
     fn secant_pairs(&mut self) -> Option<&mut SecantPairs<T>> {

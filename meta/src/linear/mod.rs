@@ -49,6 +49,7 @@ pub use lanes::{CgLanes, CgLanesSpace, LaneSolution};
 pub use minres::Minres;
 pub use neumann::Neumann;
 pub use nystrom::Nystrom;
+pub(crate) use operator::clear_others;
 pub use operator::{LinearOperator, Shifted};
 pub use precondition::{Held, Preconditioner, Secant};
 pub use secant::SecantPairs;

@@ -13,7 +13,8 @@
 //!    that is negative or at rounding are left out: M is positive definite for an indefinite A too, and for a positive
 //!    semidefinite one it is the paper's but for its shift.
 //! 2. The entries of Ω are random signs before they are orthonormalised, not normal: a bit each.
-//! 3. U comes from an eigendecomposition of BᵀB, B = YVS^(−½), and is orthonormalised again, in place of B's singular
+//! 3. Ω is 0 on what is no [unknown](LinearOperator::unknowns), and so is U.
+//! 4. U comes from an eigendecomposition of BᵀB, B = YVS^(−½), and is orthonormalised again, in place of B's singular
 //!    value decomposition: λ far below the largest are less exact, and allocate nothing.
 
 use autodiff::{Aligned, Element, Isa};
@@ -21,6 +22,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::eigen::symmetric_eigen;
+use super::operator::clear_others;
 use super::{Held, LinearOperator, Preconditioner, Room};
 
 /// A randomised Nyström approximation.
@@ -66,8 +68,7 @@ impl Nystrom {
                     bits >>= 1;
                 }
             }
-            let others = unknowns.into_iter().flatten().zip(v.iter_mut()).filter(|(is_unknown, _)| !**is_unknown);
-            others.for_each(|(_, x)| *x = T::zero());
+            clear_others(unknowns, v);
         }
         orthonormalise(isa, omega);
     }
@@ -190,6 +191,7 @@ impl<T: Element> Preconditioner<T> for Nystrom {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::linear::Shifted;
 
     struct Diagonal(Vec<f64>, f64);
     impl LinearOperator<f64> for Diagonal {
@@ -233,6 +235,54 @@ mod tests {
                 // Λ is 9 at most and its least kept is 1: a few hundred roundings of the Gram matrix.
                 assert!((entry - expected).abs() < 1e-12, "{i}, {j}: {entry}");
             }
+        }
+    }
+
+    /// A diagonal matrix, some of whose coordinates are unknowns.
+    struct Partly(Diagonal, [bool; 7]);
+    impl LinearOperator<f64> for Partly {
+        fn dim(&self) -> usize {
+            self.0.dim()
+        }
+        fn apply(&mut self, x: &[f64], y: &mut [f64]) {
+            self.0.apply(x, y);
+        }
+        fn shift(&self) -> f64 {
+            self.0.shift()
+        }
+        fn unknowns(&self) -> Option<&[bool]> {
+            Some(&self.1)
+        }
+    }
+
+    #[test]
+    fn what_is_no_unknown_is_left_alone() {
+        // The others have another multiple of the identity than μ says, 0 and −2 among them.
+        let unknowns = [true, false, true, true, false, false, true];
+        let mut a = Partly(Diagonal(vec![9.0, 3.0, 4.0, 1.0, -0.5, -2.5, 0.25], 0.5), unknowns);
+        for (rank, more) in [(2, None), (4, None), (6, None), (2, Some(1.5)), (6, Some(1.5))] {
+            let by = Nystrom::rank(rank);
+            let room = Preconditioner::<f64>::room(&by);
+            let (mut vectors, mut scalars) = (vec![Aligned::zeroed(7); room.vectors], vec![0.0; room.scalars]);
+            let isa = Isa::detect().expect("the instruction set asked for exists");
+            let mut held = Held { isa, vectors: &mut vectors, scalars: &mut scalars };
+            let mut v = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0];
+            let before = v;
+            match more {
+                Some(more) => {
+                    let mut shifted = Shifted::new(&mut a, more);
+                    by.prepare(&mut shifted, &mut held);
+                    by.apply(&mut shifted, &mut held, &mut v);
+                }
+                None => {
+                    by.prepare(&mut a, &mut held);
+                    by.apply(&mut a, &mut held, &mut v);
+                }
+            }
+            for i in 0..7 {
+                assert!(unknowns[i] || v[i].to_bits() == before[i].to_bits(), "rank {rank}, {more:?}: {v:?}");
+            }
+            assert!((0..7).any(|i| v[i] != before[i]), "rank {rank}, {more:?}: M is no identity");
         }
     }
 

@@ -19,8 +19,8 @@ pub trait LinearOperator<T> {
         0.0
     }
 
-    /// Coordinates that A couples, where it is diagonal on the others and right-hand sides are 0 there: what is neither frozen
-    /// nor padding. None where it may couple all.
+    /// Which of the coordinates, as many as [`dim`](LinearOperator::dim), are unknowns. On the others, such as frozen ones and
+    /// padding, A is diagonal, and every right-hand side 0. `None` where all may be.
     fn unknowns(&self) -> Option<&[bool]> {
         None
     }
@@ -72,4 +72,15 @@ impl<T: Element> LinearOperator<T> for Shifted<'_, T> {
     fn secant_pairs(&mut self) -> Option<&mut SecantPairs<T>> {
         self.a.secant_pairs()
     }
+}
+
+/// v ← 0 on what is no [unknown](LinearOperator::unknowns).
+///
+/// # Panics
+/// Where there are not as many numbers as coordinates.
+#[track_caller]
+pub(crate) fn clear_others<T: Element>(unknowns: Option<&[bool]>, v: &mut [T]) {
+    let Some(unknowns) = unknowns else { return };
+    assert_eq!(v.len(), unknowns.len(), "as many numbers as coordinates");
+    v.iter_mut().zip(unknowns).filter(|(_, is_unknown)| !**is_unknown).for_each(|(x, _)| *x = T::zero());
 }

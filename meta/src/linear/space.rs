@@ -2,6 +2,8 @@
 
 use autodiff::{Aligned, Element, Isa};
 
+use super::operator::clear_others;
+
 /// What a solver needs beside the answer and the residual.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Room {
@@ -74,11 +76,10 @@ impl<T: Element> SolverSpace<T> {
         self.started = true;
     }
 
-    /// The same, but from 0 where b is 0: there x is, too, of an operator that is diagonal there, as it is for parameters
-    /// that do not adapt.
-    pub(crate) fn start_from_where(&mut self, x0: &[T], b: &[T]) {
+    /// The same, but from 0 on what is no [unknown](super::LinearOperator::unknowns), as the solution is.
+    pub(crate) fn start_from_unknowns(&mut self, x0: &[T], unknowns: Option<&[bool]>) {
         self.start_from(x0);
-        self.x.iter_mut().zip(b).filter(|(_, b)| **b == T::zero()).for_each(|(x, _)| *x = T::zero());
+        clear_others(unknowns, &mut self.x);
     }
 
     /// All of it, for a solver of one's own; `x` holds what [`start_from`](SolverSpace::start_from) was last given, or an

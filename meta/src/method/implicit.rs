@@ -248,7 +248,7 @@ impl<T: Element> Worker<T> for ImplicitWorker<'_, T> {
         outer.gradient_in_lanes(&mut self.outer, &inputs, phi, &mut self.v, &mut self.direct, of_task);
 
         if self.started {
-            self.space.start_from_where(&self.start, &self.v);
+            self.space.start_from_unknowns(&self.start, inner.unknowns());
         }
         let gauss_newton = self.method.gauss_newton.as_ref().zip(self.gauss_newton.as_mut());
         let gauss_newton = gauss_newton.map(|(plan, run)| InnerTask::new(plan, run, theta, data));

@@ -275,8 +275,7 @@ impl Problem for FewShot {
 
     /// Neither what is frozen nor the padding between parameters.
     fn adapts(&self) -> Vec<bool> {
-        let mut adapts = vec![false; self.dim()];
-        self.model.layout().entries().iter().for_each(|e| adapts[e.range()].fill(true));
+        let mut adapts = self.model.layout().is_parameter();
         self.frozen.iter().for_each(|range| adapts[range.clone()].fill(false));
         adapts
     }

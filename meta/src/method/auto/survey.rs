@@ -6,7 +6,7 @@ use autodiff::{Arg, Element};
 
 use super::decide::Situation;
 use crate::inner::{Descent, GradientDescent, Hyper, InnerStop, Run, Step};
-use crate::linear::{Minres, Ritz};
+use crate::linear::{Minres, Ritz, clear_others};
 use crate::method::{Implicit, Keep, Method, UnrollSizes, Unrolled};
 use crate::problem::Problem;
 use crate::tasks::random::Random;
@@ -70,6 +70,7 @@ impl<T: Element> Survey<T> {
         let mut random = Random::new("auto", 0, 0, self.tasks);
         let [mut before, mut v, mut next] = [(); 3].map(|()| vec![T::zero(); inner.dim()]);
         v.iter_mut().for_each(|v| *v = T::from_f64(random.uniform(-1.0, 1.0)));
+        clear_others(inner.unknowns(), &mut v);
         let (mut diagonal, mut below) = ([0.0; PRODUCTS], [0.0; PRODUCTS]);
         let scalars = (&mut diagonal[..], &mut below[..]);
         let found = Ritz::of(inner.plan().isa(), [&mut before, &mut v, &mut next], scalars, |x, y| {
@@ -98,10 +99,11 @@ impl<T: Element> Survey<T> {
     #[track_caller]
     pub fn situation(&self, hyper: Hyper, budget: Option<usize>) -> Situation {
         assert!(self.tasks > 0, "situation: no task was looked at");
+        let inner = self.implicit.inner();
         Situation {
             steps: self.steps,
             rate: self.plain.then_some(hyper.rate),
-            dim: self.implicit.inner().dim(),
+            dim: inner.unknowns().map_or(inner.dim(), |unknowns| unknowns.iter().filter(|u| **u).count()),
             left: self.left,
             smallest: self.smallest,
             largest: self.largest,
