@@ -1,4 +1,4 @@
-//! What a run is given, and the one place that turns places into slices of it.
+//! What a run is given, and how places become slices of it. A pass makes its own, from pointers.
 
 use std::marker::PhantomData;
 
@@ -28,7 +28,7 @@ impl<'a, T> From<&'a Vec<T>> for Arg<'a, T> {
 }
 
 /// Memory during a run.
-pub struct Access<'a, T> {
+pub(super) struct Access<'a, T> {
     inputs: &'a [Arg<'a, T>],
     outputs: *const &'a mut [T],
     kept: [(*mut T, *mut u32); Stage::COUNT],
@@ -38,7 +38,11 @@ pub struct Access<'a, T> {
 
 impl<'a, T: Element> Access<'a, T> {
     /// All that a run may touch, borrowed for it.
-    pub fn new(
+    ///
+    /// # Safety
+    /// Inputs, outputs and blocks have the sizes that every place it is used with was
+    /// [checked](super::Program::new) against.
+    pub(super) unsafe fn new(
         inputs: &'a [Arg<'a, T>],
         outputs: &'a mut [&mut [T]],
         kept: &'a mut [Block<T>; Stage::COUNT],
@@ -48,7 +52,7 @@ impl<'a, T: Element> Access<'a, T> {
         let kept = kept.each_mut().map(base);
         Access {
             inputs,
-            outputs: outputs.as_mut_ptr().cast_const().cast(),
+            outputs: outputs.as_mut_ptr().cast_const().cast::<&'a mut [T]>(),
             kept,
             scratch: base(scratch),
             borrow: PhantomData,
@@ -61,8 +65,8 @@ impl<'a, T: Element> Access<'a, T> {
                 Arg::Floats(x) => x.as_ptr().cast_mut(),
                 Arg::Indices(_) => unreachable!("checked when the run began"),
             },
-            // SAFETY: `run` checked that there are as many outputs as declared, and `Program::new` that the
-            // index is one of them; the pointee is read through a raw pointer, without a second borrow.
+            // SAFETY: there are as many outputs as the place was checked against, says who made this; the pointee is read
+            // through a raw pointer, without a second borrow.
             Region::Output(i) => unsafe { std::ptr::read(self.outputs.add(i as usize).cast::<*mut [T]>()).cast() },
             Region::Kept(stage) => self.kept[usize::from(stage)].0,
             Region::Scratch => self.scratch.0,
@@ -72,7 +76,7 @@ impl<'a, T: Element> Access<'a, T> {
     /// Where a float place starts. What it points to is in bounds, and written by no one else, where the place has
     /// passed [`Program::new`](super::Program::new).
     #[inline(always)]
-    pub fn pointer(&self, place: Place) -> *mut T {
+    pub(super) fn pointer(&self, place: Place) -> *mut T {
         self.floats(place).wrapping_add(place.offset)
     }
 
@@ -80,7 +84,7 @@ impl<'a, T: Element> Access<'a, T> {
     /// `place` has passed [`Program::new`](super::Program::new) as a float place of the step now running, and no slice that
     /// overlaps it is being written.
     #[inline(always)]
-    pub unsafe fn read(&self, place: Place) -> &'a [T] {
+    pub(super) unsafe fn read(&self, place: Place) -> &'a [T] {
         // SAFETY: in bounds and not written, by the contract.
         unsafe { std::slice::from_raw_parts(self.pointer(place), place.len) }
     }
@@ -89,7 +93,7 @@ impl<'a, T: Element> Access<'a, T> {
     /// As for [`read`](Access::read), and no other slice overlaps it.
     #[inline(always)]
     #[allow(clippy::mut_from_ref)] // The contract makes the slices disjoint.
-    pub unsafe fn write(&self, place: Place) -> &'a mut [T] {
+    pub(super) unsafe fn write(&self, place: Place) -> &'a mut [T] {
         // SAFETY: in bounds and disjoint from all else, by the contract.
         unsafe { std::slice::from_raw_parts_mut(self.pointer(place), place.len) }
     }
@@ -108,7 +112,7 @@ impl<'a, T: Element> Access<'a, T> {
 
     /// # Safety
     /// As for [`read`](Access::read), for an index place.
-    pub unsafe fn read_indices(&self, place: Place) -> &'a [u32] {
+    pub(super) unsafe fn read_indices(&self, place: Place) -> &'a [u32] {
         // SAFETY: in bounds and not written, by the contract.
         unsafe { std::slice::from_raw_parts(self.index_base(place).add(place.offset), place.len) }
     }
@@ -116,7 +120,7 @@ impl<'a, T: Element> Access<'a, T> {
     /// # Safety
     /// As for [`write`](Access::write), for an index place.
     #[allow(clippy::mut_from_ref)] // The contract makes the slices disjoint.
-    pub unsafe fn write_indices(&self, place: Place) -> &'a mut [u32] {
+    pub(super) unsafe fn write_indices(&self, place: Place) -> &'a mut [u32] {
         // SAFETY: in bounds and disjoint from all else, by the contract.
         unsafe { std::slice::from_raw_parts_mut(self.index_base(place).add(place.offset), place.len) }
     }

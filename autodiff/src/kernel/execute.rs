@@ -9,12 +9,16 @@ use crate::element::Element;
 use crate::tape::ConvFace;
 
 impl<T: Element> Step<T> {
-    /// Runs it: `m` is the memory that [`Program::new`](super::Program::new) has checked it for.
-    pub(super) fn run(&self, isa: Isa, team: Team, m: &Access<'_, T>, spare: &mut [T]) {
-        // SAFETY (of every access below): `Program::new` has checked this step: its places are in bounds of the
+    /// Runs it.
+    ///
+    /// # Safety
+    /// [`Program::new`](super::Program::new) has checked it for the memory that `m` gives access to.
+    pub(super) unsafe fn run(&self, isa: Isa, team: Team, m: &Access<'_, T>, spare: &mut [T]) {
+        // SAFETY (of every access below): `Program::new` has checked this step, says the caller: its places are in bounds of the
         // arena of their type, and what it writes overlaps nothing else that it touches.
         match self {
-            Step::Map(map) => map.run(isa, m, team, spare),
+            // SAFETY: see above.
+            Step::Map(map) => unsafe { map.run(isa, m, team, spare) },
             Step::MatMul { shape, a, b, c } => {
                 // SAFETY: see above.
                 let (a, b, c) = unsafe { (m.read(*a), m.read(*b), m.write(*c)) };

@@ -26,6 +26,9 @@ pub(crate) use pair::Ring;
 /// Elements of a block, where the shape does not ask for another number.
 pub(crate) const BLOCK: usize = 512;
 
+/// The most leaves, registers or outputs of one group.
+pub(crate) const MOST_SLOTS: usize = 96;
+
 #[derive(Clone, Debug)]
 pub(crate) struct Map<T> {
     pub numel: usize,
@@ -194,6 +197,3 @@ impl<T: Element> Map<T> {
         self.block.min(self.numel).next_multiple_of(16) + 16
     }
 }
-
-/// The most leaves, registers or outputs of one group.
-pub(crate) const MOST_SLOTS: usize = 96;

@@ -145,16 +145,19 @@ impl<T: Element> Program<T> {
         // Small programs run in microseconds: no one comes for them.
         let team = if team.parts(self.most) > 1 { *team } else { Team::of(1) };
         team.standing_by(|team| {
-            let access = Access::new(inputs, outputs, kept, scratch);
+            // SAFETY: all sizes are those of this program's steps, as was checked above.
+            let access = unsafe { Access::new(inputs, outputs, kept, scratch) };
             if times.is_empty() {
                 for step in &self.steps {
-                    step.run(self.isa, team, &access, spare);
+                    // SAFETY: `new` has checked the step.
+                    unsafe { step.run(self.isa, team, &access, spare) };
                 }
                 return;
             }
             let mut before = Instant::now();
             for (step, time) in self.steps.iter().zip(&mut *times) {
-                step.run(self.isa, team, &access, spare);
+                // SAFETY: `new` has checked the step.
+                unsafe { step.run(self.isa, team, &access, spare) };
                 let now = Instant::now();
                 *time += now - before;
                 before = now;

@@ -4,7 +4,7 @@
 use rustc_hash::FxHashMap;
 
 use super::graph::{Graph, View, contiguous};
-use super::schedule::{Job, Placing, Schedule, Work};
+use super::schedule::{Job, Placing, Schedule};
 use crate::kernel::{Place, Region, Size};
 use crate::shape::Shape;
 use crate::tape::{NodeId, Prim, Stage};
@@ -35,9 +35,11 @@ enum Whose {
 }
 
 impl Layout {
+    /// Of what each stage does as a whole.
     pub fn new(
         graph: &Graph<'_>,
-        (schedule, work): (&Schedule<'_>, Work<'_>),
+        schedule: &Schedule<'_>,
+        whole: &[Vec<Placing<'_>>; Stage::COUNT],
         outputs: &[NodeId],
         declared: &[(Stage, usize, Shape)],
     ) -> Self {
@@ -50,28 +52,27 @@ impl Layout {
         }
         for stage in Stage::ALL {
             layout.place_outputs(graph, schedule, stage, outputs, declared);
-            layout.place_stage(graph, schedule, stage, &schedule.whole(stage, work), true);
+            layout.place_stage(graph, schedule, stage, &whole[stage.index()], true);
         }
         layout
     }
 
-    /// The layout of a stage that keeps nothing for later ones, where the schedule has one: all that is neither input nor
-    /// output is in scratch.
+    /// The layout of a stage that keeps nothing for later ones and does these jobs: all that is neither input nor output is
+    /// in scratch.
     pub fn fleeting(
         &self,
         graph: &Graph<'_>,
-        (schedule, work): (&Schedule<'_>, Work<'_>),
-        stage: Stage,
+        schedule: &Schedule<'_>,
+        (stage, jobs): (Stage, &[Placing<'_>]),
         outputs: &[NodeId],
         declared: &[(Stage, usize, Shape)],
-    ) -> Option<Self> {
-        let jobs = schedule.fleeting(stage, work)?;
+    ) -> Self {
         let mut layout = Layout { scratch: self.scratch, kept: self.kept, ..Layout::default() };
         let stays = |id: NodeId| graph.stage(id) != stage || matches!(graph.prim(id), Prim::Input(_));
         layout.places = self.places.iter().filter(|&(&id, _)| stays(id)).map(|(&id, &place)| (id, place)).collect();
         layout.place_outputs(graph, schedule, stage, outputs, declared);
-        layout.place_stage(graph, schedule, stage, &jobs, false);
-        Some(layout)
+        layout.place_stage(graph, schedule, stage, jobs, false);
+        layout
     }
 
     /// Values computed straight into an output.

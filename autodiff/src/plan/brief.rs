@@ -7,21 +7,30 @@ use super::graph::Graph;
 use super::schedule::{Item, Job, Schedule};
 use crate::tape::{NodeId, Stage};
 
-/// Notes what is left of each stage.
-pub(super) fn leave_out(
-    graph: &Graph<'_>,
-    schedule: &mut Schedule<'_>,
-    outputs: (&[NodeId], &[Stage]),
-    optional: &[usize],
-) {
-    let part = |schedule: &Schedule<'_>, stage: Stage, keeps: bool| {
-        let of_stage = optional.iter().any(|&i| outputs.1[i] == stage);
-        let mut written = schedule.stages[stage.index()].iter().flat_map(|item| &item.writes);
-        let differs = keeps || written.any(|&id| schedule.read_after(id, stage));
-        (of_stage && differs).then(|| jobs(graph, schedule, outputs, optional, stage, keeps))
-    };
-    schedule.brief = Stage::ALL.map(|stage| part(schedule, stage, true));
-    schedule.fleeting = Stage::ALL.map(|stage| part(schedule, stage, false));
+/// A stage's jobs, by their numbers among all that it has.
+pub(super) type Left = Vec<(usize, Item)>;
+
+/// What is left of the stages that have optional outputs.
+pub(super) struct LeftOver {
+    /// Without those.
+    pub brief: [Option<Left>; Stage::COUNT],
+    /// Where nothing is kept for later stages either, and something would be.
+    pub fleeting: [Option<Left>; Stage::COUNT],
+}
+
+impl LeftOver {
+    pub fn new(graph: &Graph<'_>, schedule: &Schedule<'_>, outputs: (&[NodeId], &[Stage]), optional: &[usize]) -> Self {
+        let part = |stage: Stage, keeps: bool| {
+            let of_stage = optional.iter().any(|&i| outputs.1[i] == stage);
+            let mut written = schedule.stages[stage.index()].iter().flat_map(|item| &item.writes);
+            let differs = keeps || written.any(|&id| schedule.read_after(id, stage));
+            (of_stage && differs).then(|| jobs(graph, schedule, outputs, optional, stage, keeps))
+        };
+        LeftOver {
+            brief: Stage::ALL.map(|stage| part(stage, true)),
+            fleeting: Stage::ALL.map(|stage| part(stage, false)),
+        }
+    }
 }
 
 /// The stage's jobs, by their numbers among all of them, without what only `optional` ones of the outputs need; and without
@@ -33,7 +42,7 @@ fn jobs(
     optional: &[usize],
     stage: Stage,
     keeps: bool,
-) -> Vec<(usize, Item)> {
+) -> Left {
     // By position: the root of each output, and whether it is asked for.
     let of_stage = outputs.iter().zip(stages).enumerate().filter(|(_, (_, of))| **of == stage);
     let given: Vec<(NodeId, bool)> =

@@ -1,6 +1,9 @@
 //! From a tape to a plan.
 
-use super::{Input, Plan, accumulate, arena, brief, flops, fuse, graph, lower, schedule};
+use super::arena::Layout;
+use super::brief::{Left, LeftOver};
+use super::schedule::Schedule;
+use super::{Input, Plan, accumulate, flops, fuse, graph, lower};
 use crate::element::Element;
 use crate::kernel::{Isa, Program, Sizes, Step};
 use crate::shape::Shape;
@@ -104,11 +107,14 @@ impl<T: Element> Plan<T> {
                 })
                 .collect();
             let fusion = fuse::Fusion::new(&graph, &ids, options.fuse);
-            let mut schedule = schedule::Schedule::new(&graph, &fusion, &ids, &stages, optional);
-            brief::leave_out(&graph, &mut schedule, (&ids, &stages), optional);
-            let work = |job: &schedule::Job| lower::work_len(&graph, &fusion, job);
-            let layout = arena::Layout::new(&graph, (&schedule, &work), &ids, &outputs);
-            let fleeting = Stage::ALL.map(|stage| layout.fleeting(&graph, (&schedule, &work), stage, &ids, &outputs));
+            let schedule = Schedule::new(&graph, &fusion, &ids, &stages, optional);
+            let left = LeftOver::new(&graph, &schedule, (&ids, &stages), optional);
+            let whole = Stage::ALL.map(|stage| lower::whole(&graph, &schedule, &left, stage));
+            let layout = Layout::new(&graph, &schedule, &whole, &ids, &outputs);
+            let fleeting = Stage::ALL.map(|stage| {
+                let jobs = lower::fleeting(&graph, &schedule, left.fleeting[stage.index()].as_ref()?);
+                Some(layout.fleeting(&graph, &schedule, (stage, &jobs), &ids, &outputs))
+            });
             let scratch = fleeting.iter().flatten().fold(layout.scratch, |scratch, layout| scratch.max(layout.scratch));
             let inputs: Vec<Input> = tape_graph
                 .inputs
@@ -131,14 +137,14 @@ impl<T: Element> Plan<T> {
                 let steps: Vec<Step<T>> = lower::steps(&graph, &schedule, &layout, stage, jobs);
                 Program::new(isa, steps, stage, sizes(stage, &[]))
             });
-            let part = |stage: Stage, items: &Option<Vec<(usize, schedule::Item)>>, layout: &arena::Layout| {
+            let part = |stage: Stage, items: &Option<Left>, layout: &Layout| {
                 let jobs = items.as_ref()?.iter().map(|(i, item)| (*i, &item.job));
                 let steps: Vec<Step<T>> = lower::steps(&graph, &schedule, layout, stage, jobs);
                 Some(Program::new(isa, steps, stage, sizes(stage, optional)))
             };
-            let brief = Stage::ALL.map(|stage| part(stage, &schedule.brief[stage.index()], &layout));
-            let fleeting = Stage::ALL
-                .map(|stage| part(stage, &schedule.fleeting[stage.index()], fleeting[stage.index()].as_ref()?));
+            let brief = Stage::ALL.map(|stage| part(stage, &left.brief[stage.index()], &layout));
+            let fleeting =
+                Stage::ALL.map(|stage| part(stage, &left.fleeting[stage.index()], fleeting[stage.index()].as_ref()?));
             let flops = [0, 1, 2, 3].map(|s: usize| programs[s].steps().iter().map(flops).sum());
             let (optional, kept) = (optional.to_vec(), layout.kept);
             Plan { inputs, outputs, optional, programs, brief, fleeting, flops, kept, scratch, isa }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::arena::Layout;
+use super::brief::{Left, LeftOver};
 use super::fuse::Fusion;
 use super::graph::{Graph, contiguous};
 use super::pass::Pass;
-use super::schedule::{Job, Schedule};
+use super::schedule::{Item, Job, Placing, Schedule};
 use crate::element::Element;
 use crate::kernel::{self, Conv, LaneMatMul, MatMul, Piece, Place, Region, Step};
 use crate::shape::{Axes, collapse};
@@ -42,8 +43,32 @@ pub(super) fn steps<'j, T: Element>(
     .collect()
 }
 
+/// All jobs of a stage, each with room for what is left of it without the optional outputs.
+pub(super) fn whole<'s>(
+    graph: &Graph<'_>,
+    schedule: &'s Schedule<'_>,
+    left: &LeftOver,
+    stage: Stage,
+) -> Vec<Placing<'s>> {
+    let items = schedule.stages[stage.index()].iter().enumerate();
+    let mut all: Vec<Placing<'s>> = items.map(|(i, item)| placing(graph, schedule, i, item)).collect();
+    for (i, item) in left.brief[stage.index()].iter().flatten() {
+        all[*i].work = all[*i].work.max(work_len(graph, schedule.fusion, &item.job));
+    }
+    all
+}
+
+/// What is left of a stage that keeps nothing.
+pub(super) fn fleeting<'s>(graph: &Graph<'_>, schedule: &Schedule<'_>, left: &'s Left) -> Vec<Placing<'s>> {
+    left.iter().map(|(i, item)| placing(graph, schedule, *i, item)).collect()
+}
+
+fn placing<'s>(graph: &Graph<'_>, schedule: &Schedule<'_>, number: usize, item: &'s Item) -> Placing<'s> {
+    Placing { number, item, work: work_len(graph, schedule.fusion, &item.job) }
+}
+
 /// Elements of scratch that a job needs while it runs.
-pub(super) fn work_len(graph: &Graph<'_>, fusion: &Fusion, job: &Job) -> usize {
+fn work_len(graph: &Graph<'_>, fusion: &Fusion, job: &Job) -> usize {
     match job {
         Job::Pass(group) => {
             let nowhere = Layout::default();

@@ -9,16 +9,16 @@
 //! | `fuse` | which elementwise nodes and sums form one pass, and which values touch memory at all |
 //! | `again` | which values passes compute again rather than store and read back |
 //! | `schedule` | what each stage does, in order, with nodes still in place of addresses |
-//! | `joined` | which two operations of a pass are one instruction |
-//! | `pass` | the instructions of one pass, its registers and how it reads |
 //! | `brief` | what is left of a stage where optional outputs are not asked for |
 //! | `arena` | where each value lives, by liveness |
 //! | `lower` | the steps of each stage, on those places |
-//! | `workspace`, `run` | memory for a thread, and running in it |
-//! | `display` | what it looks like |
-//! | `timing` | where the time goes |
+//! | `pass` | the instructions of one pass, its registers and how it reads |
+//! | `joined` | which two operations of a pass are one instruction |
 //!
-//! None of them changes rounding: a fused plan and an unfused one give the same bits.
+//! `workspace` is a thread's memory for a plan, in which `run` runs it; `display` says what it looks like, `timing` where the
+//! time goes.
+//!
+//! None of this changes rounding: a fused plan and an unfused one give the same bits.
 
 mod accumulate;
 mod again;

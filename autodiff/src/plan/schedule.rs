@@ -39,10 +39,6 @@ pub(super) struct Placing<'s> {
 /// The jobs of each stage, in order.
 pub(super) struct Schedule<'f> {
     pub stages: [Vec<Item>; Stage::COUNT],
-    /// What is left of each without its optional outputs, where it has any, by numbers: for `brief` to say.
-    pub brief: [Option<Vec<(usize, Item)>>; Stage::COUNT],
-    /// What is left of those where nothing is kept for later stages, and something would be.
-    pub fleeting: [Option<Vec<(usize, Item)>>; Stage::COUNT],
     /// The last stage that reads each stored node.
     last_reader: FxHashMap<NodeId, Stage>,
     pub fusion: &'f Fusion,
@@ -57,13 +53,7 @@ impl<'f> Schedule<'f> {
         stages: &[Stage],
         optional: &[usize],
     ) -> Self {
-        let mut schedule = Schedule {
-            stages: Default::default(),
-            brief: Default::default(),
-            fleeting: Default::default(),
-            last_reader: FxHashMap::default(),
-            fusion,
-        };
+        let mut schedule = Schedule { stages: Default::default(), last_reader: FxHashMap::default(), fusion };
         let mut items: [Vec<Item>; Stage::COUNT] = Default::default();
         for group in &fusion.groups {
             items[group.stage.index()].push(schedule.pass(graph, group.clone()));
@@ -195,31 +185,4 @@ fn in_order(items: Vec<Item>) -> Vec<Item> {
     assert_eq!(order.len(), items.len(), "passes form a cycle");
     let mut items: Vec<Option<Item>> = items.into_iter().map(Some).collect();
     order.into_iter().map(|i| items[i].take().expect("each once")).collect()
-}
-
-/// Elements of scratch that a job needs while it runs.
-pub(super) type Work<'w> = &'w dyn Fn(&Job) -> usize;
-
-impl Schedule<'_> {
-    /// All jobs of a stage, each with room for what is left of it without the optional outputs.
-    pub fn whole(&self, stage: Stage, work: Work<'_>) -> Vec<Placing<'_>> {
-        let items = self.stages[stage.index()].iter().enumerate();
-        let mut all: Vec<Placing<'_>> = items.map(|(i, item)| Placing::new(i, item, work)).collect();
-        for (i, item) in self.brief[stage.index()].iter().flatten() {
-            all[*i].work = all[*i].work.max(work(&item.job));
-        }
-        all
-    }
-
-    /// The jobs of a stage that keeps nothing.
-    pub fn fleeting(&self, stage: Stage, work: Work<'_>) -> Option<Vec<Placing<'_>>> {
-        let items = self.fleeting[stage.index()].as_ref()?.iter();
-        Some(items.map(|(i, item)| Placing::new(*i, item, work)).collect())
-    }
-}
-
-impl<'s> Placing<'s> {
-    fn new(number: usize, item: &'s Item, work: Work<'_>) -> Self {
-        Placing { number, item, work: work(&item.job) }
-    }
 }

@@ -1,15 +1,15 @@
 //! A pass at work: block after block, instruction after instruction.
 
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
 use super::loops::powers;
 use super::stretch::{repeat, stretch_strided};
 use super::{Job, LeafValue, MOST_SLOTS, Map, Reading, Ready, SumKind};
 use crate::element::Element;
 use crate::kernel::access::Access;
 use crate::kernel::{Isa, Task, sum};
-use std::mem::MaybeUninit;
-use std::ops::Range;
-
-/// The run of one [`Map`], or of some of its segments, for [`Isa::run`](super::Isa::run).
+/// The run of one [`Map`], or of some of its segments, for [`Isa::run`].
 pub(super) struct Run<'a, 'm, T: Element> {
     pub isa: Isa,
     pub map: &'a Map<T>,
@@ -64,7 +64,7 @@ impl<T: Element> Task for Run<'_, '_, T> {
         let (stretch, totals) = rest.split_at_mut(stretched * map.block_len());
         let mut cursors = [const { MaybeUninit::uninit() }; 3 * MOST_SLOTS];
         let is_strided = set_out(map, memory, [registers, stretch], &mut cursors);
-        // SAFETY: every slot that exists has been written, and `Program::new` checked that those of the code exist.
+        // SAFETY: `set_out` has written every slot that exists, and `Program::new` checked that those of the code exist.
         let cursor = |i: u16| unsafe { cursors.get_unchecked(usize::from(i)).assume_init() };
         let (first, last, segment_len) = match &part {
             Part::Whole => (0, 1, map.numel),
@@ -106,7 +106,8 @@ impl<T: Element> Task for Run<'_, '_, T> {
     }
 }
 
-/// Writes the cursors, and what leaves are that every block sees alike; whether others are stretched block by block.
+/// Writes the cursors, and what leaves are that every block sees alike. Returns whether some are strided, which are
+/// stretched block by block.
 #[inline(always)]
 fn set_out<T: Element>(
     map: &Map<T>,
@@ -174,7 +175,7 @@ fn accumulate<T: Element>(map: &Map<T>, memory: &Access<'_, T>, totals: &mut [T]
     }
 }
 
-/// Finishes the sums of a segment: to where they go, or, of a part, in the slot of its segment number `number`.
+/// Finishes the sums of a segment: where they go, or, of a part, in the slot of that segment, the `number`th of its own.
 #[inline(always)]
 fn finish<T: Element>(map: &Map<T>, memory: &Access<'_, T>, totals: &mut [T], part: &mut Part<'_, T>, number: usize) {
     let (mut at, mut slot) = (0, 0);

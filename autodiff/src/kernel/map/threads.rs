@@ -1,18 +1,23 @@
 //! A pass on one thread, or cut by shape for several.
 
+use std::ops::Range;
+
 use super::run::{Part, Run};
 use super::{Map, SumKind};
 use crate::element::Element;
 use crate::kernel::access::Access;
 use crate::kernel::{Isa, Team, sum};
-use std::ops::Range;
 
 impl<T: Element> Map<T> {
     /// Runs the pass, on as many threads as it is worth.
+    ///
+    /// # Safety
+    /// `Program::new` has checked it, for the memory that `memory` gives access to.
     #[inline]
-    pub fn run(&self, isa: Isa, memory: &Access<'_, T>, team: Team, spare: &mut [T]) {
+    pub(in crate::kernel) unsafe fn run(&self, isa: Isa, memory: &Access<'_, T>, team: Team, spare: &mut [T]) {
         match self.segments(team).filter(|segments| segments.parts > 1) {
-            Some(segments) => run_shared(self, isa, memory, team, spare, &segments),
+            // SAFETY: the caller's.
+            Some(segments) => unsafe { run_shared(self, isa, memory, team, spare, &segments) },
             None => {
                 // SAFETY: `Program::new` has checked that `work` lies in its arena and overlaps nothing that this step
                 // reads or writes, and that it is `work_len` long.
@@ -47,8 +52,11 @@ impl<T: Element> Map<T> {
 }
 
 /// Gives segments to several threads, and adds up what they give back.
+///
+/// # Safety
+/// As for [`Map::run`].
 #[inline(never)]
-fn run_shared<T: Element>(
+unsafe fn run_shared<T: Element>(
     map: &Map<T>,
     isa: Isa,
     memory: &Access<'_, T>,
@@ -57,7 +65,7 @@ fn run_shared<T: Element>(
     segments: &Segments,
 ) {
     let &Segments { len, count, slot, parts } = segments;
-    // SAFETY: as in `run`.
+    // SAFETY: as in `Map::run`.
     let own = unsafe { memory.write(map.work) };
     let (slots, others) = spare[..map.spare_len(team)].split_at_mut(count * slot);
     let (mut rest, mut own, mut others, mut first) = (&mut *slots, Some(own), others, 0);
