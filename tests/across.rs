@@ -1,6 +1,7 @@
 //! Tests across the crates, a file a subject: `cargo test -p integration SUBJECT` runs those of one.
 
 mod abreast;
+mod auto;
 mod certificates;
 mod daml;
 mod estimates;
