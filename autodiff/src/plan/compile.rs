@@ -3,7 +3,7 @@
 use super::arena::Layout;
 use super::brief::{Left, LeftOver};
 use super::schedule::Schedule;
-use super::{Input, Plan, accumulate, flops, fuse, graph, lower};
+use super::{Input, Plan, accumulate, flops, fuse, graph, lower, room};
 use crate::element::Element;
 use crate::kernel::{Isa, Program, Sizes, Step};
 use crate::shape::Shape;
@@ -109,10 +109,10 @@ impl<T: Element> Plan<T> {
             let fusion = fuse::Fusion::new(&graph, &ids, options.fuse);
             let schedule = Schedule::new(&graph, &fusion, &ids, &stages, optional);
             let left = LeftOver::new(&graph, &schedule, (&ids, &stages), optional);
-            let whole = Stage::ALL.map(|stage| lower::whole(&graph, &schedule, &left, stage));
+            let whole = Stage::ALL.map(|stage| room::whole(&graph, &schedule, &left, stage));
             let layout = Layout::new(&graph, &schedule, &whole, &ids, &outputs);
             let fleeting = Stage::ALL.map(|stage| {
-                let jobs = lower::fleeting(&graph, &schedule, left.fleeting[stage.index()].as_ref()?);
+                let jobs = room::fleeting(&graph, &schedule, left.fleeting[stage.index()].as_ref()?);
                 Some(layout.fleeting(&graph, &schedule, (stage, &jobs), &ids, &outputs))
             });
             let scratch = fleeting.iter().flatten().fold(layout.scratch, |scratch, layout| scratch.max(layout.scratch));

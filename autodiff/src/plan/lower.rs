@@ -5,11 +5,9 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::arena::Layout;
-use super::brief::{Left, LeftOver};
-use super::fuse::Fusion;
 use super::graph::{Graph, contiguous};
 use super::pass::Pass;
-use super::schedule::{Item, Job, Placing, Schedule};
+use super::schedule::{Job, Schedule};
 use crate::element::Element;
 use crate::kernel::{self, Conv, LaneMatMul, MatMul, Piece, Place, Region, Step};
 use crate::shape::{Axes, collapse};
@@ -26,9 +24,10 @@ pub(super) fn steps<'j, T: Element>(
     let mut convs: FxHashMap<kernel::ConvGeometry, Arc<Conv>> = FxHashMap::default();
     jobs.filter_map(|(i, job)| match job {
         Job::Pass(group) => {
+            let pass = Pass::new(graph, schedule.fusion, layout, group);
             // The place has room for the larger of the whole pass and what is left of it.
-            let work = layout.work(stage, i).slice(0, work_len(graph, schedule.fusion, job));
-            Some(Step::Map(Pass::new(graph, schedule.fusion, layout, group).finish(work)))
+            let work = layout.work(stage, i).slice(0, pass.map.work_len());
+            Some(Step::Map(pass.finish(work)))
         }
         Job::Node(id) => match schedule.fusion.arg_max_with(*id) {
             Some(arg_max) => Some(arg_max_step(graph, layout, arg_max, layout.place(*id))),
@@ -41,42 +40,6 @@ pub(super) fn steps<'j, T: Element>(
         }
     })
     .collect()
-}
-
-/// All jobs of a stage, each with room for what is left of it without the optional outputs.
-pub(super) fn whole<'s>(
-    graph: &Graph<'_>,
-    schedule: &'s Schedule<'_>,
-    left: &LeftOver,
-    stage: Stage,
-) -> Vec<Placing<'s>> {
-    let items = schedule.stages[stage.index()].iter().enumerate();
-    let mut all: Vec<Placing<'s>> = items.map(|(i, item)| placing(graph, schedule, i, item)).collect();
-    for (i, item) in left.brief[stage.index()].iter().flatten() {
-        all[*i].work = all[*i].work.max(work_len(graph, schedule.fusion, &item.job));
-    }
-    all
-}
-
-/// What is left of a stage that keeps nothing.
-pub(super) fn fleeting<'s>(graph: &Graph<'_>, schedule: &Schedule<'_>, left: &'s Left) -> Vec<Placing<'s>> {
-    left.iter().map(|(i, item)| placing(graph, schedule, *i, item)).collect()
-}
-
-fn placing<'s>(graph: &Graph<'_>, schedule: &Schedule<'_>, number: usize, item: &'s Item) -> Placing<'s> {
-    Placing { number, item, work: work_len(graph, schedule.fusion, &item.job) }
-}
-
-/// Elements of scratch that a job needs while it runs.
-fn work_len(graph: &Graph<'_>, fusion: &Fusion, job: &Job) -> usize {
-    match job {
-        Job::Pass(group) => {
-            let nowhere = Layout::default();
-            Pass::<f64>::new(graph, fusion, &nowhere, group).map.work_len()
-        }
-        Job::Node(id) if graph.prim(*id).is_sum() => kernel::sum_middle_work(graph.sum_shape(*id)),
-        _ => 0,
-    }
 }
 
 fn node_step<T: Element>(

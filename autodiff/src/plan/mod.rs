@@ -10,6 +10,7 @@
 //! | `again` | which values passes compute again rather than store and read back |
 //! | `schedule` | what each stage does, in order, with nodes still in place of addresses |
 //! | `brief` | what is left of a stage where optional outputs are not asked for |
+//! | `room` | how much each job needs while it runs |
 //! | `arena` | where each value lives, by liveness |
 //! | `lower` | the steps of each stage, on those places |
 //! | `pass` | the instructions of one pass, its registers and how it reads |
@@ -31,6 +32,7 @@ mod graph;
 mod joined;
 mod lower;
 mod pass;
+mod room;
 mod run;
 mod schedule;
 mod timing;
