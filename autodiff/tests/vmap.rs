@@ -219,3 +219,59 @@ fn products_in_lanes_are_added_in_place_where_nothing_else_reads_them() {
         }
     }
 }
+
+/// Of a pass over what a large product has just written, with the bits of the pass. All lanes share the numbers.
+#[test]
+fn large_products_in_lanes_end_in_the_pass_that_alone_reads_them() {
+    const LANES: usize = 16;
+    const LEN: usize = 24 * 24 + 30;
+    let tape = Tape::new();
+    let one = [[24, 5], [5, 24], [24, 5], [5, 24]];
+    let [a, b, da, db] = one.map(|shape| tape.input("one", shape, Stage::POINT));
+    let [p, q] = ["p", "q"].map(|name| tape.input(name, [LEN], Stage::POINT));
+    let [s, r] = ["s", "r"].map(|name| tape.input(name, [], Stage::POINT));
+    let [x, sum] = [a.matmul(b), a.matmul(db) + da.matmul(b)].map(|x| x.reshape([24 * 24]).pad(&[20], [LEN]));
+    let pulled = p - s * (x + r * (p - q));
+    // What is asked for, and whether the last product does it.
+    let programs = [
+        (vec![x + s * p], true),
+        (vec![p * s + x], true),
+        (vec![p + x * s], true),
+        (vec![p - s * x], true),
+        (vec![pulled], true),
+        (vec![p - ((p - q) * r + x) * s], true),
+        (vec![p - s * sum], true),
+        (vec![sum + p * s], true),
+        (vec![p - s * x, x.square().sum_all()], false),
+        (vec![pulled, x], false),
+        (vec![q - s * (x + r * (p - q))], false),
+        (vec![p - (x + r * (p - q))], false),
+        (vec![(p - s * x).tanh()], false),
+        (vec![p * x], false),
+        (vec![p - s * (x + r * (p - q)) * r], false),
+    ];
+    let wide = |shape: &[usize]| tape.input("all", Axis::Lanes.shape(shape, LANES), Stage::POINT);
+    let shapes: Vec<Vec<usize>> = one.iter().map(|s| s.to_vec()).chain([vec![LEN], vec![LEN]]).collect();
+    let over: Vec<Batched<'_>> =
+        [a, b, da, db, p, q].into_iter().zip(&shapes).map(|(one, shape)| Batched::Values(one, wide(shape))).collect();
+    let values: Vec<Vec<f64>> =
+        shapes.iter().zip(0..).map(|(shape, i)| numbers(i, LANES * shape.iter().product::<usize>())).collect();
+    let shared = [vec![0.3], vec![1.7]];
+    for (program, ends) in programs {
+        let lanes = vmap_lanes(&program, &over);
+        let plan = Plan::<f64>::compile(&tape, &lanes).to_string();
+        assert_eq!(plan.contains("pass over 9696"), !ends, "{plan}");
+        let run = |outputs: &[Var<'_>], lane: usize, fuse: bool| {
+            let own: Vec<_> = values.iter().map(|v| Axis::Lanes.member(v, lane, LANES)).collect();
+            let inputs: Vec<Arg<'_, f64>> = own.iter().chain(&shared).chain(&values).map(|x| Arg::Floats(x)).collect();
+            evaluate(&tape, outputs, &inputs, fuse)
+        };
+        let ended = run(&lanes, 0, true);
+        assert_eq!(ended, run(&lanes, 0, false), "{plan}");
+        for lane in 0..LANES {
+            for (all, alone) in ended.iter().zip(run(&program, lane, true)) {
+                assert_eq!(Axis::Lanes.member(all, lane, LANES), alone, "lane {lane} of {plan}");
+            }
+        }
+    }
+}

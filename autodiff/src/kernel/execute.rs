@@ -2,9 +2,10 @@
 
 use super::access::Access;
 use super::arg_max::arg_max;
-use super::step::Step;
+use super::map::LeafValue;
+use super::step::{Ending, Step};
 use super::sum::{self, SumShape};
-use super::{Isa, Task, Team, movement};
+use super::{Epilogue, Isa, Task, Team, movement};
 use crate::element::Element;
 use crate::tape::ConvFace;
 
@@ -24,10 +25,12 @@ impl<T: Element> Step<T> {
                 let (a, b, c) = unsafe { (m.read(*a), m.read(*b), m.write(*c)) };
                 shape.run(isa, team, a, b, c);
             }
-            Step::LaneMatMul { shape, a, b, c } => {
+            Step::LaneMatMul { shape, a, b, c, ending } => {
                 // SAFETY: see above.
                 let (a, b, c) = unsafe { (m.read(*a), m.read(*b), m.write(*c)) };
-                shape.run(isa, a, b, c);
+                // SAFETY: see above.
+                let epilogue = ending.as_ref().map(|ending| unsafe { ending.epilogue(m) });
+                shape.run(isa, a, b, c, epilogue);
             }
             Step::Conv { conv, face, add, a, b, c } => {
                 // SAFETY: see above.
@@ -84,6 +87,22 @@ impl<T: Element> Step<T> {
                 arg_max(isa, team, x, y, values, windows);
             }
         }
+    }
+}
+
+impl<T: Element> Ending<T> {
+    /// # Safety
+    /// As [`Step::run`], of the step that it is part of.
+    unsafe fn epilogue<'m>(&self, m: &Access<'m, T>) -> Epilogue<'m, T> {
+        let Ending { form, a, b, s, r } = *self;
+        let number = |value| match value {
+            LeafValue::Literal(number) => number,
+            // SAFETY: the caller's.
+            LeafValue::At(place) => unsafe { m.read(place)[0] },
+        };
+        // SAFETY: the caller's.
+        let (a, b) = unsafe { (m.read(a), m.read(b)) };
+        Epilogue { form, a, b, s: number(s), r: number(r) }
     }
 }
 

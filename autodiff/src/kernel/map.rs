@@ -15,6 +15,8 @@ mod threads;
 #[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
 mod vectorised;
 
+use std::ops::Range;
+
 use super::isa::Loop;
 use super::memory::Place;
 use super::{Isa, sum};
@@ -55,6 +57,16 @@ pub(crate) struct Leaf<T> {
 pub(crate) enum LeafValue<T> {
     At(Place),
     Literal(T),
+}
+
+impl<T> LeafValue<T> {
+    /// Where it is, unless it is a literal.
+    pub fn place(self) -> Option<Place> {
+        match self {
+            LeafValue::At(place) => Some(place),
+            LeafValue::Literal(_) => None,
+        }
+    }
 }
 
 /// Which element of a leaf belongs to element i of the group.
@@ -162,6 +174,21 @@ impl<T: Element> Map<T> {
         let stretched = self.leaves.iter().filter(|l| l.reading != Reading::InOrder).count();
         let totals: usize = self.sums.iter().map(|s| sum::work(s.kind.period(self.numel))).sum();
         (self.registers + stretched) * self.block_len() + totals
+    }
+
+    /// The pass over some of its elements alone: of one that sums nothing, and reads in order or the same number everywhere.
+    pub fn part(&self, elements: Range<usize>) -> Map<T> {
+        let of = |place: Place| place.slice(elements.start, elements.len());
+        let mut part =
+            Map { numel: elements.len(), outputs: self.outputs.iter().copied().map(of).collect(), ..self.clone() };
+        for leaf in part.leaves.iter_mut().filter(|leaf| leaf.reading == Reading::InOrder) {
+            leaf.value = match leaf.value {
+                LeafValue::At(place) => LeafValue::At(of(place)),
+                literal => literal,
+            };
+        }
+        part.work = self.work.slice(0, part.work_len());
+        part
     }
 
     /// What it costs, in multiply-adds × 2 of a product.

@@ -29,8 +29,8 @@ pub(crate) use map::{BLOCK, Instruction, Leaf, LeafValue, MOST_SLOTS, Map, MapOp
 pub use memory::{Aligned, Block};
 pub(crate) use memory::{Place, Plain, Region, Size};
 pub(crate) use movement::permuted_strides;
-pub use product::{Conv, ConvGeometry, LaneMatMul, MatMul, ProductElement};
+pub use product::{Conv, ConvGeometry, Epilogue, Form, LaneMatMul, MatMul, ProductElement};
 pub(crate) use program::{Program, Room, Sizes};
-pub(crate) use step::{Piece, Step};
+pub(crate) use step::{Ending, Piece, Step};
 pub(crate) use sum::{SumShape, sum_middle_work};
 pub use team::Team;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::arg_max;
-use super::map::{self, Map};
+use super::map::{LeafValue, Map};
 use super::memory::Place;
-use super::{Conv, LaneMatMul, MatMul, SumShape, movement};
+use super::{Conv, Form, LaneMatMul, MatMul, SumShape, movement};
 use crate::element::Element;
 use crate::shape::Axes;
 use crate::tape::{ConvFace, Windows};
@@ -34,6 +34,7 @@ pub(crate) enum Step<T> {
         a: Place,
         b: Place,
         c: Place,
+        ending: Option<Box<Ending<T>>>,
     },
     /// [outer, summed, inner] → [outer, inner]
     Sum {
@@ -84,6 +85,16 @@ pub(crate) enum Step<T> {
     },
 }
 
+/// What a product's numbers go through: an [`Epilogue`](super::Epilogue) on places.
+#[derive(Clone, Debug)]
+pub(crate) struct Ending<T> {
+    pub form: Form,
+    pub a: Place,
+    pub b: Place,
+    pub s: LeafValue<T>,
+    pub r: LeafValue<T>,
+}
+
 /// A box of an [`Step::Assemble`] that is copied; those that were computed in place need no step.
 #[derive(Clone, Debug)]
 pub(crate) struct Piece {
@@ -122,6 +133,22 @@ impl<T: Element> Step<T> {
         }
     }
 
+    /// Whether it reads something of this place, which holds floats.
+    pub(crate) fn reads(&self, place: Place) -> bool {
+        let adds = match self {
+            Step::LaneMatMul { shape: LaneMatMul { add: true, .. }, c, .. } | Step::Conv { add: true, c, .. } => {
+                Some(*c)
+            }
+            _ => None,
+        };
+        let reads = self.touches().reads.into_iter();
+        reads
+            .filter(|&(arena, _)| arena == Arena::Floats)
+            .map(|(_, read)| read)
+            .chain(adds)
+            .any(|read| read.overlaps(place))
+    }
+
     pub(super) fn touches(&self) -> Touches {
         let mut t = Touches::default();
         let floats = Arena::Floats;
@@ -129,7 +156,7 @@ impl<T: Element> Step<T> {
         match self {
             Step::Map(m) => {
                 for leaf in &m.leaves {
-                    if let map::LeafValue::At(x) = leaf.value {
+                    if let LeafValue::At(x) = leaf.value {
                         t.reads.push((floats, x));
                     }
                 }
@@ -137,9 +164,18 @@ impl<T: Element> Step<T> {
                 t.writes.extend(m.sums.iter().map(|s| (floats, s.y)));
                 t.writes.push((floats, m.work));
             }
-            Step::MatMul { a, b, c, .. } | Step::LaneMatMul { a, b, c, .. } | Step::Conv { a, b, c, .. } => {
+            Step::MatMul { a, b, c, .. } | Step::Conv { a, b, c, .. } => {
                 t.reads.extend([(floats, *a), (floats, *b)]);
                 t.writes.push((floats, *c));
+            }
+            Step::LaneMatMul { a, b, c, ending, .. } => {
+                t.reads.extend([(floats, *a), (floats, *b)]);
+                t.writes.push((floats, *c));
+                if let Some(ending) = ending {
+                    t.reads.extend([(floats, ending.a), (floats, ending.b)]);
+                    let numbers = [ending.s, ending.r].into_iter();
+                    t.reads.extend(numbers.filter_map(LeafValue::place).map(|place| (floats, place)));
+                }
             }
             Step::Sum { x, y, work, .. } => {
                 t.reads.push((floats, *x));

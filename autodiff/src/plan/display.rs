@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Plan, bytes};
 use crate::element::Element;
-use crate::kernel::{LeafValue, Map, MapOp, Place, Reading, Region, Slot, Step, SumKind, SumShape};
+use crate::kernel::{Ending, Form, LeafValue, Map, MapOp, Place, Reading, Region, Slot, Step, SumKind, SumShape};
 use crate::tape::Stage;
 
 impl<T: Element> fmt::Display for Plan<T> {
@@ -66,12 +66,16 @@ pub(super) fn write_step<T: Element>(f: &mut fmt::Formatter<'_>, step: &Step<T>)
                 g.kernel_w
             )
         }
-        Step::LaneMatMul { shape, a, b, c } => {
+        Step::LaneMatMul { shape, a, b, c, ending } => {
             let t = |trans| if trans { "ᵀ" } else { "" };
             let (m, k, n, lanes) = (shape.m, shape.k, shape.n, shape.lanes);
-            let (ta, tb) = (t(shape.trans_a), t(shape.trans_b));
-            let sign = if shape.add { "+=" } else { "=" };
-            writeln!(f, "  {} {sign} {}{ta} · {}{tb}    [{m}, {k}]·[{k}, {n}] in {lanes} lanes", At(*c), At(*a), At(*b))
+            let product = format!("{}{} · {}{}", At(*a), t(shape.trans_a), At(*b), t(shape.trans_b));
+            let (sign, what) = match (ending, shape.add) {
+                (None, add) => (if add { "+=" } else { "=" }, product),
+                (Some(ending), true) => ("=", formula(ending, &format!("({} + {product})", At(*c)))),
+                (Some(ending), false) => ("=", formula(ending, &product)),
+            };
+            writeln!(f, "  {} {sign} {what}    [{m}, {k}]·[{k}, {n}] in {lanes} lanes", At(*c))
         }
         Step::Sum { shape: SumShape { summed, inner, .. }, x, y, .. } => {
             writeln!(f, "  {} = sum {} over [{}, {summed}, {inner}]", At(*y), At(*x), y.len / inner.max(&1))
@@ -95,6 +99,22 @@ pub(super) fn write_step<T: Element>(f: &mut fmt::Formatter<'_>, step: &Step<T>)
             let at_values = if values.len > 0 { format!(", {} = max", At(*values)) } else { String::new() };
             writeln!(f, "  {} = arg max{at_values} of {} over windows {:?}", At(*y), At(*x), windows.inner)
         }
+    }
+}
+
+/// What becomes of a product x.
+fn formula<T: Element>(ending: &Ending<T>, x: &str) -> String {
+    let Ending { form, a, b, s, r } = ending;
+    let number = |value: &LeafValue<T>| match value {
+        LeafValue::Literal(v) => format!("{v}"),
+        LeafValue::At(place) => At(*place).to_string(),
+    };
+    let (a, b, s, r) = (At(*a), At(*b), number(s), number(r));
+    match form {
+        Form::AddScaled => format!("{x} + {s} · {a}"),
+        Form::ScaleAdd => format!("{a} + {s} · {x}"),
+        Form::Descend => format!("{a} - {s} · {x}"),
+        Form::DescendPulled => format!("{a} - {s} · ({x} + {r} · ({a} - {b}))"),
     }
 }
 

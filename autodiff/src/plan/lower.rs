@@ -5,11 +5,12 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::arena::Layout;
+use super::ending;
 use super::graph::{Graph, contiguous};
 use super::pass::Pass;
 use super::schedule::{Job, Schedule};
 use crate::element::Element;
-use crate::kernel::{self, Conv, LaneMatMul, MatMul, Piece, Place, Region, Step};
+use crate::kernel::{self, Conv, LaneMatMul, Map, MatMul, Piece, Place, Region, Step};
 use crate::shape::{Axes, collapse};
 use crate::tape::{MatMulLanes, NodeId, Prim, Stage};
 
@@ -22,24 +23,28 @@ pub(super) fn steps<'j, T: Element>(
     jobs: impl Iterator<Item = (usize, &'j Job)>,
 ) -> Vec<Step<T>> {
     let mut convs: FxHashMap<kernel::ConvGeometry, Arc<Conv>> = FxHashMap::default();
-    jobs.filter_map(|(i, job)| match job {
-        Job::Pass(group) => {
-            let pass = Pass::new(graph, schedule.fusion, layout, group);
-            // The place has room for the larger of the whole pass and what is left of it.
-            let work = layout.work(stage, i).slice(0, pass.map.work_len());
-            Some(Step::Map(pass.finish(work)))
+    let mut steps = Vec::new();
+    for (i, job) in jobs {
+        match job {
+            Job::Pass(group) => {
+                let map = Pass::new(graph, schedule.fusion, layout, group).map;
+                // The place has room for the larger of the whole pass and what is left of it.
+                let work = layout.work(stage, i).slice(0, map.work_len());
+                steps.push(Step::Map(Map { work, ..map }));
+            }
+            Job::Node(id) => steps.extend(match schedule.fusion.arg_max_with(*id) {
+                Some(arg_max) => Some(arg_max_step(graph, layout, arg_max, layout.place(*id))),
+                None => node_step(graph, layout, *id, layout.work_if_any(stage, i), &mut convs),
+            }),
+            Job::Deliver { value, output } => {
+                let x = layout.view(graph.view(*value));
+                let y = layout.output(*output, x.len);
+                steps.push(Step::Read { dims: [x.len][..].into(), strides: [1][..].into(), start: 0, x, y });
+            }
         }
-        Job::Node(id) => match schedule.fusion.arg_max_with(*id) {
-            Some(arg_max) => Some(arg_max_step(graph, layout, arg_max, layout.place(*id))),
-            None => node_step(graph, layout, *id, layout.work_if_any(stage, i), &mut convs),
-        },
-        Job::Deliver { value, output } => {
-            let x = layout.view(graph.view(*value));
-            let y = layout.output(*output, x.len);
-            Some(Step::Read { dims: [x.len][..].into(), strides: [1][..].into(), start: 0, x, y })
-        }
-    })
-    .collect()
+    }
+    ending::fold(stage, &mut steps);
+    steps
 }
 
 fn node_step<T: Element>(
@@ -87,7 +92,7 @@ fn node_step<T: Element>(
             let add = adds(graph, layout, id);
             let m = node.shape[0];
             let shape = LaneMatMul { lanes: count, m, k, n, trans_a, trans_b, shared_a, shared_b, add };
-            Step::LaneMatMul { shape, a: operand(0), b: operand(1), c: y }
+            Step::LaneMatMul { shape, a: operand(0), b: operand(1), c: y, ending: None }
         }
         Prim::Conv(face, geometry) => {
             let conv = convs.entry(*geometry).or_insert_with(|| Arc::new(Conv::new(*geometry)));

@@ -15,6 +15,7 @@
 //! | `lower` | the steps of each stage, on those places |
 //! | `pass` | the instructions of one pass, its registers and how it reads |
 //! | `joined` | which two operations of a pass are one instruction |
+//! | `ending` | which passes a product does before its numbers leave their registers |
 //!
 //! `workspace` is a thread's memory for a plan, in which `run` runs it; `display` says what it looks like, `timing` where the
 //! time goes.
@@ -27,6 +28,7 @@ mod arena;
 mod brief;
 mod compile;
 mod display;
+mod ending;
 mod fuse;
 mod graph;
 mod joined;

@@ -79,10 +79,6 @@ impl<'a, T: Element> Pass<'a, T> {
         pass
     }
 
-    pub fn finish(self, work: Place) -> Map<T> {
-        Map { work, ..self.map }
-    }
-
     /// The nodes the pass computes, operands first; a sum right behind what it sums.
     fn order(&self, group: &Group) -> Vec<NodeId> {
         let mut nodes: FxHashSet<NodeId> = group.sinks.iter().copied().collect();

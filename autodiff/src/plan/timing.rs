@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Part, Plan, Workspace, flops};
 use crate::element::Element;
-use crate::kernel::{Program, Step};
+use crate::kernel::{LaneMatMul, Program, Step};
 use crate::tape::{ConvFace, Stage};
 
 /// Time by stage, part of it and step; empty while nothing is timed.
@@ -83,10 +83,12 @@ fn what<T: Element>(step: &Step<T>) -> String {
             let batch = if batch == 1 { String::new() } else { format!("{batch} × ") };
             format!("product{t} {batch}[{}, {}]·[{}, {}]", shape.m, shape.k, shape.k, shape.n)
         }
-        Step::LaneMatMul { shape, .. } => {
+        Step::LaneMatMul { shape, ending, .. } => {
             let t = |trans| if trans { "ᵀ" } else { "" };
             let (a, b) = (t(shape.trans_a), t(shape.trans_b));
-            format!("product{a}{b} {} lanes of [{}, {}]·[{}, {}]", shape.lanes, shape.m, shape.k, shape.k, shape.n)
+            let LaneMatMul { lanes, m, k, n, .. } = shape;
+            let then = ending.as_ref().map_or(String::new(), |ending| format!(", {:?}", ending.form));
+            format!("product{a}{b} {lanes} lanes of [{m}, {k}]·[{k}, {n}]{then}")
         }
         Step::Conv { conv, face, .. } => {
             let g = conv.geometry();

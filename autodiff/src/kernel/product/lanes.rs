@@ -9,6 +9,7 @@
 //! which repeat the order in which one alone is summed: each of their numbers is a loop of its own.
 
 use super::dots::LONG;
+use super::epilogue::{Epilogue, Tail};
 use super::simd::Simd;
 use super::vectors::Vectors;
 use super::{ProductElement, VectorTask, dispatch, volume};
@@ -40,19 +41,25 @@ impl LaneMatMul {
         [self.lanes, self.m, self.k, self.n].into_iter().fold(2, |product, x| product * x as u64)
     }
 
-    /// Computes the products.
+    /// Computes the products, whose numbers go through an epilogue, if there is one: C = f(op(A)·op(B)), or C = f(op(A)·op(B) + C)
+    /// where what is computed is added.
     ///
     /// # Panics
     /// If a slice does not have the length that the shape says.
-    pub fn run<T: ProductElement>(&self, isa: Isa, a: &[T], b: &[T], c: &mut [T]) {
+    pub fn run<T: ProductElement>(&self, isa: Isa, a: &[T], b: &[T], c: &mut [T], epilogue: Option<Epilogue<'_, T>>) {
         let LaneMatMul { lanes, m, k, n, trans_a, .. } = *self;
         assert_eq!(a.len(), volume(&[m, k, self.width(self.shared_a)]), "A of {self:?}");
         assert_eq!(b.len(), volume(&[k, n, self.width(self.shared_b)]), "B of {self:?}");
         assert_eq!(c.len(), volume(&[m, n, lanes]), "C of {self:?}");
+        for beside in epilogue.iter().flat_map(|e| [e.a, e.b]) {
+            assert_eq!(beside.len(), c.len(), "the epilogue of {self:?}");
+        }
+        let tail = epilogue.map(Tail::new);
         // Where a product alone runs its lanes along the depth, so do as many sums here.
         let along_depth = n == 1 && k >= LONG && (m == 1 || !trans_a);
         let sums = if along_depth { lanes_of_dots::<T>(isa) } else { 1 };
-        dispatch(isa, lanes, Job { shape: *self, sums, a: a.as_ptr(), b: b.as_ptr(), c: c.as_mut_ptr() });
+        let tail = tail.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+        dispatch(isa, lanes, Job { shape: *self, sums, a: a.as_ptr(), b: b.as_ptr(), c: c.as_mut_ptr(), tail });
     }
 
     /// Numbers from one element of an operand to the next.
@@ -87,6 +94,8 @@ struct Job<T> {
     a: *const T,
     b: *const T,
     c: *mut T,
+    /// Of all numbers of C; null where they only are written.
+    tail: *const Tail<T>,
 }
 
 impl<T: ProductElement> VectorTask<T> for Job<T> {
@@ -122,6 +131,8 @@ impl<T: ProductElement> Job<T> {
             b_column,
             b_depth,
             c: self.c,
+            start: self.c,
+            tail: self.tail,
             c_row: n * lanes,
             c_column: lanes,
             depth: k,
@@ -151,6 +162,9 @@ pub(super) struct Strip<T> {
     b_column: usize,
     b_depth: usize,
     c: *mut T,
+    /// Of C as a whole, and what its numbers go through from there on: null, or that of a job which waits for its strips.
+    start: *mut T,
+    tail: *const Tail<T>,
     c_row: usize,
     c_column: usize,
     depth: usize,
@@ -164,6 +178,17 @@ pub(super) struct Strip<T> {
 }
 
 impl<T: Copy> Strip<T> {
+    /// The epilogue from a number of C on.
+    ///
+    /// # Safety
+    /// The job that this is a strip of is not over.
+    #[inline(always)]
+    unsafe fn tail_at(&self, c: *mut T) -> Option<Tail<T>> {
+        // SAFETY: null, or what the job holds.
+        let tail = unsafe { self.tail.as_ref() };
+        tail.map(|tail| tail.at((c.addr() - self.start.addr()) / size_of::<T>()))
+    }
+
     /// All of C[m, n] in tiles of five rows, and of two columns, or of four where there are registers for them: as many
     /// loads as multiply-adds can hide, and accumulators for the latency of two units.
     ///
@@ -182,15 +207,20 @@ impl<T: Copy> Strip<T> {
             ($columns:literal) => {{
                 let mut part = self;
                 macro_rules! tiles {
-                    ($rows:expr, $far:expr) => {
-                        V::compiled::<_, Tiles<V, SHARED_A, SHARED_B, $rows, $columns, { $far }>>()
+                    ($rows:expr, $far:expr, $tail:expr) => {
+                        V::compiled::<_, Tiles<V, SHARED_A, SHARED_B, $rows, $columns, { $far }, $tail>>()
                     };
                 }
+                let most = match (self.tail.is_null(), self.far) {
+                    (true, true) => tiles!(ROWS, $columns == 4, false),
+                    (true, false) => tiles!(ROWS, false, false),
+                    (false, _) => tiles!(ROWS, false, true),
+                };
                 let tasks = [
-                    (m / ROWS, ROWS, if self.far { tiles!(ROWS, $columns == 4) } else { tiles!(ROWS, false) }),
-                    (usize::from(m % ROWS == 3), 3, tiles!(3, false)),
-                    ([0, 0, 1, 0, 2][m % ROWS], 2, tiles!(2, false)),
-                    (usize::from(m % ROWS == 1), 1, tiles!(1, false)),
+                    (m / ROWS, ROWS, most),
+                    (usize::from(m % ROWS == 3), 3, tiles!(3, false, true)),
+                    ([0, 0, 1, 0, 2][m % ROWS], 2, tiles!(2, false, true)),
+                    (usize::from(m % ROWS == 1), 1, tiles!(1, false, true)),
                 ];
                 for (tiles, rows, task) in tasks {
                     if tiles > 0 {
@@ -233,7 +263,8 @@ unsafe fn operand<V: Simd, const SHARED: bool>(at: *const V::Scalar) -> V {
     unsafe { if SHARED { V::splat(*at) } else { V::load(at) } }
 }
 
-/// Tiles of ROWS rows and COLUMNS columns, each of which stays in registers.
+/// Tiles of ROWS rows and COLUMNS columns, each of which stays in registers; where they have a TAIL their numbers may go
+/// through an epilogue.
 pub(super) struct Tiles<
     V: Simd,
     const SHARED_A: bool,
@@ -241,10 +272,18 @@ pub(super) struct Tiles<
     const ROWS: usize,
     const COLUMNS: usize,
     const FAR: bool,
+    const TAIL: bool,
 >(Strip<V::Scalar>, PhantomData<V>);
 
-impl<V: Simd, const SHARED_A: bool, const SHARED_B: bool, const ROWS: usize, const COLUMNS: usize, const FAR: bool>
-    From<Strip<V::Scalar>> for Tiles<V, SHARED_A, SHARED_B, ROWS, COLUMNS, FAR>
+impl<
+    V: Simd,
+    const SHARED_A: bool,
+    const SHARED_B: bool,
+    const ROWS: usize,
+    const COLUMNS: usize,
+    const FAR: bool,
+    const TAIL: bool,
+> From<Strip<V::Scalar>> for Tiles<V, SHARED_A, SHARED_B, ROWS, COLUMNS, FAR, TAIL>
 {
     #[inline(always)]
     fn from(strip: Strip<V::Scalar>) -> Self {
@@ -252,16 +291,24 @@ impl<V: Simd, const SHARED_A: bool, const SHARED_B: bool, const ROWS: usize, con
     }
 }
 
-impl<V: Simd, const SHARED_A: bool, const SHARED_B: bool, const ROWS: usize, const COLUMNS: usize, const FAR: bool> Task
-    for Tiles<V, SHARED_A, SHARED_B, ROWS, COLUMNS, FAR>
+impl<
+    V: Simd,
+    const SHARED_A: bool,
+    const SHARED_B: bool,
+    const ROWS: usize,
+    const COLUMNS: usize,
+    const FAR: bool,
+    const TAIL: bool,
+> Task for Tiles<V, SHARED_A, SHARED_B, ROWS, COLUMNS, FAR, TAIL>
 {
     type Output = ();
 
     #[inline(always)]
     #[allow(clippy::needless_range_loop)] // the indices are those of the formula
     fn run(self) {
+        let Tiles(strip, _) = self;
         let Strip { mut a, a_row, a_depth, b, b_column, b_depth, mut c, c_row, c_column, depth, tiles, add, .. } =
-            self.0;
+            strip;
         // SAFETY: made by `Strip::matrix` alone, whose caller promises the CPU, whole vectors of lanes, and that all
         // rows, columns and depths of the strip are inside the buffers.
         unsafe {
@@ -287,11 +334,20 @@ impl<V: Simd, const SHARED_A: bool, const SHARED_B: bool, const ROWS: usize, con
                     at = V::opaque(at.wrapping_add(a_depth));
                     column = column.wrapping_add(b_depth);
                 }
+                let to = |r: usize, j: usize| c.add(r * c_row + j * c_column);
+                if add {
+                    for r in 0..ROWS {
+                        for j in 0..COLUMNS {
+                            sums[r][j] = sums[r][j].add(V::load(to(r, j)));
+                        }
+                    }
+                }
+                if TAIL && let Some(tail) = strip.tail_at(c) {
+                    sums = tail.tile(sums, [c_row, c_column]);
+                }
                 for r in 0..ROWS {
                     for j in 0..COLUMNS {
-                        let to = c.add(r * c_row + j * c_column);
-                        let sum = if add { sums[r][j].add(V::load(to)) } else { sums[r][j] };
-                        sum.store(to);
+                        sums[r][j].store(to(r, j));
                     }
                 }
                 a = a.wrapping_add(ROWS * a_row);
@@ -358,7 +414,8 @@ impl<V: Simd, const SHARED_A: bool, const SHARED_B: bool> Task for Apart<V, SHAR
                 }
                 let c = strip.c.add(row * strip.c_row + column * strip.c_column);
                 let sum = if strip.add { sums[0].add(load(c, false)) } else { sums[0] };
-                if strip.lanes == V::LANES { sum.store(c) } else { sum.store_masked(c, mask) }
+                let y = strip.tail_at(c).map_or(sum, |tail| tail.lanes(sum, mask));
+                if strip.lanes == V::LANES { y.store(c) } else { y.store_masked(c, mask) }
             }
         }
     }

@@ -17,6 +17,7 @@
 //! - `tile`: the micro-kernel, a tile of C in registers;
 //! - `rows`: cuts a box of rows into tiles; `dots`: the case of one column;
 //! - `lanes`: products of small matrices side by side, which have the lanes to themselves;
+//! - `epilogue`: what becomes of their numbers before they leave the registers;
 //! - `axis`: which taps of a convolution are inside the image, and where;
 //! - `matmul`, `conv`, `weight_grad`: the public products, which lay out rows and depths. Nothing is packed or copied but
 //!   what the weight gradient of many channels reads, without AVX-512;
@@ -29,6 +30,7 @@
 mod axis;
 mod conv;
 mod dots;
+mod epilogue;
 mod lanes;
 mod matmul;
 mod portable;
@@ -46,6 +48,7 @@ mod weight_grad;
 mod x86;
 
 pub use conv::{Conv, ConvGeometry};
+pub use epilogue::{Epilogue, Form};
 pub use lanes::LaneMatMul;
 pub use matmul::MatMul;
 pub(super) use transpose::transpose;

@@ -73,6 +73,22 @@ macro_rules! lanes {
                 Lanes(sum)
             }
             #[inline(always)]
+            unsafe fn sub(self, other: Self) -> Self {
+                let mut difference = self.0;
+                for i in 0..$lanes {
+                    difference[i] -= other.0[i];
+                }
+                Lanes(difference)
+            }
+            #[inline(always)]
+            unsafe fn mul(self, other: Self) -> Self {
+                let mut product = self.0;
+                for i in 0..$lanes {
+                    product[i] *= other.0[i];
+                }
+                Lanes(product)
+            }
+            #[inline(always)]
             unsafe fn mul_add(self, b: Self, c: Self) -> Self {
                 let mut sum = c.0;
                 for i in 0..$lanes {

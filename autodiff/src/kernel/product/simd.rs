@@ -42,6 +42,8 @@ pub trait Simd: Copy {
     fn prefetch(_at: *const Self::Scalar) {}
 
     unsafe fn add(self, other: Self) -> Self;
+    unsafe fn sub(self, other: Self) -> Self;
+    unsafe fn mul(self, other: Self) -> Self;
     /// `self · b + c`, with one rounding where the instruction set has FMA and two where it does not.
     unsafe fn mul_add(self, b: Self, c: Self) -> Self;
 

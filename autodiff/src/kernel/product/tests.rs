@@ -1,6 +1,6 @@
 //! Every product against plain loops in f64, on every instruction set of this machine and for both number types.
 
-use super::{Conv, ConvGeometry, LaneMatMul, MatMul, ProductElement};
+use super::{Conv, ConvGeometry, Epilogue, Form, LaneMatMul, MatMul, ProductElement};
 use crate::kernel::{Isa, Team};
 
 /// A number type with what the tests need of it.
@@ -119,7 +119,7 @@ fn check_lanes<T: Number>(shape: LaneMatMul, random: &mut Random) {
     };
     for isa in Isa::available() {
         let mut c = vec![T::from_f64(if add { 0.7 } else { f64::NAN }); m * n * lanes];
-        shape.run(isa, &a, &b, &mut c);
+        shape.run(isa, &a, &b, &mut c, None);
         for lane in 0..lanes {
             let (a, mut b) = (of_lane(&a, lane, shared_a), of_lane(&b, lane, shared_b));
             if trans_b {
@@ -132,6 +132,37 @@ fn check_lanes<T: Number>(shape: LaneMatMul, random: &mut Random) {
                 alone.iter_mut().for_each(|c| *c = T::from_f64(c.to_f64() + T::from_f64(0.7).to_f64()));
             }
             assert_eq!(of_lane(&c, lane, false), alone, "{isa} {shape:?}, lane {lane}");
+        }
+    }
+}
+
+/// What a product's numbers go through, each operation rounded, to the bit.
+fn check_epilogues<T: Number>(shape: LaneMatMul, random: &mut Random) {
+    let LaneMatMul { lanes, m, k, n, shared_a, shared_b, add, .. } = shape;
+    let width = |shared: bool| if shared { 1 } else { lanes };
+    let (a, b) = (random.numbers::<T>(m * k * width(shared_a)), random.numbers::<T>(k * n * width(shared_b)));
+    let [held, beside, other] = [0; 3].map(|_| random.numbers::<T>(m * n * lanes));
+    let (s, r) = (T::from_f64(0.3), T::from_f64(1.7));
+    // Rounding twice changes nothing: 53 bits are more than twice 24.
+    let plus = |x: T, y: T| T::from_f64(x.to_f64() + y.to_f64());
+    let minus = |x: T, y: T| T::from_f64(x.to_f64() - y.to_f64());
+    let times = |x: T, y: T| T::from_f64(x.to_f64() * y.to_f64());
+    for isa in Isa::available() {
+        let mut products = held.clone();
+        shape.run(isa, &a, &b, &mut products, None);
+        for form in [Form::AddScaled, Form::ScaleAdd, Form::Descend, Form::DescendPulled] {
+            let mut c = if add { held.clone() } else { vec![T::from_f64(f64::NAN); held.len()] };
+            shape.run(isa, &a, &b, &mut c, Some(Epilogue { form, a: &beside, b: &other, s, r }));
+            for (i, (&x, y)) in products.iter().zip(c).enumerate() {
+                let (a, b) = (beside[i], other[i]);
+                let expected = match form {
+                    Form::AddScaled => plus(x, times(s, a)),
+                    Form::ScaleAdd => plus(a, times(s, x)),
+                    Form::Descend => minus(a, times(s, x)),
+                    Form::DescendPulled => minus(a, times(s, plus(x, times(r, minus(a, b))))),
+                };
+                assert_eq!(y, expected, "{isa} {shape:?} {form:?}, number {i}");
+            }
         }
     }
 }
@@ -149,6 +180,8 @@ fn every_lane_has_the_bits_of_a_product_alone() {
         let shape = LaneMatMul { lanes, m, k, n, trans_a, trans_b, shared_a, shared_b, add };
         check_lanes::<f32>(shape, &mut random);
         check_lanes::<f64>(shape, &mut random);
+        check_epilogues::<f32>(shape, &mut random);
+        check_epilogues::<f64>(shape, &mut random);
     }
 }
 

@@ -36,10 +36,11 @@ where
     V::Scalar: 'static,
 {
     let kernels = [
-        V::compiled::<Strip<V::Scalar>, Tiles<V, false, false, 5, COLUMNS, false>>() as usize,
-        V::compiled::<Strip<V::Scalar>, Tiles<V, true, false, 5, COLUMNS, false>>() as usize,
-        V::compiled::<Strip<V::Scalar>, Tiles<V, false, true, 5, COLUMNS, false>>() as usize,
-        V::compiled::<Strip<V::Scalar>, Tiles<V, false, false, 5, COLUMNS, true>>() as usize,
+        V::compiled::<Strip<V::Scalar>, Tiles<V, false, false, 5, COLUMNS, false, false>>() as usize,
+        V::compiled::<Strip<V::Scalar>, Tiles<V, true, false, 5, COLUMNS, false, false>>() as usize,
+        V::compiled::<Strip<V::Scalar>, Tiles<V, false, true, 5, COLUMNS, false, false>>() as usize,
+        V::compiled::<Strip<V::Scalar>, Tiles<V, false, false, 5, COLUMNS, true, false>>() as usize,
+        V::compiled::<Strip<V::Scalar>, Tiles<V, false, false, 5, COLUMNS, false, true>>() as usize,
     ];
     for kernel in kernels {
         let Some(loops) = loops(kernel) else { return };

@@ -29,7 +29,7 @@ macro_rules! vector {
     (
         $vector:ident: $lanes:literal of $scalar:ty,
         $registers:literal registers, $width:literal wide, in isa::$call:ident;
-        $zero:ident $splat:ident $load:ident $store:ident $add:ident $fma:ident;
+        $zero:ident $splat:ident $load:ident $store:ident $add:ident $sub:ident $mul:ident $fma:ident;
         first($count:ident) -> $mask:ty { $first:expr }
         load_masked($from:ident, $load_mask:ident) { $load_masked:expr }
         store_masked($to:ident, $store_mask:ident, $value:ident) { $store_masked:expr }
@@ -92,6 +92,16 @@ macro_rules! vector {
                 Self(unsafe { $add(self.0, other.0) })
             }
             #[inline(always)]
+            unsafe fn sub(self, other: Self) -> Self {
+                // SAFETY: features.
+                Self(unsafe { $sub(self.0, other.0) })
+            }
+            #[inline(always)]
+            unsafe fn mul(self, other: Self) -> Self {
+                // SAFETY: features.
+                Self(unsafe { $mul(self.0, other.0) })
+            }
+            #[inline(always)]
             unsafe fn mul_add(self, b: Self, c: Self) -> Self {
                 // SAFETY: features.
                 Self(unsafe { $fma(self.0, b.0, c.0) })
@@ -129,7 +139,8 @@ macro_rules! vector {
 
 vector! {
     F32x16: 16 of f32, 32 registers, 4 wide, in isa::avx512;
-    _mm512_setzero_ps _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_add_ps _mm512_fmadd_ps;
+    _mm512_setzero_ps _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps
+        _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_fmadd_ps;
     first(count) -> __mmask16 { ((1u32 << count) - 1) as __mmask16 }
     load_masked(from, mask) { _mm512_maskz_loadu_ps(mask, from) }
     store_masked(to, mask, value) { _mm512_mask_storeu_ps(to, mask, value) }
@@ -143,7 +154,8 @@ vector! {
 }
 vector! {
     F64x8: 8 of f64, 32 registers, 4 wide, in isa::avx512;
-    _mm512_setzero_pd _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_add_pd _mm512_fmadd_pd;
+    _mm512_setzero_pd _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd
+        _mm512_add_pd _mm512_sub_pd _mm512_mul_pd _mm512_fmadd_pd;
     first(count) -> __mmask8 { ((1u32 << count) - 1) as __mmask8 }
     load_masked(from, mask) { _mm512_maskz_loadu_pd(mask, from) }
     store_masked(to, mask, value) { _mm512_mask_storeu_pd(to, mask, value) }
@@ -154,7 +166,8 @@ vector! {
 }
 vector! {
     HalfF32x8: 8 of f32, 32 registers, 1 wide, in isa::avx512;
-    _mm256_setzero_ps _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_add_ps _mm256_fmadd_ps;
+    _mm256_setzero_ps _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps
+        _mm256_add_ps _mm256_sub_ps _mm256_mul_ps _mm256_fmadd_ps;
     first(count) -> __mmask8 { ((1u32 << count) - 1) as __mmask8 }
     load_masked(from, mask) { _mm256_maskz_loadu_ps(mask, from) }
     store_masked(to, mask, value) { _mm256_mask_storeu_ps(to, mask, value) }
@@ -165,7 +178,8 @@ vector! {
 }
 vector! {
     HalfF64x4: 4 of f64, 32 registers, 1 wide, in isa::avx512;
-    _mm256_setzero_pd _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_add_pd _mm256_fmadd_pd;
+    _mm256_setzero_pd _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd
+        _mm256_add_pd _mm256_sub_pd _mm256_mul_pd _mm256_fmadd_pd;
     first(count) -> __mmask8 { ((1u32 << count) - 1) as __mmask8 }
     load_masked(from, mask) { _mm256_maskz_loadu_pd(mask, from) }
     store_masked(to, mask, value) { _mm256_mask_storeu_pd(to, mask, value) }
@@ -176,7 +190,8 @@ vector! {
 }
 vector! {
     F32x8: 8 of f32, 16 registers, 2 wide, in isa::avx2;
-    _mm256_setzero_ps _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_add_ps _mm256_fmadd_ps;
+    _mm256_setzero_ps _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps
+        _mm256_add_ps _mm256_sub_ps _mm256_mul_ps _mm256_fmadd_ps;
     first(count) -> __m256i {
         // SAFETY: features.
         unsafe { _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)) }
@@ -190,7 +205,8 @@ vector! {
 }
 vector! {
     F64x4: 4 of f64, 16 registers, 2 wide, in isa::avx2;
-    _mm256_setzero_pd _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_add_pd _mm256_fmadd_pd;
+    _mm256_setzero_pd _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd
+        _mm256_add_pd _mm256_sub_pd _mm256_mul_pd _mm256_fmadd_pd;
     first(count) -> __m256i {
         // SAFETY: features.
         unsafe { _mm256_cmpgt_epi64(_mm256_set1_epi64x(count as i64), _mm256_setr_epi64x(0, 1, 2, 3)) }
