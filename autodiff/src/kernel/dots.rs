@@ -60,7 +60,8 @@ impl<const N: usize, const ROOM: usize> Partial<N, ROOM> {
 
     /// Numbers of a row: one for each partial sum.
     fn row(&self) -> usize {
-        SUMS * self.lanes
+        // That of one vector is known to the compiler.
+        if ROOM == SUMS { SUMS } else { SUMS * self.lanes }
     }
 
     /// Adds the products of whole rows.
@@ -79,18 +80,24 @@ impl<const N: usize, const ROOM: usize> Partial<N, ROOM> {
     #[inline(always)]
     fn add_rows<P: Products<N>, T: Element, const FUSED: bool, const R: usize>(&mut self, x: &[T], y: &[T]) {
         let row = self.row();
-        let (xs, ys): ([&[T]; R], [&[T]; R]) =
-            (array::from_fn(|r| &x[r * row..][..row]), array::from_fn(|r| &y[r * row..][..row]));
-        let sums = self.sums.each_mut().map(|sums| &mut sums[..row]);
-        for i in 0..row {
-            let mut all: [f64; N] = array::from_fn(|n| sums[n][i]);
-            for (x, y) in xs.iter().zip(&ys) {
-                for (sum, pair) in all.iter_mut().zip(P::of(x[i].to_f64(), y[i].to_f64())) {
-                    add_product::<T, FUSED>(sum, pair);
+        // Pieces of known length become vectors without anything left over.
+        for column in (0..row).step_by(SUMS) {
+            let piece = |x: &'_ [T], r: usize| -> [T; SUMS] {
+                x[r * row + column..][..SUMS].try_into().expect("a whole piece")
+            };
+            let (xs, ys): ([_; R], [_; R]) = (array::from_fn(|r| piece(x, r)), array::from_fn(|r| piece(y, r)));
+            let sums: [&mut [f64; SUMS]; N] =
+                self.sums.each_mut().map(|sums| (&mut sums[column..][..SUMS]).try_into().expect("a whole piece"));
+            for i in 0..SUMS {
+                let mut all: [f64; N] = array::from_fn(|n| sums[n][i]);
+                for (x, y) in xs.iter().zip(&ys) {
+                    for (sum, pair) in all.iter_mut().zip(P::of(x[i].to_f64(), y[i].to_f64())) {
+                        add_product::<T, FUSED>(sum, pair);
+                    }
                 }
-            }
-            for (n, sum) in all.into_iter().enumerate() {
-                sums[n][i] = sum;
+                for (n, sum) in all.into_iter().enumerate() {
+                    sums[n][i] = sum;
+                }
             }
         }
     }

@@ -210,7 +210,7 @@ impl Isa {
     #[track_caller]
     pub fn spread<T: Element>(self, lanes: usize, x: &[T], y: &mut [T]) {
         assert_eq!(x.len() * lanes, y.len(), "spread: {} numbers in {lanes} lanes", x.len());
-        product::spread(self, lanes, x, y);
+        if lanes == 1 { y.copy_from_slice(x) } else { product::spread(self, lanes, x, y) }
     }
 
     /// [`scale`](Isa::scale) in every lane: xᵢₗ ← aₗ xᵢₗ

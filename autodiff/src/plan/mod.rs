@@ -131,6 +131,11 @@ impl<T: Element> Plan<T> {
         self.flops[stage.index()]
     }
 
+    /// Whether a run of some stage reads input number `i`: otherwise anything may stand for it.
+    pub fn reads(&self, i: usize) -> bool {
+        self.programs.iter().any(|program| program.inputs().contains(&i))
+    }
+
     /// How many runs of it are faster side by side, in [lanes](crate::vmap_lanes), than one after the other: as many as
     /// fill a vector, 8 at least, where all of them, of `bytes` each, are small. `None` for what is large, and for
     /// convolutions, which fill vectors as they are.

@@ -73,6 +73,11 @@ impl<T: Element> OuterPlan<T> {
         self.in_theta
     }
 
+    /// Whether it reads θ.
+    pub(crate) fn reads_theta(&self) -> bool {
+        self.plan.reads(0)
+    }
+
     /// Multiply-adds × 2 of the products of one evaluation.
     pub fn flops(&self) -> u64 {
         self.plan.flops(Stage::DATA) + self.plan.flops(Stage::POINT)

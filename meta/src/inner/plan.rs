@@ -66,16 +66,31 @@ impl<T: Element> InnerPlan<T> {
         self.start == Start::Theta
     }
 
-    /// state ← (φ₀, 0)
+    /// Whether it reads θ beside the state.
+    pub(crate) fn reads_theta(&self) -> bool {
+        self.plan.reads(0)
+    }
+
+    /// state ← (φ₀, 0), from θ of one task.
     pub fn first_state(&self, theta: &[T], state: &mut [T]) {
-        state[self.dim..].fill(T::zero());
+        let (phi, rest) = state.split_at_mut(self.dim);
+        rest.fill(T::zero());
         match &self.start {
-            Start::Theta => state[..self.dim].copy_from_slice(&theta[..self.dim]),
-            Start::Fixed(phi) => {
-                let coordinates = state.chunks_exact_mut(self.lanes).zip(phi);
+            Start::Theta => self.plan.isa().spread(self.lanes, &theta[..self.dim / self.lanes], phi),
+            Start::Fixed(start) => {
+                let coordinates = phi.chunks_exact_mut(self.lanes).zip(start);
                 coordinates.for_each(|(lanes, &p)| lanes.fill(T::from_f64(p)));
             }
         }
+    }
+
+    /// [`start_cotangent`](InnerPlan::start_cotangent), or w itself where that is all of it.
+    pub(crate) fn at_start<'g>(&self, w: &'g [T], gradient: &'g mut [T], holds: bool) -> &'g [T] {
+        if self.starts_at_theta() && self.dim == self.theta_dim && !holds {
+            return &w[..self.dim];
+        }
+        self.start_cotangent(w, gradient, holds);
+        gradient
     }
 
     /// gradient ← (∂φ₀/∂θ)ᵀ w, or += where it `holds` something.

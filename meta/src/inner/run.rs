@@ -42,8 +42,13 @@ impl<T: Element> Run<T> {
 
     /// state ← φ₀, its other parts 0, at step 0.
     pub fn start(&mut self, plan: &InnerPlan<T>, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>]) {
+        self.start_in_lanes(plan, [theta; 2], hyper, data);
+    }
+
+    /// The same of a plan for several tasks, with θ of one and in all lanes.
+    pub fn start_in_lanes(&mut self, plan: &InnerPlan<T>, [one, theta]: [&[T]; 2], hyper: Hyper, data: &[Arg<'_, T>]) {
         self.hyper = [T::from_f64(hyper.lambda), T::from_f64(hyper.rate)];
-        plan.first_state(theta, &mut self.state);
+        plan.first_state(one, &mut self.state);
         self.at_step(plan, 0);
         if let Some(watch) = &mut self.watch {
             watch.restart();

@@ -9,17 +9,18 @@ use crate::problem::DataSpec;
 
 /// What takes the gradient of one task, or of one in every lane of its plans.
 pub(super) trait LaneWorker<T>: Send {
-    /// gradient ← dF_i/dθ of the tasks in `data`, [|θ|, lanes] as θ and all other vectors are, and in `reports`, which are
-    /// new, what each took; `apart` ← whether a task took another turn than the others: then nothing is said of it.
-    fn take(
-        &mut self,
-        theta: &[T],
+    /// dF_i/dθ of the tasks in `data`, [|θ|, lanes] as all vectors are, in `gradient` or elsewhere; and in `reports`, which
+    /// are new, what each took; `apart` ← whether a task took another turn than the others: then nothing is said of it.
+    /// θ is given for one task and in all lanes, there only if it is [read](Plans::read_theta).
+    fn take<'g>(
+        &'g mut self,
+        theta: [&[T]; 2],
         hyper: Hyper,
         data: &[Arg<'_, T>],
-        gradient: &mut [T],
+        gradient: &'g mut [T],
         reports: &mut [Report],
         apart: &mut [bool],
-    );
+    ) -> &'g [T];
 }
 
 /// A thread's memory for several tasks at a time, made by [`Method::abreast`](super::Method::abreast).
@@ -28,13 +29,13 @@ pub(super) trait LaneWorker<T>: Send {
 pub struct Abreast<'m, T> {
     worker: Box<dyn LaneWorker<T> + 'm>,
     isa: Isa,
+    theta_dim: usize,
+    /// [|θ|, lanes], or nothing where it is not read.
     theta: Aligned<T>,
     /// [|θ|, lanes]
     gradient: Aligned<T>,
     data: Vec<Packed<T>>,
     reports: Vec<Report>,
-    /// Of the gradients.
-    squares: Vec<f64>,
     /// Whether the task in a lane has to be taken alone.
     turned: Vec<bool>,
 }
@@ -55,10 +56,11 @@ impl<'m, T: Element> Abreast<'m, T> {
             None => Packed::Floats(vec![T::zero(); spec.shape.numel() * lanes]),
             Some(_) => Packed::Indices(vec![0; spec.shape.numel() * lanes]),
         };
-        let (theta, gradient) = (Aligned::zeroed(theta_dim), Aligned::zeroed(theta_dim));
+        let theta = Aligned::zeroed(if plans.read_theta() { theta_dim } else { 0 });
+        let (theta_dim, gradient) = (theta_dim / lanes, Aligned::zeroed(theta_dim));
         let (isa, data) = (plans.inner.plan().isa(), plans.inner.data().iter().map(packed).collect());
-        let (reports, squares, turned) = (vec![Report::default(); lanes], vec![0.0; lanes], vec![false; lanes]);
-        Abreast { worker: Box::new(worker), isa, theta, gradient, data, reports, squares, turned }
+        let (reports, turned) = (vec![Report::default(); lanes], vec![false; lanes]);
+        Abreast { worker: Box::new(worker), isa, theta_dim, theta, gradient, data, reports, turned }
     }
 
     /// Tasks at a time.
@@ -99,8 +101,10 @@ impl<'m, T: Element> Abreast<'m, T> {
     /// Where lengths differ from what the problem declares, or there are more tasks than lanes, or none.
     pub fn gradients(&mut self, theta: &[T], hyper: Hyper, gradients: &mut [T]) {
         let lanes = self.lanes();
-        assert_eq!(theta.len() * lanes, self.theta.len(), "θ has the length that the problem declares");
-        self.isa.spread(lanes, theta, &mut self.theta);
+        assert_eq!(theta.len(), self.theta_dim, "θ has the length that the problem declares");
+        if !self.theta.is_empty() {
+            self.isa.spread(lanes, theta, &mut self.theta);
+        }
         let mut args = [Arg::Floats(&[][..]); MOST_DATA];
         for (arg, packed) in args.iter_mut().zip(&self.data) {
             *arg = match packed {
@@ -111,14 +115,14 @@ impl<'m, T: Element> Abreast<'m, T> {
         let data = &args[..self.data.len()];
         self.reports.fill(Report::default());
         self.turned.fill(false);
-        self.worker.take(&self.theta, hyper, data, &mut self.gradient, &mut self.reports, &mut self.turned);
-        self.isa.out_of_lanes(lanes, &self.gradient, gradients.len() / theta.len(), gradients);
-        self.isa.dot_lanes(&self.gradient, &self.gradient, &mut self.squares);
+        let (gradient, theta) = (&mut self.gradient, [theta, &self.theta]);
+        let all = self.worker.take(theta, hyper, data, gradient, &mut self.reports, &mut self.turned);
+        self.isa.out_of_lanes(lanes, all, gradients.len() / self.theta_dim, gradients);
     }
 
-    /// What is to be said of the task in a lane, and ‖dF_i/dθ‖²; `None` where that task took another turn than the others and
-    /// has to be taken alone.
-    pub fn report(&self, lane: usize) -> Option<(Report, f64)> {
-        (!self.turned[lane]).then(|| (self.reports[lane], self.squares[lane]))
+    /// What is to be said of the task in a lane; `None` where that task took another turn than the others and has to be
+    /// taken alone.
+    pub fn report(&self, lane: usize) -> Option<Report> {
+        (!self.turned[lane]).then(|| self.reports[lane])
     }
 }

@@ -72,7 +72,8 @@ impl<'m, T: Element> FirstOrderWorker<'m, T> {
 impl<T: Element> Worker<T> for FirstOrderWorker<'_, T> {
     fn gradient(&mut self, theta: &[T], hyper: Hyper, data: &[Arg<'_, T>], gradient: &mut [T]) -> Report {
         let mut report = [Report::default()];
-        self.take(theta, hyper, data, gradient, &mut report, &mut []);
+        let holds = self.descend([theta; 2], hyper, data, gradient, &mut report);
+        self.plans.inner.start_cotangent(&self.v, gradient, holds);
         report[0]
     }
 
@@ -82,23 +83,38 @@ impl<T: Element> Worker<T> for FirstOrderWorker<'_, T> {
 }
 
 impl<T: Element> LaneWorker<T> for FirstOrderWorker<'_, T> {
-    fn take(
+    fn take<'g>(
+        &'g mut self,
+        theta: [&[T]; 2],
+        hyper: Hyper,
+        data: &[Arg<'_, T>],
+        gradient: &'g mut [T],
+        reports: &mut [Report],
+        _apart: &mut [bool],
+    ) -> &'g [T] {
+        let holds = self.descend(theta, hyper, data, gradient, reports);
+        self.plans.inner.at_start(&self.v, gradient, holds)
+    }
+}
+
+impl<T: Element> FirstOrderWorker<'_, T> {
+    /// v ← ∂f/∂φ after all steps; gradient ← ∂f/∂θ, where it then holds something. θ is given for one task and in all lanes.
+    fn descend(
         &mut self,
-        theta: &[T],
+        [one, theta]: [&[T]; 2],
         hyper: Hyper,
         data: &[Arg<'_, T>],
         gradient: &mut [T],
         reports: &mut [Report],
-        _apart: &mut [bool],
-    ) {
+    ) -> bool {
         let Plans { inner, outer } = self.plans;
-        self.run.start(inner, theta, hyper, data);
+        self.run.start_in_lanes(inner, [one, theta], hyper, data);
         take_steps_in_lanes(&mut self.run, inner, theta, data, 0..self.steps, reports);
         let (_, state, _, inputs) = self.run.parts(theta, data);
         let mut losses = [0.0; MOST_LANES];
         let phi = &state[..inner.dim()];
         outer.gradient_in_lanes(&mut self.outer, &inputs, phi, &mut self.v, gradient, [&mut losses, &mut []]);
-        inner.start_cotangent(&self.v, gradient, outer.in_theta());
         reports.iter_mut().zip(losses).for_each(|(report, loss)| report.query_loss = loss);
+        outer.in_theta()
     }
 }

@@ -24,6 +24,11 @@ impl<T: Element> Plans<T> {
         Some(Plans { inner, outer: OuterPlan::in_lanes(problem, lanes) })
     }
 
+    /// Whether θ is read where it is not φ₀.
+    pub fn read_theta(&self) -> bool {
+        self.inner.reads_theta() || self.outer.reads_theta()
+    }
+
     /// Numbers of ∂f/∂θ; 0 where f depends on θ through φ alone.
     pub fn direct_len(&self) -> usize {
         if self.outer.in_theta() { self.inner.theta_dim() } else { 0 }

@@ -327,7 +327,8 @@ impl<T: Element> Worker<T> for UnrolledWorker<'_, T> {
         });
         let hyper = found.map_or(hyper, |found| Hyper { rate: found.rate, ..hyper });
         let mut report = [Report::default()];
-        self.take(theta, hyper, data, gradient, &mut report, &mut []);
+        let holds = self.unroll([theta; 2], hyper, data, gradient, &mut report);
+        inner.start_cotangent(&self.w, gradient, holds);
         let [mut report] = report;
         if let Some(found) = found {
             report.evaluations = report.steps + found.evaluations;
@@ -342,17 +343,33 @@ impl<T: Element> Worker<T> for UnrolledWorker<'_, T> {
 }
 
 impl<T: Element> LaneWorker<T> for UnrolledWorker<'_, T> {
-    fn take(
+    fn take<'g>(
+        &'g mut self,
+        theta: [&[T]; 2],
+        hyper: Hyper,
+        data: &[Arg<'_, T>],
+        gradient: &'g mut [T],
+        reports: &mut [Report],
+        _apart: &mut [bool],
+    ) -> &'g [T] {
+        let holds = self.unroll(theta, hyper, data, gradient, reports);
+        self.plans.inner.at_start(&self.w, gradient, holds)
+    }
+}
+
+impl<T: Element> UnrolledWorker<'_, T> {
+    /// w ← the cotangent of the first state; gradient ← what else there is of θ, where it then holds something. θ is given
+    /// for one task and in all lanes.
+    fn unroll(
         &mut self,
-        theta: &[T],
+        [one, theta]: [&[T]; 2],
         hyper: Hyper,
         data: &[Arg<'_, T>],
         gradient: &mut [T],
         reports: &mut [Report],
-        _apart: &mut [bool],
-    ) {
+    ) -> bool {
         let Plans { inner, outer } = self.plans;
-        self.run.start(inner, theta, hyper, data);
+        self.run.start_in_lanes(inner, [one, theta], hyper, data);
         let products = if self.method.schedule.actions.is_empty() {
             self.through_points(theta, data, gradient, reports);
             self.method.keep.counts(self.method.steps).0
@@ -361,6 +378,6 @@ impl<T: Element> LaneWorker<T> for UnrolledWorker<'_, T> {
             self.method.steps
         };
         reports.iter_mut().for_each(|report| report.products = products);
-        inner.start_cotangent(&self.w, gradient, outer.in_theta() || inner.in_theta());
+        outer.in_theta() || inner.in_theta()
     }
 }

@@ -258,12 +258,11 @@ impl<T: Element> Thread<'_, T> {
         });
         let last = tasks.len() - 1;
         for (i, (task, gradient)) in group.tasks.iter_mut().zip(gradients.chunks_exact_mut(dim)).enumerate() {
-            let (report, square) = together.and_then(|abreast| abreast.report(i)).unwrap_or_else(|| {
-                let number = tasks.start + i;
-                let report = source.with_task(number, local, |data| worker.gradient(theta, hyper, data, gradient));
-                (report, isa.dot(gradient, gradient))
+            let report = together.and_then(|abreast| abreast.report(i)).unwrap_or_else(|| {
+                source.with_task(tasks.start + i, local, |data| worker.gradient(theta, hyper, data, gradient))
             });
-            let square = Some(square).filter(|&square| is_finite(square, gradient) && !report.is_troubled());
+            let square = Some(isa.dot(gradient, gradient))
+                .filter(|&square| is_finite(square, gradient) && !report.is_troubled());
             *task = Task { report, square };
             if *pairs {
                 let usable = i < last && square.is_some();

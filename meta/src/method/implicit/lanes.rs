@@ -43,18 +43,18 @@ pub(super) struct ImplicitLanes<'m, T> {
 }
 
 impl<T: Element> LaneWorker<T> for ImplicitLanes<'_, T> {
-    fn take(
-        &mut self,
-        theta: &[T],
+    fn take<'g>(
+        &'g mut self,
+        [one, theta]: [&[T]; 2],
         hyper: Hyper,
         data: &[Arg<'_, T>],
-        gradient: &mut [T],
+        gradient: &'g mut [T],
         reports: &mut [Report],
         apart: &mut [bool],
-    ) {
+    ) -> &'g [T] {
         let Lanes { plans: Plans { inner, outer }, steps, linear } = self.lanes;
         let (lanes, isa) = (inner.lanes(), inner.plan().isa());
-        self.run.start(inner, theta, hyper, data);
+        self.run.start_in_lanes(inner, [one, theta], hyper, data);
         for k in 0..=*steps {
             let wanted = if k == 0 || k == *steps { Wanted::Measures } else { Wanted::Step };
             see_step(&mut self.run, inner, theta, data, (k, wanted), reports);
@@ -94,5 +94,6 @@ impl<T: Element> LaneWorker<T> for ImplicitLanes<'_, T> {
                 ..reports[lane]
             };
         }
+        gradient
     }
 }
