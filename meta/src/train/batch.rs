@@ -6,11 +6,12 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 
-use autodiff::{Aligned, Element, Isa};
+use autodiff::{Element, Isa};
 use rayon::prelude::*;
 
 use super::TaskSource;
 use super::gathering::Gathering;
+use super::group::{Group, InOrder, Task};
 use crate::inner::Hyper;
 use crate::method::{Abreast, Method, Report, WarmStart, Worker};
 
@@ -36,20 +37,6 @@ struct Thread<'m, T> {
     pairs: bool,
     /// Room for one task of the last source, of that source's type.
     local: Option<Box<dyn Any + Send>>,
-}
-
-/// Tasks that one thread takes together.
-struct Group<T> {
-    /// One behind the other.
-    gradients: Aligned<T>,
-    tasks: Vec<Task>,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Task {
-    report: Report,
-    /// ‖g‖², where all is finite.
-    square: Option<f64>,
 }
 
 /// What a meta-batch took and showed; means are over the tasks that are kept.
@@ -100,7 +87,7 @@ impl<'m, T: Element> MetaBatch<'m, T> {
         let worker = || method.shared_worker((all / threads).max(1));
         let group = |first: usize| {
             let count = together.min(tasks - first);
-            RwLock::new(Group { gradients: Aligned::zeroed(count * dim), tasks: vec![Task::default(); count] })
+            RwLock::new(Group::new(count, dim))
         };
         MetaBatch {
             isa: Isa::detect().unwrap_or_else(|message| panic!("{message}")),
@@ -146,8 +133,11 @@ impl<'m, T: Element> MetaBatch<'m, T> {
                 thread.local = Some(Box::new(source.local()));
             }
         }
+        self.groups.iter_mut().for_each(|group| at_rest(group).taken = 0);
         let (groups, next, gathering) = (&self.groups, AtomicUsize::new(0), Gathering::default());
         let (isa, together) = (self.isa, self.together);
+        let used = &groups[..count.div_ceil(together)];
+        let (sum, small) = (InOrder::new(isa, gradient), self.dim < ALONE);
         let work = |thread: &mut Thread<'_, T>| {
             let _at_work = gathering.join();
             loop {
@@ -158,6 +148,10 @@ impl<'m, T: Element> MetaBatch<'m, T> {
                 }
                 let mut group = groups[number].write().unwrap_or_else(PoisonError::into_inner);
                 thread.take(source, tasks, theta, hyper, isa, &mut group);
+                drop(group);
+                if small {
+                    sum.add_what_is_done(used);
+                }
             }
         };
         match &mut self.threads[..] {
@@ -165,10 +159,15 @@ impl<'m, T: Element> MetaBatch<'m, T> {
             // Joined, not spawned: a scope boxes what it spawns.
             threads => self.pool.install(|| threads.par_iter_mut().with_max_len(1).for_each(work)),
         }
+        if small {
+            sum.add_what_is_done(used);
+        } else {
+            self.sum_in_parts(count, gradient);
+        }
         self.reduce(count, gradient)
     }
 
-    /// The mean, in task order.
+    /// The report, and the mean of what has been summed.
     fn reduce(&mut self, count: usize, gradient: &mut [T]) -> BatchReport {
         let mut total = BatchReport::default();
         let mut squares = 0.0;
@@ -184,7 +183,8 @@ impl<'m, T: Element> MetaBatch<'m, T> {
         }
         let n = total.kept as f64;
         total.divide(n);
-        self.mean(count, n, gradient);
+        // With none kept this is 0 · ∞: no one takes it for a gradient.
+        self.isa.scale(T::from_f64(1.0 / n), gradient);
         if total.kept > 1 {
             let mean = self.isa.dot(gradient, gradient);
             total.sampling_error = ((squares / n - mean).max(0.0) / (n - 1.0)).sqrt();
@@ -192,26 +192,21 @@ impl<'m, T: Element> MetaBatch<'m, T> {
         total
     }
 
-    /// gradient ← the sum over those of the first `count` tasks that are kept, by n.
-    fn mean(&self, count: usize, n: f64, gradient: &mut [T]) {
-        let MetaBatch { isa, ref groups, dim, together, .. } = *self;
-        // With none kept this is 0 · ∞: no one takes it for a gradient.
-        let scale = T::from_f64(1.0 / n);
-        let mean = |(part, mean): (usize, &mut [T])| {
-            mean.fill(T::zero());
-            for (number, group) in groups.iter().enumerate().take(count.div_ceil(together)) {
+    /// sum ← that of the gradients of the first `count` tasks that are kept, a part of it by each thread.
+    fn sum_in_parts(&self, count: usize, sum: &mut [T]) {
+        let (isa, groups) = (self.isa, &self.groups[..count.div_ceil(self.together)]);
+        let add = |(part, sum): (usize, &mut [T])| {
+            for group in groups {
                 let group = group.read().unwrap_or_else(PoisonError::into_inner);
-                let tasks = group.tasks.iter().zip(group.gradients.chunks_exact(dim)).take(count - number * together);
-                for (_, own) in tasks.filter(|(task, _)| task.square.is_some()) {
-                    isa.add_scaled(T::one(), &own[part * PART..][..mean.len()], mean);
+                for own in group.kept() {
+                    isa.add_scaled(T::one(), &own[part * PART..][..sum.len()], sum);
                 }
             }
-            isa.scale(scale, mean);
         };
-        if self.threads.len() == 1 || dim < ALONE {
-            gradient.chunks_mut(PART).enumerate().for_each(mean);
+        if self.threads.len() == 1 {
+            sum.chunks_mut(PART).enumerate().for_each(add);
         } else {
-            self.pool.install(|| gradient.par_chunks_mut(PART).enumerate().for_each(mean));
+            self.pool.install(|| sum.par_chunks_mut(PART).enumerate().for_each(add));
         }
     }
 
@@ -226,10 +221,10 @@ impl<'m, T: Element> MetaBatch<'m, T> {
     }
 }
 
-/// Numbers of the mean that are summed over all tasks at a time: they stay in the nearest cache.
+/// Numbers that are summed over all tasks at a time: they stay in the nearest cache.
 const PART: usize = 4096;
 
-/// So few are summed by one thread: to call others takes longer.
+/// So few are summed while threads are at work: to call them again takes longer.
 const ALONE: usize = 4 * PART;
 
 /// A group that no thread is at. What a panic has left in one is overwritten before it is read.
@@ -269,6 +264,7 @@ impl<T: Element> Thread<'_, T> {
                 if usable { worker.start_from(gradient) } else { worker.start_from_zero() }
             }
         }
+        group.taken = tasks.len();
     }
 }
 

@@ -4,6 +4,7 @@ mod auto;
 mod batch;
 mod evaluate;
 mod gathering;
+mod group;
 mod optimiser;
 mod source;
 

@@ -369,9 +369,6 @@ impl<V: Simd, const SHARED_A: bool, const SHARED_B: bool> From<(Strip<V::Scalar>
     }
 }
 
-/// The most sums that a product with one column is made of.
-const MOST_SUMS: usize = 8;
-
 impl<V: Simd, const SHARED_A: bool, const SHARED_B: bool> Task for Apart<V, SHARED_A, SHARED_B> {
     type Output = ();
 
@@ -381,42 +378,72 @@ impl<V: Simd, const SHARED_A: bool, const SHARED_B: bool> Task for Apart<V, SHAR
         // SAFETY: made by `Strip::matrix` alone, whose caller promises the CPU and that all rows, columns and depths of
         // the strip are inside the buffers, in as many lanes as are in use.
         unsafe {
+            for number in 0..strip.tiles {
+                let (row, column) = (number / columns, number % columns);
+                let a = strip.a.add(row * strip.a_row);
+                let b = strip.b.add(column * strip.b_column);
+                let c = strip.c.add(row * strip.c_row + column * strip.c_column);
+                // As many sums as a vector of a product alone has lanes, where that runs them along the depth.
+                match strip.sums {
+                    8 => Self::number::<8>(&strip, a, b, c),
+                    4 => Self::number::<4>(&strip, a, b, c),
+                    2 => Self::number::<2>(&strip, a, b, c),
+                    _ => Self::number::<1>(&strip, a, b, c),
+                }
+            }
+        }
+    }
+}
+
+impl<V: Simd, const SHARED_A: bool, const SHARED_B: bool> Apart<V, SHARED_A, SHARED_B> {
+    /// One number of C, in all lanes, as so many sums, which stay in registers.
+    ///
+    /// # Safety
+    /// The CPU has V's instruction set; the number's row, column and C are inside the buffers, in as many lanes as are in use.
+    #[inline(always)]
+    unsafe fn number<const SUMS: usize>(
+        strip: &Strip<V::Scalar>,
+        mut a: *const V::Scalar,
+        mut b: *const V::Scalar,
+        c: *mut V::Scalar,
+    ) {
+        // SAFETY: the caller's promises.
+        unsafe {
             let mask = V::first(strip.lanes);
             let load = |at: *const V::Scalar, shared: bool| match shared {
                 true => V::splat(*at),
                 false if strip.lanes == V::LANES => V::load(at),
                 false => V::load_masked(at, mask),
             };
-            for number in 0..strip.tiles {
-                let (row, column) = (number / columns, number % columns);
-                let (mut a, mut b) = (strip.a.add(row * strip.a_row), strip.b.add(column * strip.b_column));
-                let mut sums = [V::zero(); MOST_SUMS];
-                let mut left = strip.depth;
-                while left > 0 {
-                    let count = left.min(strip.sums);
-                    for sum in &mut sums[..count] {
-                        *sum = load(a, SHARED_A).mul_add(load(b, SHARED_B), *sum);
-                        a = a.wrapping_add(strip.a_depth);
-                        b = b.wrapping_add(strip.b_depth);
-                    }
-                    // What is beyond the depth counts as 0 · 0.
-                    for sum in &mut sums[count..strip.sums] {
-                        *sum = V::zero().mul_add(V::zero(), *sum);
-                    }
-                    left -= count;
+            let mut sums = [V::zero(); SUMS];
+            for _ in 0..strip.depth / SUMS {
+                for sum in &mut sums {
+                    *sum = load(a, SHARED_A).mul_add(load(b, SHARED_B), *sum);
+                    a = a.wrapping_add(strip.a_depth);
+                    b = b.wrapping_add(strip.b_depth);
                 }
-                let mut len = strip.sums;
-                while len > 1 {
-                    len /= 2;
-                    for i in 0..len {
-                        sums[i] = sums[i].add(sums[i + len]);
-                    }
-                }
-                let c = strip.c.add(row * strip.c_row + column * strip.c_column);
-                let sum = if strip.add { sums[0].add(load(c, false)) } else { sums[0] };
-                let y = strip.tail_at(c).map_or(sum, |tail| tail.lanes(sum, mask));
-                if strip.lanes == V::LANES { y.store(c) } else { y.store_masked(c, mask) }
             }
+            let rest = strip.depth % SUMS;
+            for (i, sum) in sums.iter_mut().enumerate().filter(|_| rest > 0) {
+                if i < rest {
+                    *sum = load(a, SHARED_A).mul_add(load(b, SHARED_B), *sum);
+                    a = a.wrapping_add(strip.a_depth);
+                    b = b.wrapping_add(strip.b_depth);
+                } else {
+                    // What is beyond the depth counts as 0 · 0.
+                    *sum = V::zero().mul_add(V::zero(), *sum);
+                }
+            }
+            let mut len = SUMS;
+            while len > 1 {
+                len /= 2;
+                for i in 0..len {
+                    sums[i] = sums[i].add(sums[i + len]);
+                }
+            }
+            let sum = if strip.add { sums[0].add(load(c, false)) } else { sums[0] };
+            let y = strip.tail_at(c).map_or(sum, |tail| tail.lanes(sum, mask));
+            if strip.lanes == V::LANES { y.store(c) } else { y.store_masked(c, mask) }
         }
     }
 }
