@@ -220,6 +220,52 @@ fn products_in_lanes_are_added_in_place_where_nothing_else_reads_them() {
     }
 }
 
+/// Passes of many instructions, of which a product could do none, are not looked into: as a formula this chain has 2²⁵ terms.
+#[test]
+fn long_chains_that_read_their_values_twice_compile_at_once() {
+    let tape = Tape::new();
+    let (mut x, r) = (tape.input("x", [5000], Stage::POINT), tape.input("r", [5000], Stage::POINT));
+    for _ in 0..25 {
+        x = r * x * (1.0 - x);
+    }
+    let [start, rate] = [numbers(1, 5000), numbers(2, 5000)];
+    let inputs = [Arg::Floats(&start[..]), Arg::Floats(&rate)];
+    assert_eq!(evaluate(&tape, &[x], &inputs, true), evaluate(&tape, &[x], &inputs, false));
+}
+
+/// A pass that is cut for one product may end another: weights of two layers, of which one is at the start.
+#[test]
+fn a_step_ends_the_products_of_all_large_layers() {
+    const LANES: usize = 16;
+    let tape = Tape::new();
+    let [x, y] = ["x", "y"].map(|name| tape.input(name, [6, 24], Stage::POINT));
+    let [phi, rate] = [tape.input("phi", [2 * 24 * 24 + 24], Stage::POINT), tape.input("rate", [], Stage::POINT)];
+    let weights = |start: usize| phi.slice(&[start], &[start + 24 * 24]).reshape([24, 24]);
+    let bias = phi.slice(&[24 * 24], &[25 * 24]).broadcast_to([6, 24]);
+    let loss = ((x.matmul(weights(0)) + bias).tanh().matmul(weights(25 * 24)) - y).square().sum_all();
+    let next = phi - rate * grad(loss, &[phi])[0];
+    let shapes = [vec![6, 24], vec![6, 24], vec![2 * 24 * 24 + 24]];
+    let wide = |shape: &[usize]| tape.input("all", Axis::Lanes.shape(shape, LANES), Stage::POINT);
+    let over: Vec<Batched<'_>> =
+        [x, y, phi].into_iter().zip(&shapes).map(|(one, shape)| Batched::Values(one, wide(shape))).collect();
+    let lanes = vmap_lanes(&[next], &over);
+    let plan = Plan::<f64>::compile(&tape, &lanes).to_string();
+    assert_eq!(plan.matches(" - in3[0..1] · ").count(), 2, "{plan}");
+    let values: Vec<Vec<f64>> =
+        shapes.iter().zip(0..).map(|(shape, i)| numbers(i, LANES * shape.iter().product::<usize>())).collect();
+    let run = |outputs: &[Var<'_>], lane: usize, fuse: bool| {
+        let own: Vec<_> = values.iter().map(|v| Axis::Lanes.member(v, lane, LANES)).collect();
+        let rate = vec![0.1];
+        let inputs: Vec<Arg<'_, f64>> = own.iter().chain([&rate]).chain(&values).map(|x| Arg::Floats(x)).collect();
+        evaluate(&tape, outputs, &inputs, fuse).remove(0)
+    };
+    let all = run(&lanes, 0, true);
+    assert_eq!(all, run(&lanes, 0, false));
+    for lane in 0..LANES {
+        assert_eq!(Axis::Lanes.member(&all, lane, LANES), run(&[next], lane, true), "lane {lane}");
+    }
+}
+
 /// Of a pass over what a large product has just written, with the bits of the pass. All lanes share the numbers.
 #[test]
 fn large_products_in_lanes_end_in_the_pass_that_alone_reads_them() {

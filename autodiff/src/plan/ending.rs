@@ -17,6 +17,9 @@ use crate::tape::Stage;
 /// Numbers of a product beyond which the nearest cache does not hold it.
 const LARGE: usize = 8 * 1024;
 
+/// Instructions of the longest form, each operation its own.
+const MOST: usize = 5;
+
 /// Gives the products among the steps of a stage what passes behind them leave to them.
 pub(super) fn fold<T: Element>(stage: Stage, steps: &mut Vec<Step<T>>) {
     let mut at = 0;
@@ -25,22 +28,24 @@ pub(super) fn fold<T: Element>(stage: Stage, steps: &mut Vec<Step<T>>) {
             Step::Map(map) => left_to_product(map, stage, &steps[..at]).filter(|found| found.is_alone(steps, at)),
             _ => None,
         };
-        if let Some(Left { product, first, elements, y, ending }) = found {
-            for step in [product, first] {
-                if let Step::LaneMatMul { c, .. } = &mut steps[step] {
-                    *c = y;
-                }
-            }
-            if let Step::LaneMatMul { ending: of_product, .. } = &mut steps[product] {
-                *of_product = Some(Box::new(ending));
-            }
-            if let Step::Map(map) = &steps[at] {
-                let around = [0..elements.start, elements.end..map.numel].into_iter().filter(|part| !part.is_empty());
-                let parts: Vec<_> = around.map(|part| Step::Map(map.part(part))).collect();
-                steps.splice(at..=at, parts);
+        let Some(Left { product, first, elements, y, ending }) = found else {
+            at += 1;
+            continue;
+        };
+        for step in [product, first] {
+            if let Step::LaneMatMul { c, .. } = &mut steps[step] {
+                *c = y;
             }
         }
-        at += 1;
+        if let Step::LaneMatMul { ending: of_product, .. } = &mut steps[product] {
+            *of_product = Some(Box::new(ending));
+        }
+        // What is left of the pass may end another product.
+        if let Step::Map(map) = &steps[at] {
+            let around = [0..elements.start, elements.end..map.numel].into_iter().filter(|part| !part.is_empty());
+            let parts: Vec<_> = around.map(|part| Step::Map(map.part(part))).collect();
+            steps.splice(at..=at, parts);
+        }
     }
 }
 
@@ -123,6 +128,9 @@ impl<T: Element> Shape<T> {
             let number = |i: usize| Some((factors[i].leaf(map, one)?.value, factors[1 - i].clone()));
             number(0).or_else(|| number(1))
         };
+        if map.code.len() > MOST {
+            return None;
+        }
         let y = Formula::of(map, Slot::Output(0), map.code.len())?;
         if let Some([a, step]) = y.terms(Ring::Sub) {
             let (a, (s, inner)) = (in_order(a)?, scaled(step)?);

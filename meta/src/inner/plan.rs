@@ -73,6 +73,7 @@ impl<T: Element> InnerPlan<T> {
 
     /// state ← (φ₀, 0), from θ of one task.
     pub fn first_state(&self, theta: &[T], state: &mut [T]) {
+        assert_eq!(theta.len() * self.lanes, self.theta_dim, "θ of one task");
         let (phi, rest) = state.split_at_mut(self.dim);
         rest.fill(T::zero());
         match &self.start {
@@ -84,8 +85,8 @@ impl<T: Element> InnerPlan<T> {
         }
     }
 
-    /// [`start_cotangent`](InnerPlan::start_cotangent), or w itself where that is all of it.
-    pub(crate) fn at_start<'g>(&self, w: &'g [T], gradient: &'g mut [T], holds: bool) -> &'g [T] {
+    /// What [`start_cotangent`](InnerPlan::start_cotangent) makes of w: in `gradient`, or w itself where that is all of it.
+    pub(crate) fn start_cotangent_of<'g>(&self, w: &'g [T], gradient: &'g mut [T], holds: bool) -> &'g [T] {
         if self.starts_at_theta() && self.dim == self.theta_dim && !holds {
             return &w[..self.dim];
         }

@@ -93,7 +93,7 @@ impl<T: Element> LaneWorker<T> for FirstOrderWorker<'_, T> {
         _apart: &mut [bool],
     ) -> &'g [T] {
         let holds = self.descend(theta, hyper, data, gradient, reports);
-        self.plans.inner.at_start(&self.v, gradient, holds)
+        self.plans.inner.start_cotangent_of(&self.v, gradient, holds)
     }
 }
 

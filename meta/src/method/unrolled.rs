@@ -353,7 +353,7 @@ impl<T: Element> LaneWorker<T> for UnrolledWorker<'_, T> {
         _apart: &mut [bool],
     ) -> &'g [T] {
         let holds = self.unroll(theta, hyper, data, gradient, reports);
-        self.plans.inner.at_start(&self.w, gradient, holds)
+        self.plans.inner.start_cotangent_of(&self.w, gradient, holds)
     }
 }
 

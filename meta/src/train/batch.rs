@@ -192,7 +192,7 @@ impl<'m, T: Element> MetaBatch<'m, T> {
         total
     }
 
-    /// sum ← that of the gradients of the first `count` tasks that are kept, a part of it by each thread.
+    /// sum += the gradients of the first `count` tasks that are kept, a part of it by each thread.
     fn sum_in_parts(&self, count: usize, sum: &mut [T]) {
         let (isa, groups) = (self.isa, &self.groups[..count.div_ceil(self.together)]);
         let add = |(part, sum): (usize, &mut [T])| {

@@ -1,6 +1,6 @@
 //! Tasks that one thread takes together, and the sum of their gradients.
 
-use std::sync::{Mutex, RwLock};
+use std::sync::{Mutex, RwLock, RwLockReadGuard, TryLockError};
 
 use autodiff::{Aligned, Element, Isa};
 
@@ -58,18 +58,28 @@ impl<'g, T: Element> InOrder<'g, T> {
     pub fn add_what_is_done(&self, groups: &[RwLock<Group<T>>]) {
         let Ok(mut sum) = self.sum.try_lock() else { return };
         let (next, sum) = &mut *sum;
-        while let Some(Ok(group)) = groups.get(*next).map(RwLock::try_read) {
-            if group.taken == 0 {
-                break;
-            }
+        while let Some(group) = groups.get(*next).and_then(if_done) {
             group.kept().for_each(|gradient| self.isa.add_scaled(T::one(), gradient, sum));
             *next += 1;
         }
     }
 }
 
+/// A group that has been taken and no thread is at. What a panic left in it has been overwritten since.
+fn if_done<T>(group: &RwLock<Group<T>>) -> Option<RwLockReadGuard<'_, Group<T>>> {
+    let group = match group.try_read() {
+        Ok(group) => group,
+        Err(TryLockError::Poisoned(group)) => group.into_inner(),
+        Err(TryLockError::WouldBlock) => return None,
+    };
+    (group.taken > 0).then_some(group)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::PoisonError;
+
     use super::*;
 
     #[test]
@@ -77,7 +87,7 @@ mod tests {
         let isa = Isa::detect().expect("an instruction set");
         let groups: Vec<RwLock<Group<f32>>> = [2, 2, 1].map(|tasks| RwLock::new(Group::new(tasks, 1))).into();
         let done = |number: usize, gradients: &[f32]| {
-            let mut group = groups[number].write().expect("no one has panicked");
+            let mut group = groups[number].write().unwrap_or_else(PoisonError::into_inner);
             group.gradients.copy_from_slice(gradients);
             group.taken = gradients.len();
             group
@@ -97,6 +107,14 @@ mod tests {
         sum.add_what_is_done(&groups);
         assert_eq!(so_far(), 1e8 + 1.0);
         drop(at_work);
+        // Whoever was at it before has panicked.
+        let at_work = AssertUnwindSafe(|| {
+            let _group = groups[2].write();
+            panic!("on purpose, at group 2");
+        });
+        assert!(catch_unwind(at_work).is_err() && groups[2].is_poisoned());
+        sum.add_what_is_done(&groups);
+        assert_eq!(so_far(), (1e8 + 1.0) - 1e8);
         done(2, &[3.0]);
         sum.add_what_is_done(&groups);
         sum.add_what_is_done(&groups);

@@ -211,6 +211,7 @@ impl<T: Copy> Strip<T> {
                         V::compiled::<_, Tiles<V, SHARED_A, SHARED_B, $rows, $columns, { $far }, $tail>>()
                     };
                 }
+                // What is read at the end of a tile takes the place of what would be asked for.
                 let most = match (self.tail.is_null(), self.far) {
                     (true, true) => tiles!(ROWS, $columns == 4, false),
                     (true, false) => tiles!(ROWS, false, false),
@@ -388,7 +389,8 @@ impl<V: Simd, const SHARED_A: bool, const SHARED_B: bool> Task for Apart<V, SHAR
                     8 => Self::number::<8>(&strip, a, b, c),
                     4 => Self::number::<4>(&strip, a, b, c),
                     2 => Self::number::<2>(&strip, a, b, c),
-                    _ => Self::number::<1>(&strip, a, b, c),
+                    1 => Self::number::<1>(&strip, a, b, c),
+                    sums => unreachable!("{sums} sums"),
                 }
             }
         }

@@ -37,7 +37,7 @@ pub trait Simd: Copy {
     /// Memory of lanes outside the mask is not touched.
     unsafe fn store_masked(self, to: *mut Self::Scalar, mask: Self::Mask);
 
-    /// Asks for the cache line at an address that is going to be written.
+    /// Asks for the cache line at an address.
     #[inline(always)]
     fn prefetch(_at: *const Self::Scalar) {}
 
