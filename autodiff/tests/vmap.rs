@@ -220,12 +220,12 @@ fn products_in_lanes_are_added_in_place_where_nothing_else_reads_them() {
     }
 }
 
-/// Passes of many instructions, of which a product could do none, are not looked into: as a formula this chain has 2²⁵ terms.
+/// Passes of many instructions, of which a product could do none, are not looked into: as a formula this chain has 2³⁰ terms.
 #[test]
 fn long_chains_that_read_their_values_twice_compile_at_once() {
     let tape = Tape::new();
     let (mut x, r) = (tape.input("x", [5000], Stage::POINT), tape.input("r", [5000], Stage::POINT));
-    for _ in 0..25 {
+    for _ in 0..30 {
         x = r * x * (1.0 - x);
     }
     let [start, rate] = [numbers(1, 5000), numbers(2, 5000)];
