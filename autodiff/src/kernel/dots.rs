@@ -28,6 +28,13 @@ fn add_product<T, const FUSED: bool>(sum: &mut f64, [x, y]: [f64; 2]) {
     *sum = if FUSED && size_of::<T>() == size_of::<f32>() { x.mul_add(y, *sum) } else { *sum + x * y };
 }
 
+/// The numbers from one on of which each goes into a sum of its own. They are copied into registers: read where they are, some
+/// kernels become scalar loops.
+#[inline(always)]
+fn piece<T: Element>(x: &[T], from: usize) -> [T; SUMS] {
+    x[from..][..SUMS].try_into().expect("a whole piece")
+}
+
 /// xᵀy
 struct Dot;
 impl Products<1> for Dot {
@@ -82,10 +89,8 @@ impl<const N: usize, const ROOM: usize> Partial<N, ROOM> {
         let row = self.row();
         // Pieces of known length become vectors without anything left over.
         for column in (0..row).step_by(SUMS) {
-            let piece = |x: &'_ [T], r: usize| -> [T; SUMS] {
-                x[r * row + column..][..SUMS].try_into().expect("a whole piece")
-            };
-            let (xs, ys): ([_; R], [_; R]) = (array::from_fn(|r| piece(x, r)), array::from_fn(|r| piece(y, r)));
+            let (xs, ys): ([_; R], [_; R]) =
+                (array::from_fn(|r| piece(x, r * row + column)), array::from_fn(|r| piece(y, r * row + column)));
             let sums: [&mut [f64; SUMS]; N] =
                 self.sums.each_mut().map(|sums| (&mut sums[column..][..SUMS]).try_into().expect("a whole piece"));
             for i in 0..SUMS {
@@ -325,7 +330,7 @@ mod tests {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     #[test]
     fn they_are_vectorised() {
-        use crate::kernel::machine_code::assert_vectorised;
+        use crate::kernel::machine_code::{assert_vectorised, functions, loops};
         const LANES: usize = SUMS * Isa::MOST_LANES;
         fn check<T: Element>() {
             assert_vectorised::<Sum<'_, T, Dot, 1, SUMS, true>>("dot");
@@ -337,5 +342,17 @@ mod tests {
         }
         check::<f32>();
         check::<f64>();
+        // What is left behind whole rows is multiplied and then added: nothing of a row is done one number at a time, where
+        // its length is known.
+        fn in_rows<K: Task>() {
+            for (_, function) in functions::<K>() {
+                for row in loops(function).into_iter().flatten() {
+                    assert_eq!(row.scalar_fused, 0, "{}: {row:?}", std::any::type_name::<K>());
+                }
+            }
+        }
+        in_rows::<Sum<'_, f32, Dot, 1, SUMS, true>>();
+        in_rows::<Sum<'_, f32, Gram, 3, SUMS, true>>();
+        in_rows::<AddScaledSquare<'_, f32, SUMS, true>>();
     }
 }

@@ -52,6 +52,8 @@ pub struct Loop {
     pub fused: usize,
     /// Arithmetic on one number.
     pub scalar: usize,
+    /// Those of them that multiply and add.
+    pub scalar_fused: usize,
     /// Vectors written to memory.
     pub stores: usize,
     /// Calls of other functions.
@@ -71,7 +73,10 @@ impl Loop {
             let moves = mnemonic.contains("movup") || mnemonic.contains("movap");
             found.stores += usize::from(moves && to.contains('['));
             match (is_arithmetic(mnemonic), Width::of(operands)) {
-                (Some(Lanes::One), _) => found.scalar += 1,
+                (Some(Lanes::One), _) => {
+                    found.scalar += 1;
+                    found.scalar_fused += usize::from(mnemonic.contains("fmadd"));
+                }
                 (Some(Lanes::All), Some(width)) => {
                     found.packed[width as usize] += 1;
                     found.fused += usize::from(mnemonic.contains("fmadd"));
