@@ -173,7 +173,7 @@ pub(super) struct Strip<T> {
     lanes: usize,
     sums: usize,
     add: bool,
-    /// A tile asks for what it will read of B.
+    /// Tiles ask for what they will read of B.
     far: bool,
 }
 
@@ -207,21 +207,21 @@ impl<T: Copy> Strip<T> {
             ($columns:literal) => {{
                 let mut part = self;
                 macro_rules! tiles {
-                    ($rows:expr, $far:expr, $tail:expr) => {
-                        V::compiled::<_, Tiles<V, SHARED_A, SHARED_B, $rows, $columns, { $far }, $tail>>()
+                    ($rows:expr, $with:expr) => {
+                        V::compiled::<_, Tiles<V, SHARED_A, SHARED_B, $rows, $columns, { $with }>>()
                     };
                 }
-                // What is read at the end of a tile takes the place of what would be asked for.
+                // There are no registers for both.
                 let most = match (self.tail.is_null(), self.far) {
-                    (true, true) => tiles!(ROWS, $columns == 4, false),
-                    (true, false) => tiles!(ROWS, false, false),
-                    (false, _) => tiles!(ROWS, false, true),
+                    (false, _) => tiles!(ROWS, TAIL),
+                    (true, true) => tiles!(ROWS, if $columns == 4 { FAR } else { PLAIN }),
+                    (true, false) => tiles!(ROWS, PLAIN),
                 };
                 let tasks = [
                     (m / ROWS, ROWS, most),
-                    (usize::from(m % ROWS == 3), 3, tiles!(3, false, true)),
-                    ([0, 0, 1, 0, 2][m % ROWS], 2, tiles!(2, false, true)),
-                    (usize::from(m % ROWS == 1), 1, tiles!(1, false, true)),
+                    (usize::from(m % ROWS == 3), 3, tiles!(3, TAIL)),
+                    ([0, 0, 1, 0, 2][m % ROWS], 2, tiles!(2, TAIL)),
+                    (usize::from(m % ROWS == 1), 1, tiles!(1, TAIL)),
                 ];
                 for (tiles, rows, task) in tasks {
                     if tiles > 0 {
@@ -264,27 +264,24 @@ unsafe fn operand<V: Simd, const SHARED: bool>(at: *const V::Scalar) -> V {
     unsafe { if SHARED { V::splat(*at) } else { V::load(at) } }
 }
 
-/// Tiles of ROWS rows and COLUMNS columns, each of which stays in registers; where they have a TAIL their numbers may go
-/// through an epilogue.
+/// What tiles do beside multiplying: nothing; they ask for what they will read of B; or their numbers go through an epilogue,
+/// if there is one.
+pub(super) const PLAIN: u8 = 0;
+pub(super) const FAR: u8 = 1;
+pub(super) const TAIL: u8 = 2;
+
+/// Tiles of ROWS rows and COLUMNS columns, each of which stays in registers.
 pub(super) struct Tiles<
     V: Simd,
     const SHARED_A: bool,
     const SHARED_B: bool,
     const ROWS: usize,
     const COLUMNS: usize,
-    const FAR: bool,
-    const TAIL: bool,
+    const WITH: u8,
 >(Strip<V::Scalar>, PhantomData<V>);
 
-impl<
-    V: Simd,
-    const SHARED_A: bool,
-    const SHARED_B: bool,
-    const ROWS: usize,
-    const COLUMNS: usize,
-    const FAR: bool,
-    const TAIL: bool,
-> From<Strip<V::Scalar>> for Tiles<V, SHARED_A, SHARED_B, ROWS, COLUMNS, FAR, TAIL>
+impl<V: Simd, const SHARED_A: bool, const SHARED_B: bool, const ROWS: usize, const COLUMNS: usize, const WITH: u8>
+    From<Strip<V::Scalar>> for Tiles<V, SHARED_A, SHARED_B, ROWS, COLUMNS, WITH>
 {
     #[inline(always)]
     fn from(strip: Strip<V::Scalar>) -> Self {
@@ -292,15 +289,8 @@ impl<
     }
 }
 
-impl<
-    V: Simd,
-    const SHARED_A: bool,
-    const SHARED_B: bool,
-    const ROWS: usize,
-    const COLUMNS: usize,
-    const FAR: bool,
-    const TAIL: bool,
-> Task for Tiles<V, SHARED_A, SHARED_B, ROWS, COLUMNS, FAR, TAIL>
+impl<V: Simd, const SHARED_A: bool, const SHARED_B: bool, const ROWS: usize, const COLUMNS: usize, const WITH: u8> Task
+    for Tiles<V, SHARED_A, SHARED_B, ROWS, COLUMNS, WITH>
 {
     type Output = ();
 
@@ -322,7 +312,7 @@ impl<
                     for j in 0..COLUMNS {
                         let at = column.wrapping_add(j * b_column);
                         b_row[j] = operand::<V, SHARED_B>(at);
-                        if FAR {
+                        if WITH == FAR {
                             V::prefetch(at.wrapping_add(AHEAD * b_depth));
                         }
                     }
@@ -343,7 +333,9 @@ impl<
                         }
                     }
                 }
-                if TAIL && let Some(tail) = strip.tail_at(c) {
+                if WITH == TAIL
+                    && let Some(tail) = strip.tail_at(c)
+                {
                     sums = tail.tile(sums, [c_row, c_column]);
                 }
                 for r in 0..ROWS {

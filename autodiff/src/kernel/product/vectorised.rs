@@ -1,7 +1,7 @@
 //! The micro-kernels are what they are written to be: asserted on the machine code.
 
 use super::dots::Dots;
-use super::lanes::{Strip, Tiles};
+use super::lanes::{FAR, PLAIN, Strip, TAIL, Tiles};
 use super::simd::Simd;
 use super::tile::{MicroKernel, Tile, most_rows};
 use super::vectors::Vectors;
@@ -36,11 +36,11 @@ where
     V::Scalar: 'static,
 {
     let kernels = [
-        V::compiled::<Strip<V::Scalar>, Tiles<V, false, false, 5, COLUMNS, false, false>>() as usize,
-        V::compiled::<Strip<V::Scalar>, Tiles<V, true, false, 5, COLUMNS, false, false>>() as usize,
-        V::compiled::<Strip<V::Scalar>, Tiles<V, false, true, 5, COLUMNS, false, false>>() as usize,
-        V::compiled::<Strip<V::Scalar>, Tiles<V, false, false, 5, COLUMNS, true, false>>() as usize,
-        V::compiled::<Strip<V::Scalar>, Tiles<V, false, false, 5, COLUMNS, false, true>>() as usize,
+        V::compiled::<Strip<V::Scalar>, Tiles<V, false, false, 5, COLUMNS, PLAIN>>() as usize,
+        V::compiled::<Strip<V::Scalar>, Tiles<V, true, false, 5, COLUMNS, PLAIN>>() as usize,
+        V::compiled::<Strip<V::Scalar>, Tiles<V, false, true, 5, COLUMNS, PLAIN>>() as usize,
+        V::compiled::<Strip<V::Scalar>, Tiles<V, false, false, 5, COLUMNS, FAR>>() as usize,
+        V::compiled::<Strip<V::Scalar>, Tiles<V, false, false, 5, COLUMNS, TAIL>>() as usize,
     ];
     for kernel in kernels {
         let Some(loops) = loops(kernel) else { return };
