@@ -95,6 +95,14 @@ pub(crate) struct Ending<T> {
     pub r: LeafValue<T>,
 }
 
+impl<T: Copy> Ending<T> {
+    /// What it reads beside the product.
+    pub fn reads(&self) -> impl Iterator<Item = Place> + use<T> {
+        let numbers = [self.s, self.r].into_iter().filter_map(LeafValue::place);
+        [self.a, self.b].into_iter().chain(numbers)
+    }
+}
+
 /// A box of an [`Step::Assemble`] that is copied; those that were computed in place need no step.
 #[derive(Clone, Debug)]
 pub(crate) struct Piece {
@@ -171,11 +179,7 @@ impl<T: Element> Step<T> {
             Step::LaneMatMul { a, b, c, ending, .. } => {
                 t.reads.extend([(floats, *a), (floats, *b)]);
                 t.writes.push((floats, *c));
-                if let Some(ending) = ending {
-                    t.reads.extend([(floats, ending.a), (floats, ending.b)]);
-                    let numbers = [ending.s, ending.r].into_iter();
-                    t.reads.extend(numbers.filter_map(LeafValue::place).map(|place| (floats, place)));
-                }
+                t.reads.extend(ending.iter().flat_map(|ending| ending.reads()).map(|place| (floats, place)));
             }
             Step::Sum { x, y, work, .. } => {
                 t.reads.push((floats, *x));

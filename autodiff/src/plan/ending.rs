@@ -11,7 +11,7 @@
 use std::ops::Range;
 
 use crate::element::Element;
-use crate::kernel::{Ending, Form, Instruction, Leaf, LeafValue, Map, MapOp, Place, Reading, Region, Ring, Slot, Step};
+use crate::kernel::{Ending, Form, Instruction, Leaf, Map, MapOp, Place, Reading, Region, Ring, Slot, Step};
 use crate::tape::Stage;
 
 /// Numbers of a product beyond which the nearest cache does not hold it.
@@ -82,15 +82,14 @@ fn left_to_product<T: Element>(map: &Map<T>, stage: Stage, steps: &[Step<T>]) ->
         let inside = |c: Place| c.region == x.region && x.offset <= c.offset && c.offset + c.len <= x.offset + x.len;
         steps.iter().rposition(|step| product_of(step).is_some_and(|(_, c)| c.len >= LARGE && inside(c)))
     };
-    let Shape { form, x, a, b, s, r } = Shape::of(map, |x| product_in(x).is_some())?;
+    let (x, of_pass) = as_ending(map, |x| product_in(x).is_some())?;
     // When the product runs, all that is read has to be there, and no one to need what else is in the place of y.
     let is_there = |place: Place| match place.region {
         Region::Input(_) => true,
         Region::Kept(by) => by != stage.number(),
         Region::Output(_) | Region::Scratch => false,
     };
-    let read = [a, b].into_iter().chain([s, r].into_iter().filter_map(LeafValue::place));
-    if !matches!(y.region, Region::Output(_)) || !read.into_iter().all(is_there) {
+    if !matches!(y.region, Region::Output(_)) || !of_pass.reads().all(is_there) {
         return None;
     }
     let product = product_in(x)?;
@@ -101,57 +100,44 @@ fn left_to_product<T: Element>(map: &Map<T>, stage: Stage, steps: &[Step<T>]) ->
     };
     let elements = c.offset - x.offset..c.offset - x.offset + c.len;
     let of = |place: Place| place.slice(elements.start, c.len);
-    let ending = Ending { form, a: of(a), b: of(b), s, r };
+    let ending = Ending { a: of(of_pass.a), b: of(of_pass.b), ..of_pass };
     Some(Left { product, first, y: of(y), elements, ending })
 }
 
-/// A pass as a [`Form`].
-struct Shape<T> {
-    form: Form,
-    x: Place,
-    a: Place,
-    b: Place,
-    s: LeafValue<T>,
-    r: LeafValue<T>,
-}
-
-impl<T: Element> Shape<T> {
-    /// That of a pass with one output, if it has one of which x is a product.
-    fn of(map: &Map<T>, is_product: impl Fn(Place) -> bool) -> Option<Self> {
-        let in_order = |of: &Formula| of.leaf(map, |leaf| leaf.reading == Reading::InOrder)?.value.place();
-        let product = |of: &Formula| in_order(of).filter(|&x| is_product(x));
-        // The number and the other factor.
-        let scaled = |of: &Formula| {
-            let factors = of.terms(Ring::Mul)?;
-            let one =
-                |leaf: &Leaf<T>| leaf.reading == Reading::Repeated && leaf.value.place().is_none_or(|p| p.len == 1);
-            let number = |i: usize| Some((factors[i].leaf(map, one)?.value, factors[1 - i].clone()));
-            number(0).or_else(|| number(1))
-        };
-        if map.code.len() > MOST {
-            return None;
-        }
-        let y = Formula::of(map, Slot::Output(0), map.code.len())?;
-        if let Some([a, step]) = y.terms(Ring::Sub) {
-            let (a, (s, inner)) = (in_order(a)?, scaled(step)?);
-            if let Some(x) = product(&inner) {
-                return Some(Shape { form: Form::Descend, x, a, b: a, s, r: s });
-            }
-            let [p, q] = inner.terms(Ring::Add)?;
-            let (x, pull) = product(p).map(|x| (x, q)).or_else(|| Some((product(q)?, p)))?;
-            let (r, from) = scaled(pull)?;
-            let [from, to] = from.terms(Ring::Sub)?;
-            let b = in_order(to).filter(|_| in_order(from) == Some(a))?;
-            return Some(Shape { form: Form::DescendPulled, x, a, b, s, r });
-        }
-        let [p, q] = y.terms(Ring::Add)?;
-        let (term, (s, factor)) = scaled(q).map(|scaled| (p, scaled)).or_else(|| Some((q, scaled(p)?)))?;
-        let (form, x, a) = match product(term) {
-            Some(x) => (Form::AddScaled, x, in_order(&factor)?),
-            None => (Form::ScaleAdd, product(&factor)?, in_order(term)?),
-        };
-        Some(Shape { form, x, a, b: a, s, r: s })
+/// A pass with one output as what becomes of a product x: where it reads that, and the ending, with all that it reads.
+fn as_ending<T: Element>(map: &Map<T>, is_product: impl Fn(Place) -> bool) -> Option<(Place, Ending<T>)> {
+    let in_order = |of: &Formula| of.leaf(map, |leaf| leaf.reading == Reading::InOrder)?.value.place();
+    let product = |of: &Formula| in_order(of).filter(|&x| is_product(x));
+    // The number and the other factor.
+    let scaled = |of: &Formula| {
+        let factors = of.terms(Ring::Mul)?;
+        let one = |leaf: &Leaf<T>| leaf.reading == Reading::Repeated && leaf.value.place().is_none_or(|p| p.len == 1);
+        let number = |i: usize| Some((factors[i].leaf(map, one)?.value, factors[1 - i].clone()));
+        number(0).or_else(|| number(1))
+    };
+    if map.code.len() > MOST {
+        return None;
     }
+    let y = Formula::of(map, Slot::Output(0), map.code.len())?;
+    if let Some([a, step]) = y.terms(Ring::Sub) {
+        let (a, (s, inner)) = (in_order(a)?, scaled(step)?);
+        if let Some(x) = product(&inner) {
+            return Some((x, Ending { form: Form::Descend, a, b: a, s, r: s }));
+        }
+        let [p, q] = inner.terms(Ring::Add)?;
+        let (x, pull) = product(p).map(|x| (x, q)).or_else(|| Some((product(q)?, p)))?;
+        let (r, from) = scaled(pull)?;
+        let [from, to] = from.terms(Ring::Sub)?;
+        let b = in_order(to).filter(|_| in_order(from) == Some(a))?;
+        return Some((x, Ending { form: Form::DescendPulled, a, b, s, r }));
+    }
+    let [p, q] = y.terms(Ring::Add)?;
+    let (term, (s, factor)) = scaled(q).map(|scaled| (p, scaled)).or_else(|| Some((q, scaled(p)?)))?;
+    let (form, x, a) = match product(term) {
+        Some(x) => (Form::AddScaled, x, in_order(&factor)?),
+        None => (Form::ScaleAdd, product(&factor)?, in_order(term)?),
+    };
+    Some((x, Ending { form, a, b: a, s, r: s }))
 }
 
 /// What a pass computes, as sums, differences and products of its leaves.
