@@ -137,7 +137,8 @@ impl<'m, T: Element> MetaBatch<'m, T> {
         let (groups, next, gathering) = (&self.groups, AtomicUsize::new(0), Gathering::default());
         let (isa, together) = (self.isa, self.together);
         let used = &groups[..count.div_ceil(together)];
-        let (sum, small) = (InOrder::new(isa, gradient), self.dim < ALONE);
+        gradient.fill(T::zero());
+        let sum = (self.dim < ALONE).then(|| InOrder::new(isa, gradient));
         let work = |thread: &mut Thread<'_, T>| {
             let _at_work = gathering.join();
             loop {
@@ -149,7 +150,7 @@ impl<'m, T: Element> MetaBatch<'m, T> {
                 let mut group = groups[number].write().unwrap_or_else(PoisonError::into_inner);
                 thread.take(source, tasks, theta, hyper, isa, &mut group);
                 drop(group);
-                if small {
+                if let Some(sum) = &sum {
                     sum.add_what_is_done(used);
                 }
             }
@@ -159,10 +160,9 @@ impl<'m, T: Element> MetaBatch<'m, T> {
             // Joined, not spawned: a scope boxes what it spawns.
             threads => self.pool.install(|| threads.par_iter_mut().with_max_len(1).for_each(work)),
         }
-        if small {
-            sum.add_what_is_done(used);
-        } else {
-            self.sum_in_parts(count, gradient);
+        match sum {
+            Some(sum) => sum.add_what_is_done(used),
+            None => self.sum_in_parts(used, gradient),
         }
         self.reduce(count, gradient)
     }
@@ -192,9 +192,9 @@ impl<'m, T: Element> MetaBatch<'m, T> {
         total
     }
 
-    /// sum += the gradients of the first `count` tasks that are kept, a part of it by each thread.
-    fn sum_in_parts(&self, count: usize, sum: &mut [T]) {
-        let (isa, groups) = (self.isa, &self.groups[..count.div_ceil(self.together)]);
+    /// sum += the gradients of these groups that are kept, a part of it by each thread.
+    fn sum_in_parts(&self, groups: &[RwLock<Group<T>>], sum: &mut [T]) {
+        let isa = self.isa;
         let add = |(part, sum): (usize, &mut [T])| {
             for group in groups {
                 let group = group.read().unwrap_or_else(PoisonError::into_inner);

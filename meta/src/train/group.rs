@@ -47,9 +47,8 @@ pub(super) struct InOrder<'g, T> {
 }
 
 impl<'g, T: Element> InOrder<'g, T> {
-    /// Of nothing yet.
+    /// Added to what `sum` holds.
     pub fn new(isa: Isa, sum: &'g mut [T]) -> Self {
-        sum.fill(T::zero());
         InOrder { isa, sum: Mutex::new((0, sum)) }
     }
 
@@ -96,7 +95,7 @@ mod tests {
                 .zip(gradients)
                 .for_each(|(task, g)| task.square = Some(*g).filter(|g| g.is_finite()).map(f64::from));
         };
-        let mut total = [5.0];
+        let mut total = [0.0];
         let sum = InOrder::new(isa, &mut total);
         let so_far = || sum.sum.lock().expect("no one has panicked").1[0];
         done(1, &[f32::NAN, -1e8]);
