@@ -108,7 +108,8 @@ impl<T: Element> Directions<T> {
         self.plan.run(Stage::POINT, &mut space.workspace, &args, outputs);
     }
 
-    /// products ← the product with each of `directions`, which lie one behind the other.
+    /// products ← the product with each of `directions`, which lie one behind the other; many numbers are best held in
+    /// [`Aligned`](crate::Aligned) memory.
     ///
     /// # Panics
     /// Where there are not as many products as directions, or as [`Plan::run`].

@@ -4,7 +4,7 @@
 //!
 //! `cargo bench -p bench --bench derivatives`
 
-use autodiff::{Arg, Directions, Options, Plan, Real, Stage, Tape, Var, grad, hvp};
+use autodiff::{Aligned, Arg, Directions, Options, Plan, Real, Stage, Tape, Var, grad, hvp};
 use bench::{NAMES, Workload};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use meta::problem::{At, Problem};
@@ -81,8 +81,10 @@ fn derivatives(c: &mut Criterion) {
         });
         let products = several(&workload);
         let mut space = products.space();
-        let directions: Vec<f32> = (0..DIRECTIONS).flat_map(|_| workload.theta.iter().copied()).collect();
-        let mut all = vec![0.0; directions.len()];
+        // As solvers hold their vectors.
+        let mut directions = Aligned::zeroed(DIRECTIONS * workload.theta.len());
+        let mut all = directions.clone();
+        directions.chunks_exact_mut(workload.theta.len()).for_each(|to| to.copy_from_slice(&workload.theta));
         group.bench_function(format!("hvp, {DIRECTIONS} at once"), |bench| {
             bench.iter(|| {
                 products.run_point(&mut space, &inputs, &mut [&mut loss]);

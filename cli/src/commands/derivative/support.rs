@@ -1,6 +1,6 @@
 //! The support loss's gradient and Hessian products as [`Method`]s, so that they run over tasks as meta-gradients do.
 
-use autodiff::{Arg, Directions, DirectionsSpace, Element, Options, Plan, Stage, Tape, Workspace, grad, hvp};
+use autodiff::{Aligned, Arg, Directions, DirectionsSpace, Element, Options, Plan, Stage, Tape, Workspace, grad, hvp};
 use meta::inner::Hyper;
 use meta::method::{Method, Report, Worker};
 use meta::problem::{At, FewShot, Problem};
@@ -55,7 +55,7 @@ impl<T: Element> Worker<T> for GradientWorker<'_, T> {
 pub struct SupportHessian<T> {
     products: Directions<T>,
     /// One behind the other.
-    vectors: Vec<T>,
+    vectors: Aligned<T>,
     count: usize,
 }
 
@@ -69,7 +69,11 @@ impl<T: Element> SupportHessian<T> {
         let loss = problem.support_loss(&at);
         let product = hvp(loss, &[theta], &[(theta, direction)])[0];
         let products = Directions::compile(&tape, &[(Stage::POINT, loss)], product, direction);
-        SupportHessian { products, vectors: vectors.concat(), count: vectors.len() }
+        let mut side_by_side = Aligned::zeroed(vectors.len() * problem.dim());
+        for (to, from) in side_by_side.chunks_exact_mut(problem.dim()).zip(vectors) {
+            to.copy_from_slice(from);
+        }
+        SupportHessian { products, vectors: side_by_side, count: vectors.len() }
     }
 }
 

@@ -16,8 +16,9 @@ use super::super::simd::Simd;
 use super::super::tile::{Depth, Run};
 use super::{Share, Terms, clear};
 
-/// Pixels of a block: strips of x and dy fill most of the nearest cache where they are copied.
-const PIXELS: usize = 192;
+/// Pixels of a block: strips of x and dy fill most of the nearest cache where they are copied, and five images of 7 × 7
+/// pixels, the second layer of a small task, are one block, which need not be added to another.
+const PIXELS: usize = 256;
 /// Channels of x in a strip: tiles of 6 rows.
 const ROWS: usize = 24;
 /// Channels of dy that are copied at a time.
