@@ -137,6 +137,7 @@ impl<T: ProductElement> Job<T> {
             c_column: lanes,
             depth: k,
             tiles: 0,
+            strips: 1,
             lanes: V::LANES,
             sums: self.sums,
             add: self.shape.add,
@@ -152,7 +153,7 @@ impl<T: ProductElement> Job<T> {
     }
 }
 
-/// Some columns of C, in tiles one below the other, in one vector of lanes.
+/// Some columns of C, in tiles one below the other, in one vector of lanes; or several of them side by side.
 #[derive(Clone, Copy)]
 pub(super) struct Strip<T> {
     a: *const T,
@@ -169,6 +170,8 @@ pub(super) struct Strip<T> {
     c_column: usize,
     depth: usize,
     tiles: usize,
+    /// How many of them lie side by side.
+    strips: usize,
     /// Lanes of the vector that are in use.
     lanes: usize,
     sums: usize,
@@ -234,13 +237,18 @@ impl<T: Copy> Strip<T> {
                 }
             }};
         }
+        // Where there are smaller tiles as well, they follow while the columns of B are in the nearest cache.
+        let most_strips = if m.is_multiple_of(ROWS) { usize::MAX } else { 1 };
         /// As many columns as there are, in tiles of so many.
         macro_rules! columns {
             ($columns:literal, $times:expr) => {
-                for _ in 0..$times {
+                let mut times = $times;
+                while times > 0 {
+                    self.strips = times.min(most_strips);
                     rows!($columns);
-                    self.b = self.b.wrapping_add($columns * self.b_column);
-                    self.c = self.c.wrapping_add($columns * self.c_column);
+                    self.b = self.b.wrapping_add(self.strips * $columns * self.b_column);
+                    self.c = self.c.wrapping_add(self.strips * $columns * self.c_column);
+                    times -= self.strips;
                 }
             };
         }
@@ -295,56 +303,75 @@ impl<V: Simd, const SHARED_A: bool, const SHARED_B: bool, const ROWS: usize, con
     type Output = ();
 
     #[inline(always)]
-    #[allow(clippy::needless_range_loop)] // the indices are those of the formula
     fn run(self) {
         let Tiles(strip, _) = self;
-        let Strip { mut a, a_row, a_depth, b, b_column, b_depth, mut c, c_row, c_column, depth, tiles, add, .. } =
-            strip;
-        // SAFETY: made by `Strip::matrix` alone, whose caller promises the CPU, whole vectors of lanes, and that all
-        // rows, columns and depths of the strip are inside the buffers.
+        let (mut b, mut first) = (strip.b, strip.c);
+        for _ in 0..strip.strips {
+            let (mut a, mut c) = (strip.a, first);
+            for _ in 0..strip.tiles {
+                // SAFETY: made by `Strip::matrix` alone, whose caller promises the CPU, whole vectors of lanes, and that all
+                // rows, columns and depths of the strips are inside the buffers.
+                unsafe { Self::tile(&strip, a, b, c) };
+                a = a.wrapping_add(ROWS * strip.a_row);
+                c = c.wrapping_add(ROWS * strip.c_row);
+            }
+            b = b.wrapping_add(COLUMNS * strip.b_column);
+            first = first.wrapping_add(COLUMNS * strip.c_column);
+        }
+    }
+}
+
+impl<V: Simd, const SHARED_A: bool, const SHARED_B: bool, const ROWS: usize, const COLUMNS: usize, const WITH: u8>
+    Tiles<V, SHARED_A, SHARED_B, ROWS, COLUMNS, WITH>
+{
+    /// One tile, of the rows from a on and the columns from b on.
+    ///
+    /// # Safety
+    /// The CPU has V's instruction set; the tile's rows, columns and depth are inside the buffers, in whole vectors of lanes.
+    #[inline(always)]
+    #[allow(clippy::needless_range_loop)] // the indices are those of the formula
+    unsafe fn tile(strip: &Strip<V::Scalar>, a: *const V::Scalar, b: *const V::Scalar, c: *mut V::Scalar) {
+        let Strip { a_row, a_depth, b_column, b_depth, c_row, c_column, depth, add, .. } = *strip;
+        // SAFETY: the caller's promises.
         unsafe {
-            for _ in 0..tiles {
-                let mut sums = [[V::zero(); COLUMNS]; ROWS];
-                let rows: [*const V::Scalar; ROWS] = std::array::from_fn(|r| a.add(r * a_row));
-                let (mut at, mut column) = (0, b);
-                for _ in 0..depth {
-                    let mut b_row = [V::zero(); COLUMNS];
-                    for j in 0..COLUMNS {
-                        let at = column.wrapping_add(j * b_column);
-                        b_row[j] = operand::<V, SHARED_B>(at);
-                        if WITH == FAR {
-                            V::prefetch(at.wrapping_add(AHEAD * b_depth));
-                        }
+            let mut sums = [[V::zero(); COLUMNS]; ROWS];
+            let rows: [*const V::Scalar; ROWS] = std::array::from_fn(|r| a.add(r * a_row));
+            let (mut at, mut column) = (0, b);
+            for _ in 0..depth {
+                let mut b_row = [V::zero(); COLUMNS];
+                for j in 0..COLUMNS {
+                    let at = column.wrapping_add(j * b_column);
+                    b_row[j] = operand::<V, SHARED_B>(at);
+                    if WITH == FAR {
+                        V::prefetch(at.wrapping_add(AHEAD * b_depth));
                     }
-                    for r in 0..ROWS {
-                        let x = operand::<V, SHARED_A>(rows[r].add(at));
-                        for j in 0..COLUMNS {
-                            sums[r][j] = x.mul_add(b_row[j], sums[r][j]);
-                        }
-                    }
-                    at = V::opaque(at.wrapping_add(a_depth));
-                    column = column.wrapping_add(b_depth);
-                }
-                let to = |r: usize, j: usize| c.add(r * c_row + j * c_column);
-                if add {
-                    for r in 0..ROWS {
-                        for j in 0..COLUMNS {
-                            sums[r][j] = sums[r][j].add(V::load(to(r, j)));
-                        }
-                    }
-                }
-                if WITH == TAIL
-                    && let Some(tail) = strip.tail_at(c)
-                {
-                    sums = tail.tile(sums, [c_row, c_column]);
                 }
                 for r in 0..ROWS {
+                    let x = operand::<V, SHARED_A>(rows[r].add(at));
                     for j in 0..COLUMNS {
-                        sums[r][j].store(to(r, j));
+                        sums[r][j] = x.mul_add(b_row[j], sums[r][j]);
                     }
                 }
-                a = a.wrapping_add(ROWS * a_row);
-                c = c.wrapping_add(ROWS * c_row);
+                at = V::opaque(at.wrapping_add(a_depth));
+                column = column.wrapping_add(b_depth);
+            }
+            let to = |r: usize, j: usize| c.add(r * c_row + j * c_column);
+            if add {
+                for r in 0..ROWS {
+                    for j in 0..COLUMNS {
+                        sums[r][j] = sums[r][j].add(V::load(to(r, j)));
+                    }
+                }
+            }
+            if WITH == TAIL
+                && let Some(tail) = strip.tail_at(c)
+            {
+                sums = tail.tile(sums, [c_row, c_column]);
+            }
+            for r in 0..ROWS {
+                for j in 0..COLUMNS {
+                    sums[r][j].store(to(r, j));
+                }
             }
         }
     }
