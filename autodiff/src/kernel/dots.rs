@@ -173,6 +173,35 @@ impl<T: Element, const ROOM: usize, const FUSED: bool> Task for AddScaledSquare<
     }
 }
 
+/// y ← b (a x), z ← y and yᵀy, in every lane.
+struct ScaledSquare<'a, T, const ROOM: usize, const FUSED: bool> {
+    factors: [&'a [T]; 2],
+    x: &'a [T],
+    y: &'a mut [T],
+    z: &'a mut [T],
+    squares: &'a mut [[f64; 1]],
+}
+impl<T: Element, const ROOM: usize, const FUSED: bool> Task for ScaledSquare<'_, T, ROOM, FUSED> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let ScaledSquare { factors, x, y, z, squares } = self;
+        let mut partial = Partial::<1, ROOM>::new(squares.len());
+        let [(a, whole), (b, _)] = factors.map(repeated);
+        let rows = ROWS * partial.row();
+        for ((y, z), x) in y.chunks_mut(rows).zip(z.chunks_mut(rows)).zip(x.chunks(rows)) {
+            for ((y, z), x) in y.chunks_mut(whole).zip(z.chunks_mut(whole)).zip(x.chunks(whole)) {
+                for ((((y, z), &x), &a), &b) in y.iter_mut().zip(z).zip(x).zip(&a).zip(&b) {
+                    *y = b * (a * x);
+                    *z = *y;
+                }
+            }
+            partial.add::<Dot, T, FUSED>(y, y);
+        }
+        partial.total::<Dot, T>(y, y, squares);
+    }
+}
+
 #[track_caller]
 fn check<T>(operation: &str, x: &[T], y: &[T], lanes: usize) {
     assert_eq!(x.len(), y.len(), "{operation}: lengths differ");
@@ -253,6 +282,30 @@ impl Isa {
         self.add_and_square::<T, { SUMS * Isa::MOST_LANES }>(a, x, y, squares);
     }
 
+    /// yᵢₗ ← bₗ (aₗ xᵢₗ), twice, squaresₗ = Σ yᵢₗ²: where conjugate gradients start, with y in the place of the residual and of
+    /// the first direction.
+    ///
+    /// # Panics
+    /// Where the lengths differ or are no multiple of the number of lanes, or there are more than 16 of those.
+    #[track_caller]
+    pub fn scaled_square_lanes<T: Element>(
+        self,
+        factors: [&[T]; 2],
+        x: &[T],
+        [y, z]: [&mut [T]; 2],
+        squares: &mut [f64],
+    ) {
+        check("scaled_square_lanes", x, y, squares.len());
+        assert_eq!(x.len(), z.len(), "scaled_square_lanes: lengths differ");
+        assert!(factors.iter().all(|f| f.len() == squares.len()), "scaled_square_lanes: as many squares as lanes");
+        const ROOM: usize = SUMS * Isa::MOST_LANES;
+        let (squares, _) = squares.as_chunks_mut();
+        match self.level() {
+            Level::Portable => self.run(ScaledSquare::<T, ROOM, false> { factors, x, y, z, squares }),
+            _ => self.run(ScaledSquare::<T, ROOM, true> { factors, x, y, z, squares }),
+        }
+    }
+
     fn sum<T: Element, P: Products<N>, const N: usize, const ROOM: usize>(
         self,
         x: &[T],
@@ -301,6 +354,10 @@ mod tests {
         isa.gram_lanes(&x, &y, &mut grams);
         let mut added = y.clone();
         isa.add_scaled_square_lanes(a, &x, &mut added, &mut squares);
+        let (b, [mut scaled, mut again]) = (&numbers(4)[..lanes], [y.clone(), y.clone()]);
+        let mut of_scaled = vec![0.0; lanes];
+        isa.scaled_square_lanes([a, b], &x, [&mut scaled, &mut again], &mut of_scaled);
+        assert_eq!(scaled, again, "{isa}, {len} numbers in {lanes} lanes");
         for lane in 0..lanes {
             let case = format!("{isa}, {len} numbers, lane {lane} of {lanes}");
             let (x, y) = (of(&x, lane), of(&y, lane));
@@ -312,6 +369,9 @@ mod tests {
             let square = isa.add_scaled_square(a[lane], &x, &mut both);
             assert_eq!((of(&added, lane), &both), (alone.clone(), &alone), "{case}");
             assert_eq!([squares[lane], square], [by_hand(&alone, &alone); 2], "{case}");
+            let mut alone = x;
+            [a, b].iter().for_each(|factors| isa.scale(factors[lane], &mut alone));
+            assert_eq!((of(&scaled, lane), of_scaled[lane]), (alone.clone(), by_hand(&alone, &alone)), "{case}");
         }
     }
 
@@ -339,6 +399,7 @@ mod tests {
             assert_vectorised::<Sum<'_, T, Dot, 1, LANES, true>>("dot in lanes");
             assert_vectorised::<Sum<'_, T, Gram, 3, LANES, true>>("gram in lanes");
             assert_vectorised::<AddScaledSquare<'_, T, LANES, true>>("add_scaled_square in lanes");
+            assert_vectorised::<ScaledSquare<'_, T, LANES, true>>("scaled_square in lanes");
         }
         check::<f32>();
         check::<f64>();

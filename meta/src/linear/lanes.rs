@@ -50,7 +50,8 @@ pub struct LaneSolution {
 type OfLanes = [f64; MOST_LANES];
 
 impl CgLanes {
-    /// A x = b in every lane, `apply` being y ← A x for all; x is returned. There are as many lanes as `solutions`.
+    /// A x = b in every lane, `apply` being y ← A x for all; −x is returned, which is what an implicit gradient goes on with.
+    /// There are as many lanes as `solutions`.
     ///
     /// # Panics
     /// Where those are more than 16, or the vectors are not as long as b.
@@ -67,11 +68,8 @@ impl CgLanes {
         solutions.fill(LaneSolution { status: Status::Finished, ..LaneSolution::default() });
         let factors = scales::<T>(isa, b, solutions);
         x.fill(T::zero());
-        r.copy_from_slice(b);
-        factors.down.iter().filter(|by| changes(by)).for_each(|by| isa.scale_lanes(&by[..lanes], r));
-        p.copy_from_slice(r);
         let (mut rr, mut next) = (OfLanes::default(), OfLanes::default());
-        isa.dot_lanes(r, r, &mut rr[..lanes]);
+        isa.scaled_square_lanes(factors.down.each_ref().map(|by| &by[..lanes]), b, [r, p], &mut rr[..lanes]);
         let norms = rr.map(f64::sqrt);
         for (lane, solution) in solutions.iter_mut().enumerate() {
             solution.stats.residual = 1.0;
@@ -114,18 +112,17 @@ impl CgLanes {
             }
             rr = next;
         }
-        factors.up.iter().filter(|by| changes(by)).for_each(|by| isa.scale_lanes(&by[..lanes], x));
+        let [up, rest] = factors.up;
+        isa.scale_lanes(&up.map(|by| -by)[..lanes], x);
+        if rest.iter().any(|&by| by != T::one()) {
+            isa.scale_lanes(&rest[..lanes], x);
+        }
         x
     }
 }
 
 /// A number for each lane, in the vectors' type.
 type Factors<T> = [T; MOST_LANES];
-
-/// Whether a factor is another than 1.
-fn changes<T: Element>(factors: &Factors<T>) -> bool {
-    factors.iter().any(|&factor| factor != T::one())
-}
 
 /// Powers of two for each lane, as the factors of [`power_of_two`].
 struct Scales<T> {

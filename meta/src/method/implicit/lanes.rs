@@ -5,7 +5,7 @@ use autodiff::{Aligned, Arg, Element, Workspace};
 use super::super::abreast::LaneWorker;
 use super::super::plans::Plans;
 use super::super::{Report, Wanted, see_step};
-use super::{Implicit, subtract_from};
+use super::Implicit;
 use crate::inner::{Hyper, InnerStatus, MOST_LANES, Run};
 use crate::linear::{CgLanes, CgLanesSpace, LaneSolution};
 
@@ -76,10 +76,12 @@ impl<T: Element> LaneWorker<T> for ImplicitLanes<'_, T> {
         let mut solutions = [LaneSolution::default(); MOST_LANES];
         let solutions = &mut solutions[..lanes];
         let apply = |x: &[T], y: &mut [T]| inner.hessian(workspace, &inputs, state, x, y);
-        let x = linear.solve(isa, apply, &self.v, &mut self.space, solutions);
+        let minus_x = linear.solve(isa, apply, &self.v, &mut self.space, solutions);
         let (workspace, state, _, inputs) = self.run.parts(theta, data);
-        inner.mixed(workspace, &inputs, state, x, gradient);
-        subtract_from(isa, &self.direct, gradient);
+        inner.mixed(workspace, &inputs, state, minus_x, gradient);
+        if !self.direct.is_empty() {
+            isa.add_scaled(T::one(), &self.direct, gradient);
+        }
         for (lane, solution) in solutions.iter().enumerate() {
             apart[lane] |= solution.apart;
             reports[lane] = Report {
