@@ -44,6 +44,15 @@ impl Products<1> for Dot {
     }
 }
 
+/// xᵀx
+struct Square;
+impl Products<1> for Square {
+    #[inline(always)]
+    fn of(x: f64, _: f64) -> [[f64; 2]; 1] {
+        [[x, x]]
+    }
+}
+
 /// xᵀy, xᵀx, yᵀy
 struct Gram;
 impl Products<3> for Gram {
@@ -221,7 +230,11 @@ impl Isa {
     pub fn dot<T: Element>(self, x: &[T], y: &[T]) -> f64 {
         check("dot", x, y, 1);
         let mut dot = [[0.0]];
-        self.sum::<T, Dot, 1, SUMS>(x, y, &mut dot);
+        // Of a norm every number is read and made an f64 once.
+        match std::ptr::eq(x, y) {
+            true => self.sum::<T, Square, 1, SUMS>(x, x, &mut dot),
+            false => self.sum::<T, Dot, 1, SUMS>(x, y, &mut dot),
+        }
         dot[0][0]
     }
 
@@ -364,6 +377,7 @@ mod tests {
             let gram = [by_hand(&x, &y), by_hand(&x, &x), by_hand(&y, &y)];
             assert_eq!((dots[lane], grams[lane]), (gram[0], gram), "{case}");
             assert_eq!((isa.dot(&x, &y), isa.gram(&x, &y)), (gram[0], gram), "{case}");
+            assert_eq!(isa.dot(&x, &x), gram[1], "{case}");
             let (mut alone, mut both) = (y.clone(), y);
             isa.add_scaled(a[lane], &x, &mut alone);
             let square = isa.add_scaled_square(a[lane], &x, &mut both);
@@ -394,6 +408,7 @@ mod tests {
         const LANES: usize = SUMS * Isa::MOST_LANES;
         fn check<T: Element>() {
             assert_vectorised::<Sum<'_, T, Dot, 1, SUMS, true>>("dot");
+            assert_vectorised::<Sum<'_, T, Square, 1, SUMS, true>>("square");
             assert_vectorised::<Sum<'_, T, Gram, 3, SUMS, true>>("gram");
             assert_vectorised::<AddScaledSquare<'_, T, SUMS, true>>("add_scaled_square");
             assert_vectorised::<Sum<'_, T, Dot, 1, LANES, true>>("dot in lanes");
@@ -413,6 +428,7 @@ mod tests {
             }
         }
         in_rows::<Sum<'_, f32, Dot, 1, SUMS, true>>();
+        in_rows::<Sum<'_, f32, Square, 1, SUMS, true>>();
         in_rows::<Sum<'_, f32, Gram, 3, SUMS, true>>();
         in_rows::<AddScaledSquare<'_, f32, SUMS, true>>();
     }
