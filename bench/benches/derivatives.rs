@@ -83,7 +83,7 @@ fn derivatives(c: &mut Criterion) {
         let mut space = products.space();
         // As solvers hold their vectors.
         let mut directions = Aligned::zeroed(DIRECTIONS * workload.theta.len());
-        let mut all = directions.clone();
+        let mut all = Aligned::zeroed(directions.len());
         directions.chunks_exact_mut(workload.theta.len()).for_each(|to| to.copy_from_slice(&workload.theta));
         group.bench_function(format!("hvp, {DIRECTIONS} at once"), |bench| {
             bench.iter(|| {

@@ -295,11 +295,11 @@ impl Isa {
         self.add_and_square::<T, { SUMS * Isa::MOST_LANES }>(a, x, y, squares);
     }
 
-    /// yᵢₗ ← bₗ (aₗ xᵢₗ), twice, squaresₗ = Σ yᵢₗ²: where conjugate gradients start, with y in the place of the residual and of
-    /// the first direction.
+    /// yᵢₗ and zᵢₗ ← bₗ (aₗ xᵢₗ), squaresₗ = Σ yᵢₗ²: where conjugate gradients start, y the residual and z the first direction.
     ///
     /// # Panics
-    /// Where the lengths differ or are no multiple of the number of lanes, or there are more than 16 of those.
+    /// Where the lengths differ or are no multiple of the number of lanes, there are more than 16 of those or none, or not as
+    /// many factors.
     #[track_caller]
     pub fn scaled_square_lanes<T: Element>(
         self,
@@ -310,7 +310,7 @@ impl Isa {
     ) {
         check("scaled_square_lanes", x, y, squares.len());
         assert_eq!(x.len(), z.len(), "scaled_square_lanes: lengths differ");
-        assert!(factors.iter().all(|f| f.len() == squares.len()), "scaled_square_lanes: as many squares as lanes");
+        assert!(factors.iter().all(|f| f.len() == squares.len()), "scaled_square_lanes: as many factors as lanes");
         const ROOM: usize = SUMS * Isa::MOST_LANES;
         let (squares, _) = squares.as_chunks_mut();
         match self.level() {

@@ -80,7 +80,7 @@ struct Line([u8; 64]);
 
 /// A slice of plain numbers that starts on a cache line, as vectors do that long passes run over: loads of a register then
 /// never touch two.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Aligned<T> {
     lines: Vec<Line>,
     len: usize,
@@ -103,11 +103,25 @@ impl<T: Plain> Aligned<T> {
     /// So many zeros.
     pub fn zeroed(len: usize) -> Self {
         let count = (len * size_of::<T>()).div_ceil(64);
-        let mut lines = Vec::with_capacity(count);
-        ask_for_large_pages(lines.spare_capacity_mut());
+        let mut lines = room(count);
         lines.resize(count, Line([0; 64]));
         Aligned { lines, len, of: PhantomData }
     }
+}
+
+impl<T> Clone for Aligned<T> {
+    fn clone(&self) -> Self {
+        let mut lines = room(self.lines.len());
+        lines.extend_from_slice(&self.lines);
+        Aligned { lines, ..*self }
+    }
+}
+
+/// Room for so many lines, in large pages where it is large.
+fn room(count: usize) -> Vec<Line> {
+    let mut lines = Vec::with_capacity(count);
+    ask_for_large_pages(lines.spare_capacity_mut());
+    lines
 }
 
 /// Asks for pages of 2 MiB where memory is large and not yet touched: with 4 KiB each, passes over it wait for addresses to

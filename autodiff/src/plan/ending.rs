@@ -104,7 +104,7 @@ fn left_to_product<T: Element>(map: &Map<T>, stage: Stage, steps: &[Step<T>]) ->
     Some(Left { product, first, y: of(y), elements, ending })
 }
 
-/// A pass with one output as what becomes of a product x: where it reads that, and the ending, with all that it reads.
+/// A pass with one output as what becomes of a product x: where it reads that, and the ending, with a and b of the whole pass.
 fn as_ending<T: Element>(map: &Map<T>, is_product: impl Fn(Place) -> bool) -> Option<(Place, Ending<T>)> {
     let in_order = |of: &Formula| of.leaf(map, |leaf| leaf.reading == Reading::InOrder)?.value.place();
     let product = |of: &Formula| in_order(of).filter(|&x| is_product(x));

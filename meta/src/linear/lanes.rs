@@ -50,12 +50,12 @@ pub struct LaneSolution {
 type OfLanes = [f64; MOST_LANES];
 
 impl CgLanes {
-    /// A x = b in every lane, `apply` being y ← A x for all; −x is returned, which is what an implicit gradient goes on with.
-    /// There are as many lanes as `solutions`.
+    /// −x for A x = b in every lane, `apply` being y ← A x for all: what an implicit gradient goes on with. There are as many
+    /// lanes as `solutions`.
     ///
     /// # Panics
     /// Where those are more than 16, or the vectors are not as long as b.
-    pub fn solve<'s, T: Element>(
+    pub fn minus_solution<'s, T: Element>(
         self,
         isa: Isa,
         mut apply: impl FnMut(&[T], &mut [T]),

@@ -237,8 +237,8 @@ impl<T: Copy> Strip<T> {
                 }
             }};
         }
-        // Where there are smaller tiles as well, they follow while the columns of B are in the nearest cache.
-        let most_strips = if m.is_multiple_of(ROWS) { usize::MAX } else { 1 };
+        // Where there are tiles of two sizes, the smaller follow while the columns of B are in the nearest cache.
+        let most_strips = if m < ROWS || m.is_multiple_of(ROWS) { usize::MAX } else { 1 };
         /// As many columns as there are, in tiles of so many.
         macro_rules! columns {
             ($columns:literal, $times:expr) => {
@@ -335,7 +335,7 @@ impl<V: Simd, const SHARED_A: bool, const SHARED_B: bool, const ROWS: usize, con
         // SAFETY: the caller's promises.
         unsafe {
             let mut sums = [[V::zero(); COLUMNS]; ROWS];
-            let rows: [*const V::Scalar; ROWS] = std::array::from_fn(|r| a.add(r * a_row));
+            let rows: [*const V::Scalar; ROWS] = std::array::from_fn(|r| a.wrapping_add(r * a_row));
             let (mut at, mut column) = (0, b);
             for _ in 0..depth {
                 let mut b_row = [V::zero(); COLUMNS];

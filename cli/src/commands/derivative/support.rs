@@ -69,11 +69,11 @@ impl<T: Element> SupportHessian<T> {
         let loss = problem.support_loss(&at);
         let product = hvp(loss, &[theta], &[(theta, direction)])[0];
         let products = Directions::compile(&tape, &[(Stage::POINT, loss)], product, direction);
-        let mut side_by_side = Aligned::zeroed(vectors.len() * problem.dim());
-        for (to, from) in side_by_side.chunks_exact_mut(problem.dim()).zip(vectors) {
+        let mut all = Aligned::zeroed(vectors.len() * problem.dim());
+        for (to, from) in all.chunks_exact_mut(problem.dim()).zip(vectors) {
             to.copy_from_slice(from);
         }
-        SupportHessian { products, vectors: side_by_side, count: vectors.len() }
+        SupportHessian { products, vectors: all, count: vectors.len() }
     }
 }
 

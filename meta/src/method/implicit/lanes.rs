@@ -76,8 +76,9 @@ impl<T: Element> LaneWorker<T> for ImplicitLanes<'_, T> {
         let mut solutions = [LaneSolution::default(); MOST_LANES];
         let solutions = &mut solutions[..lanes];
         let apply = |x: &[T], y: &mut [T]| inner.hessian(workspace, &inputs, state, x, y);
-        let minus_x = linear.solve(isa, apply, &self.v, &mut self.space, solutions);
+        let minus_x = linear.minus_solution(isa, apply, &self.v, &mut self.space, solutions);
         let (workspace, state, _, inputs) = self.run.parts(theta, data);
+        // The bits of a task alone, up to the sign of a zero.
         inner.mixed(workspace, &inputs, state, minus_x, gradient);
         if !self.direct.is_empty() {
             isa.add_scaled(T::one(), &self.direct, gradient);
