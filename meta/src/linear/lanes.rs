@@ -19,7 +19,7 @@ pub struct CgLanes {
     pub(super) stops: bool,
 }
 
-/// Vectors for [`CgLanes::solve`].
+/// Vectors for [`CgLanes::minus_solution`].
 pub struct CgLanesSpace<T> {
     x: Aligned<T>,
     r: Aligned<T>,
