@@ -176,9 +176,9 @@ impl<T: Element, const ROOM: usize, const FUSED: bool> Task for AddScaledSquare<
         let rows = ROWS * partial.row();
         for (y, x) in y.chunks_mut(rows).zip(x.chunks(rows)) {
             add_scaled(&a[..whole], x, y);
-            partial.add::<Dot, T, FUSED>(y, y);
+            partial.add::<Square, T, FUSED>(y, y);
         }
-        partial.total::<Dot, T>(y, y, squares);
+        partial.total::<Square, T>(y, y, squares);
     }
 }
 
@@ -205,9 +205,9 @@ impl<T: Element, const ROOM: usize, const FUSED: bool> Task for ScaledSquare<'_,
                     *z = *y;
                 }
             }
-            partial.add::<Dot, T, FUSED>(y, y);
+            partial.add::<Square, T, FUSED>(y, y);
         }
-        partial.total::<Dot, T>(y, y, squares);
+        partial.total::<Square, T>(y, y, squares);
     }
 }
 
@@ -260,17 +260,6 @@ impl Isa {
         let mut square = [[0.0]];
         self.add_and_square::<T, SUMS>(&[a], x, y, &mut square);
         square[0][0]
-    }
-
-    /// [`dot`](Isa::dot) in every lane: dotsₗ = Σ xᵢₗ yᵢₗ, as many lanes as there are dots.
-    ///
-    /// # Panics
-    /// Where the lengths differ or are no multiple of the number of lanes, or there are more than 16 of those.
-    #[track_caller]
-    pub fn dot_lanes<T: Element>(self, x: &[T], y: &[T], dots: &mut [f64]) {
-        check("dot_lanes", x, y, dots.len());
-        let (dots, _) = dots.as_chunks_mut();
-        self.sum::<T, Dot, 1, { SUMS * Isa::MOST_LANES }>(x, y, dots);
     }
 
     /// [`gram`](Isa::gram) in every lane.
@@ -362,8 +351,7 @@ mod tests {
         };
         let of = |all: &[T], lane: usize| -> Vec<T> { all.iter().skip(lane).step_by(lanes).copied().collect() };
         let (x, y, a) = (numbers(1), numbers(2), &numbers(3)[..lanes]);
-        let (mut dots, mut grams, mut squares) = (vec![0.0; lanes], vec![[0.0; 3]; lanes], vec![0.0; lanes]);
-        isa.dot_lanes(&x, &y, &mut dots);
+        let (mut grams, mut squares) = (vec![[0.0; 3]; lanes], vec![0.0; lanes]);
         isa.gram_lanes(&x, &y, &mut grams);
         let mut added = y.clone();
         isa.add_scaled_square_lanes(a, &x, &mut added, &mut squares);
@@ -375,7 +363,7 @@ mod tests {
             let case = format!("{isa}, {len} numbers, lane {lane} of {lanes}");
             let (x, y) = (of(&x, lane), of(&y, lane));
             let gram = [by_hand(&x, &y), by_hand(&x, &x), by_hand(&y, &y)];
-            assert_eq!((dots[lane], grams[lane]), (gram[0], gram), "{case}");
+            assert_eq!(grams[lane], gram, "{case}");
             assert_eq!((isa.dot(&x, &y), isa.gram(&x, &y)), (gram[0], gram), "{case}");
             assert_eq!(isa.dot(&x, &x), gram[1], "{case}");
             let (mut alone, mut both) = (y.clone(), y);
@@ -411,7 +399,6 @@ mod tests {
             assert_vectorised::<Sum<'_, T, Square, 1, SUMS, true>>("square");
             assert_vectorised::<Sum<'_, T, Gram, 3, SUMS, true>>("gram");
             assert_vectorised::<AddScaledSquare<'_, T, SUMS, true>>("add_scaled_square");
-            assert_vectorised::<Sum<'_, T, Dot, 1, LANES, true>>("dot in lanes");
             assert_vectorised::<Sum<'_, T, Gram, 3, LANES, true>>("gram in lanes");
             assert_vectorised::<AddScaledSquare<'_, T, LANES, true>>("add_scaled_square in lanes");
             assert_vectorised::<ScaledSquare<'_, T, LANES, true>>("scaled_square in lanes");

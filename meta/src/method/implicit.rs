@@ -179,9 +179,8 @@ struct ImplicitWorker<'m, T> {
     estimating: Option<EstimatorSpace<T>>,
 }
 
-/// gradient ← direct − gradient, with ∂f/∂θ in `direct` where f depends on θ.
-fn subtract_from<T: Element>(isa: Isa, direct: &[T], gradient: &mut [T]) {
-    isa.scale(-T::one(), gradient);
+/// gradient ← gradient + ∂f/∂θ, where f depends on θ: `direct` is empty where it does not.
+fn add_direct<T: Element>(isa: Isa, direct: &[T], gradient: &mut [T]) {
     if !direct.is_empty() {
         isa.add_scaled(T::one(), direct, gradient);
     }
@@ -257,7 +256,9 @@ impl<T: Element> Worker<T> for ImplicitWorker<'_, T> {
         let evaluations = solved.evaluations + operator.evaluations;
         let (workspace, state, _, inputs) = self.run.parts(theta, data);
         inner.mixed(workspace, &inputs, state, solution.value, gradient);
-        subtract_from(inner.plan().isa(), &self.direct, gradient);
+        let isa = inner.plan().isa();
+        isa.scale(-T::one(), gradient);
+        add_direct(isa, &self.direct, gradient);
         // A larger λ is a term ½μ‖φ − φ₀(θ)‖² of G, whose ∂_θ∇_φ is −μ ∂φ₀/∂θ.
         if solution.stats.raised {
             inner.add_scaled_start_cotangent(solution.stats.shift, solution.value, gradient);

@@ -272,10 +272,11 @@ unsafe fn operand<V: Simd, const SHARED: bool>(at: *const V::Scalar) -> V {
     unsafe { if SHARED { V::splat(*at) } else { V::load(at) } }
 }
 
-/// What tiles do beside multiplying: nothing; they ask for what they will read of B; or their numbers go through an epilogue,
-/// if there is one.
+/// Tiles that do nothing but multiply;
 pub(super) const PLAIN: u8 = 0;
+/// that ask for what they will read of B;
 pub(super) const FAR: u8 = 1;
+/// whose numbers go through an epilogue, if there is one.
 pub(super) const TAIL: u8 = 2;
 
 /// Tiles of ROWS rows and COLUMNS columns, each of which stays in registers.

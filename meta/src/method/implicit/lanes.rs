@@ -5,7 +5,7 @@ use autodiff::{Aligned, Arg, Element, Workspace};
 use super::super::abreast::LaneWorker;
 use super::super::plans::Plans;
 use super::super::{Report, Wanted, see_step};
-use super::Implicit;
+use super::{Implicit, add_direct};
 use crate::inner::{Hyper, InnerStatus, MOST_LANES, Run};
 use crate::linear::{CgLanes, CgLanesSpace, LaneSolution};
 
@@ -80,9 +80,7 @@ impl<T: Element> LaneWorker<T> for ImplicitLanes<'_, T> {
         let (workspace, state, _, inputs) = self.run.parts(theta, data);
         // The bits of a task alone, up to the sign of a zero.
         inner.mixed(workspace, &inputs, state, minus_x, gradient);
-        if !self.direct.is_empty() {
-            isa.add_scaled(T::one(), &self.direct, gradient);
-        }
+        add_direct(isa, &self.direct, gradient);
         for (lane, solution) in solutions.iter().enumerate() {
             apart[lane] |= solution.apart;
             reports[lane] = Report {

@@ -17,8 +17,7 @@ use super::super::tile::{Depth, Run};
 use super::{Share, Terms, clear};
 
 /// Pixels of a block: five images of 7 × 7 pixels, the second layer of a small task, are one, which need not be added to
-/// another. Where they are copied, a strip of x and the panel of dy that passes over it are 40 KiB of f32: the nearest cache of
-/// newer CPUs; where that has 32 KiB the strip stays there.
+/// another. Where they are copied, a strip of x and a panel of dy are 40 KiB of f32.
 const PIXELS: usize = 256;
 /// Channels of x in a strip: tiles of 6 rows.
 const ROWS: usize = 24;
