@@ -321,3 +321,52 @@ fn large_products_in_lanes_end_in_the_pass_that_alone_reads_them() {
         }
     }
 }
+
+/// aᵀ·b and a·b, where a batch of b shares a.
+fn products_of<'t>(a: Var<'t>, b: Var<'t>) -> Var<'t> {
+    a.t().matmul(b).tanh() + a.matmul(b)
+}
+
+#[test]
+fn derivatives_of_a_batch_with_a_shared_factor_are_those_of_each() {
+    let tape = Tape::new();
+    let [a, direction] = ["a", "direction"].map(|name| tape.input(name, [3, 3], Stage::POINT));
+    let b = tape.input("b", [3, 2], Stage::POINT);
+    let all = tape.input("all", [4, 3, 2], Stage::POINT);
+    let together = vmap(&[products_of(a, b)], &[Batched::Values(b, all)])[0].square().sum_all();
+    let one = |k: usize| products_of(a, all.slice(&[k, 0, 0], &[k + 1, 3, 2]).reshape([3, 2])).square().sum_all();
+    let apart = one(0) + one(1) + one(2) + one(3);
+    let derivatives = |y: Var<'_>| -> Vec<f64> {
+        let outputs = [grad(y, &[a, all]), hvp(y, &[a, all], &[(a, direction)]), vec![y]].concat();
+        let plan: Plan<f64> = Plan::compile(&tape, &outputs);
+        plan.evaluate(&[&numbers(1, 9), &numbers(2, 9), &[], &numbers(3, 24)]).concat()
+    };
+    for (together, apart) in derivatives(together).into_iter().zip(derivatives(apart)) {
+        // Sums of some twenty numbers of about 1, in another order.
+        assert!((together - apart).abs() <= 40.0 * f64::EPSILON * apart.abs().max(1.0), "{together} and {apart}");
+    }
+}
+
+#[test]
+fn batches_of_batches_that_share_a_factor_have_the_bits_of_their_members() {
+    for axis in Axis::BOTH {
+        let tape = Tape::new();
+        let (a, b) = (tape.input("a", [3, 3], Stage::POINT), tape.input("b", [3, 2], Stage::POINT));
+        let bs = tape.input("bs", [4, 3, 2], Stage::POINT);
+        let batch = vmap(&[products_of(a, b)], &[Batched::Values(b, bs)])[0];
+        let [of_a, of_bs] = [(a, "all a"), (bs, "all bs")]
+            .map(|(x, name)| Batched::Values(x, tape.input(name, axis.shape(x.shape().dims(), MEMBERS), Stage::POINT)));
+        let (all_a, all_bs) = (numbers(4, 9 * MEMBERS), numbers(5, 24 * MEMBERS));
+        let member = |all: &[f64], k| axis.member(all, k, MEMBERS);
+        let run = |y: Var<'_>, a: &[f64], bs: &[f64]| {
+            Plan::<f64>::compile(&tape, &[y]).evaluate(&[a, &[], bs, &all_a, &all_bs]).remove(0)
+        };
+        for (over, is_a, is_bs) in [(&[of_a][..], 1, 0), (&[of_bs], 0, 1), (&[of_a, of_bs], 1, 1)] {
+            let together = run(axis.vmap(&[batch], over)[0], &member(&all_a, 0), &member(&all_bs, 0));
+            for k in 0..MEMBERS {
+                let alone = run(batch, &member(&all_a, k * is_a), &member(&all_bs, k * is_bs));
+                assert_eq!(member(&together, k), alone, "{axis:?}, member {k} of {is_a} {is_bs}");
+            }
+        }
+    }
+}

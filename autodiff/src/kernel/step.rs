@@ -144,9 +144,9 @@ impl<T: Element> Step<T> {
     /// Whether it reads something of this place, which holds floats.
     pub(crate) fn reads(&self, place: Place) -> bool {
         let adds = match self {
-            Step::LaneMatMul { shape: LaneMatMul { add: true, .. }, c, .. } | Step::Conv { add: true, c, .. } => {
-                Some(*c)
-            }
+            Step::MatMul { shape, c, .. } => shape.add.then_some(*c),
+            Step::LaneMatMul { shape, c, .. } => shape.add.then_some(*c),
+            Step::Conv { add, c, .. } => add.then_some(*c),
             _ => None,
         };
         let reads = self.touches().reads.into_iter();

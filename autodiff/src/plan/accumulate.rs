@@ -4,8 +4,7 @@
 //! C ← A₁B₁,   C ← C + A₂B₂      instead of      P ← A₁B₁,   Q ← A₂B₂,   C ← P + Q
 //! ```
 //!
-//! A pass over memory less, and the bits of before: what is added last is the whole second product. It is done for products
-//! in lanes, whose passes cost as much as the products, and for convolutions.
+//! A pass over memory less, and the bits of before: what is added last is the whole second product.
 
 use std::borrow::Cow;
 
@@ -37,7 +36,7 @@ pub(super) fn products<'a>(nodes: &'a [Node], stages: &[Stage], outputs: &[NodeI
             match node.prim {
                 _ if reads[id.index()] != 1 || stages[id.index()] != stages[i] => return None,
                 Prim::Reshape => id = node.operands[0],
-                Prim::MatMulLanes(_) | Prim::Conv(..) => return Some(id),
+                Prim::MatMul { .. } | Prim::MatMulLanes(_) | Prim::Conv(..) => return Some(id),
                 _ => return None,
             }
         };

@@ -43,9 +43,9 @@ pub(super) fn write_step<T: Element>(f: &mut fmt::Formatter<'_>, step: &Step<T>)
     match step {
         Step::Map(map) => write_map(f, map),
         Step::MatMul { shape, a, b, c } => {
-            let t = if shape.trans_a { "ᵀ" } else { "" };
+            let (t, sign) = (if shape.trans_a { "ᵀ" } else { "" }, if shape.add { "+=" } else { "=" });
             let (m, k, n, batch) = (shape.m, shape.k, shape.n, shape.batch);
-            writeln!(f, "  {} = {}{t} · {}    {batch} × [{m}, {k}]·[{k}, {n}]", At(*c), At(*a), At(*b))
+            writeln!(f, "  {} {sign} {}{t} · {}    {batch} × [{m}, {k}]·[{k}, {n}]", At(*c), At(*a), At(*b))
         }
         Step::Conv { conv, face, add, a, b, c } => {
             let (g, sign) = (conv.geometry(), if *add { "+=" } else { "=" });

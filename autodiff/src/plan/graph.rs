@@ -98,7 +98,8 @@ impl<'a> Graph<'a> {
 
     /// The product that this one is added to, where it is, in its place.
     pub fn added(&self, id: NodeId) -> Option<NodeId> {
-        let third = self.operands(id).nth(2).filter(|_| matches!(self.prim(id), Prim::MatMulLanes(_) | Prim::Conv(..)));
+        let is_product = matches!(self.prim(id), Prim::MatMul { .. } | Prim::MatMulLanes(_) | Prim::Conv(..));
+        let third = self.operands(id).nth(2).filter(|_| is_product);
         third.map(|view| view.root)
     }
 

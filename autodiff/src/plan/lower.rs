@@ -11,7 +11,7 @@ use super::pass::Pass;
 use super::schedule::{Job, Schedule};
 use crate::element::Element;
 use crate::kernel::{self, Conv, LaneMatMul, Map, MatMul, Piece, Place, Region, Step};
-use crate::shape::{Axes, collapse};
+use crate::shape::{Axes, Shape, collapse};
 use crate::tape::{MatMulLanes, NodeId, Prim, Stage};
 
 /// The steps of these jobs of one stage, by their numbers among all that it has.
@@ -76,12 +76,15 @@ fn node_step<T: Element>(
         }
         Prim::Assemble(offsets) => return assemble_step(graph, layout, id, offsets),
         Prim::MatMul { trans_a } => {
-            let (a, c) = (operand_shape(0), &node.shape);
+            let (a, b, c) = (operand_shape(0), operand_shape(1), &node.shape);
             let r = c.rank();
-            let (m, n) = (c[r - 2], c[r - 1]);
-            let k = if *trans_a { a[r - 2] } else { a[r - 1] };
+            let (m, k, n) = (c[r - 2], b[b.rank() - 2], c[r - 1]);
             let batch = c.dims()[..r - 2].iter().product();
-            let shape = Arc::new(MatMul { batch, m, k, n, trans_a: *trans_a });
+            let dense = MatMul::dense(batch, [m, k, n], *trans_a);
+            let [of_a, of_b, of_c] = dense.apart;
+            let apart = |of: usize, shape: &Shape| if shape.rank() < r { 0 } else { of };
+            let add = adds(graph, layout, id);
+            let shape = Arc::new(MatMul { apart: [apart(of_a, a), apart(of_b, b), of_c], add, ..dense });
             Step::MatMul { shape, a: operand(0), b: operand(1), c: y }
         }
         Prim::MatMulLanes(of) => {

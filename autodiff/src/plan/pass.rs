@@ -9,7 +9,7 @@ use super::graph::{Graph, View};
 use super::joined::{Joined, join, within};
 use crate::element::Element;
 use crate::kernel::{self, BLOCK, Instruction, Leaf, LeafValue, Map, MapOp, Place, Reading, Slot, Sum, SumKind};
-use crate::shape::{Axes, Shape, collapse};
+use crate::shape::{Axes, collapse};
 use crate::tape::{NodeId, Prim};
 
 /// Writes the register program of one pass.
@@ -36,12 +36,10 @@ impl<'a, T: Element> Pass<'a, T> {
             _ => graph.shape(first),
         };
         let (numel, row) = (space.numel(), space.dims().last().copied().unwrap_or(1));
-        // Whole rows, as many as come nearest; where there is one, nothing asks for whole rows.
-        let block = if row <= LONGEST_ROW && row < numel { row * ((BLOCK + row / 2) / row).max(1) } else { BLOCK };
         let none = Place { region: kernel::Region::Scratch, offset: 0, len: 0 };
         let map = Map {
             numel,
-            block,
+            block: BLOCK,
             registers: 0,
             leaves: Vec::new(),
             code: Vec::new(),
@@ -63,6 +61,12 @@ impl<'a, T: Element> Pass<'a, T> {
             joined: FxHashMap::default(),
         };
         let order = pass.order(group);
+        // Whole rows, as many as come nearest, and of what is read again and again all of it; where there is one row,
+        // nothing asks for whole ones.
+        if row <= LONGEST_ROW && row < numel {
+            let unit = pass.longest_period(&order).filter(|period| period.is_multiple_of(row)).unwrap_or(row);
+            pass.map.block = unit * ((BLOCK + unit / 2) / unit).max(1);
+        }
         for &id in &order {
             for operand in pass.operand_roots(id).collect::<Vec<_>>() {
                 *pass.pending.entry(operand).or_default() += 1;
@@ -96,6 +100,30 @@ impl<'a, T: Element> Pass<'a, T> {
             if is_sum(id) { (self.graph.operands(id).next().expect("one operand").root, 1, id) } else { (id, 0, id) }
         });
         order
+    }
+
+    /// The most elements of what these nodes read over and over, of which a block can hold all.
+    fn longest_period(&self, order: &[NodeId]) -> Option<usize> {
+        let read = order.iter().flat_map(|&id| self.operand_roots(id).map(move |root| (root, id)));
+        let broadcasts = read.filter(|&(root, reader)| reads_through(self.graph, root, reader)).map(|(root, _)| root);
+        let periods = broadcasts.filter_map(|id| match self.strides(id) {
+            Some((_, strides)) if strides[..] == [0, 1] => {
+                Some(self.graph.shape(self.graph.node(id).operands[0]).numel())
+            }
+            _ => None,
+        });
+        periods.filter(|&period| period <= 2 * BLOCK).max()
+    }
+
+    /// How a broadcast walks over what it repeats, with as few axes as possible.
+    fn strides(&self, id: NodeId) -> Option<(Axes, Axes)> {
+        let node = self.graph.node(id);
+        let Prim::Broadcast(axes) = &node.prim else { return None };
+        let mut own = self.graph.shape(node.operands[0]).strides().into_iter();
+        let strides: Axes = (0..node.shape.rank())
+            .map(|i| if axes.contains(&i) { 0 } else { own.next().expect("as many axes") })
+            .collect();
+        Some(collapse(node.shape.dims(), &strides))
     }
 
     /// Whether this pass computes the node rather than reading it.
@@ -207,32 +235,24 @@ impl<'a, T: Element> Pass<'a, T> {
         if let Prim::Literal(bits) = node.prim {
             return self.push_leaf(literal(bits), Reading::Repeated);
         }
-        let Prim::Broadcast(axes) = &node.prim else { unreachable!("asked of literals and broadcasts only") };
+        let (dims, strides) = self.strides(id).expect("asked of literals and broadcasts only");
         let source = self.graph.view(node.operands[0]);
         if let Prim::Literal(bits) = self.graph.prim(source.root) {
             return self.push_leaf(literal(*bits), Reading::Repeated);
         }
         let at = self.layout.view_or_empty(source);
-        let reading = self.stretching(&node.shape, axes, self.graph.shape(node.operands[0]), at.len);
+        let block = self.map.block.min(self.map.numel);
+        let reading = match (&dims[..], &strides[..]) {
+            ([], _) | ([_], [0]) => Reading::Repeated,
+            ([_], [1]) => Reading::InOrder,
+            ([_, _], [0, 1]) if block.is_multiple_of(at.len) => Reading::Repeated,
+            _ => Reading::Strided { dims, strides },
+        };
         self.push_leaf(LeafValue::At(at), reading)
     }
 
     fn push_leaf(&mut self, value: LeafValue<T>, reading: Reading) -> Slot {
         self.map.leaves.push(Leaf { value, reading });
         Slot::Leaf(self.map.leaves.len() as u16 - 1)
-    }
-
-    fn stretching(&self, shape: &Shape, axes: &[usize], operand: &Shape, len: usize) -> Reading {
-        let mut own = operand.strides().into_iter();
-        let strides: Axes =
-            (0..shape.rank()).map(|i| if axes.contains(&i) { 0 } else { own.next().expect("as many axes") }).collect();
-        let (dims, strides) = collapse(shape.dims(), &strides);
-        let block = self.map.block.min(self.map.numel);
-        match (&dims[..], &strides[..]) {
-            ([], _) | ([_], [0]) => Reading::Repeated,
-            ([_], [1]) => Reading::InOrder,
-            ([_, _], [0, 1]) if block.is_multiple_of(len) => Reading::Repeated,
-            _ => Reading::Strided { dims, strides },
-        }
     }
 }

@@ -4,14 +4,14 @@
 //! |---|---|
 //! | elementwise | the same; a shared operand is broadcast, which costs nothing where passes read it |
 //! | broadcast, sum, reshape, permute, slice, assemble | the same, an axis further on |
-//! | matmul | a batch of products; rows of a batch with a shared right factor are rows of one product |
+//! | matmul | a batch of products, with matrices that are shared; rows with a shared right factor are rows of one product |
 //! | matmul in lanes | one for each member |
 //! | conv2d | a batch of images with shared weights is more images; else one product for each member |
 //! | one-hot, arg max, gather, scatter-add | the same, or one for each member |
 
 use smallvec::{SmallVec, smallvec};
 
-use super::{elementwise, structure};
+use super::{elementwise, product, structure};
 use crate::shape::{Axes, Shape};
 use crate::tape::{ConvFace, Kind, Node, NodeId, Operands, Prim, Tape};
 
@@ -142,7 +142,15 @@ pub(crate) fn batch(tape: &Tape, node: &Node, operands: &[Operand], size: usize)
             };
             structure::reshape(tape, tape.intern(product), shape)
         }
-        Prim::MatMul { .. } => same(node.prim.clone()),
+        Prim::MatMul { .. } => {
+            let is_one = node.shape.rank() == 2;
+            // A matrix for all members is read where it is.
+            let for_each = |o: &Operand| {
+                if is_one { o.id } else { product::repeated(tape, o.id, usize::from(o.is_batched()), &shape) }
+            };
+            let operands = operands.iter().map(for_each).collect();
+            tape.intern(Node { prim: node.prim.clone(), operands, shape: shape.clone(), kind: node.kind })
+        }
         Prim::MatMulLanes(_) => one_by_one(tape, node, operands, size),
         Prim::Conv(face, geometry) => {
             // Which operand holds the images, and which is shared.

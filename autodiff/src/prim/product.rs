@@ -5,7 +5,7 @@
 
 use smallvec::smallvec;
 
-use super::structure::shape_of;
+use super::structure::{self, shape_of};
 use super::{Cotangents, sum_of};
 use crate::kernel::ConvGeometry;
 use crate::shape::{Shape, lanes_apart};
@@ -40,9 +40,20 @@ pub(super) fn tangent<'t>(tape: &'t Tape, y: &Node, tangents: &[Option<Var<'t>>]
     sum_of(tangents[0].map(|da| with(da, operand(1))), tangents[1].map(|db| with(operand(0), db)))
 }
 
+/// A factor of a batch of products of shape `product`, for each of them: with the leading axes that it lacks behind its first
+/// `own`.
+pub(super) fn repeated(tape: &Tape, id: NodeId, own: usize, product: &Shape) -> NodeId {
+    let (shape, rank) = (shape_of(tape, id), product.rank());
+    let matrix = &shape.dims()[shape.rank() - 2..];
+    let all: Shape = product.dims()[..rank - 2].iter().chain(matrix).copied().collect();
+    structure::broadcast_axes(tape, id, (own..own + rank - shape.rank()).collect(), all)
+}
+
 pub(super) fn transpose<'t>(tape: &'t Tape, y: &Node, linear: &[bool], ct: Var<'t>) -> Cotangents<'t> {
-    let (a, b) = (Var::node(tape, y.operands[0]), Var::node(tape, y.operands[1]));
     let which = usize::from(linear[1]);
+    let is_matmul = matches!(y.prim, Prim::MatMul { .. });
+    let of_each = |i: usize| if is_matmul { repeated(tape, y.operands[i], 0, &y.shape) } else { y.operands[i] };
+    let (a, b) = (Var::node(tape, of_each(0)), Var::node(tape, of_each(1)));
     let cotangent = match (&y.prim, which) {
         // C = A·B: ⟨ct, A·B⟩ = ⟨ct·Bᵀ, A⟩ = ⟨Aᵀ·ct, B⟩
         (Prim::MatMul { trans_a: false }, 0) => ct.matmul(b.t()),
@@ -61,7 +72,9 @@ pub(super) fn transpose<'t>(tape: &'t Tape, y: &Node, linear: &[bool], ct: Var<'
         },
         (other, _) => unreachable!("{} is no product", other.name()),
     };
-    smallvec![(which, cotangent)]
+    // What all products of a batch share is sent the sum of theirs.
+    let shared = cotangent.shape().rank() - shape_of(tape, y.operands[which]).rank();
+    smallvec![(which, cotangent.sum(&(0..shared).collect::<Vec<_>>()))]
 }
 
 /// The transposes of the products in lanes; what all lanes share is sent the sum of theirs.

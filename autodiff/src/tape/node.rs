@@ -134,7 +134,7 @@ pub(crate) enum Prim {
     /// Disjoint boxes in a tensor of zeros, operand i at offset i: pad and concatenation in one.
     Assemble(SmallVec<[Axes; 2]>),
 
-    /// op(A)·B over the last two axes, leading axes a batch.
+    /// op(A)·B over the last two axes, leading axes a batch; a factor without them is the same for all.
     MatMul {
         trans_a: bool,
     },

@@ -131,6 +131,11 @@ fn set_out<T: Element>(
                 // SAFETY: checked by `Program::new`; only ever read through this cursor.
                 Cursor::moving(unsafe { memory.read(*x) }.as_ptr().cast_mut())
             }
+            // Every block sees all of it.
+            (LeafValue::At(x), Reading::Repeated) if x.len == map.block => {
+                // SAFETY: as above.
+                Cursor::resting(unsafe { memory.read(*x) }.as_ptr().cast_mut())
+            }
             (value, reading) => {
                 let block = &mut stretch[next * len..(next + 1) * len];
                 next += 1;

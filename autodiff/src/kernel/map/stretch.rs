@@ -50,7 +50,17 @@ pub(super) fn stretch_strided<T: Element>(
             at += rest % dims[axis] * strides[axis];
             rest /= dims[axis];
         }
-        let run = (dims[inner] - (start + done) % dims[inner]).min(block.len() - done);
+        let (row, left) = (dims[inner], block.len() - done);
+        let in_row = (start + done) % row;
+        // The same row again and again, along an axis that does not move.
+        if inner > 0 && in_row == 0 && strides[inner - 1..] == [0, 1] {
+            let again = dims[inner - 1] - (start + done) / row % dims[inner - 1];
+            let run = (again * row).min(left);
+            repeat(&x[at..at + row], &mut block[done..done + run]);
+            done += run;
+            continue;
+        }
+        let run = (row - in_row).min(left);
         let part = &mut block[done..done + run];
         match strides[inner] {
             0 => part.fill(x[at]),
@@ -64,6 +74,22 @@ pub(super) fn stretch_strided<T: Element>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_are_repeated_from_anywhere_to_anywhere() {
+        let x: Vec<f32> = (0..60).map(|i| i as f32).collect();
+        for (dims, strides) in [([3, 4, 5], [20, 0, 1]), ([3, 4, 5], [0, 5, 1]), ([2, 6, 5], [7, 0, 1])] {
+            for (start, len) in [(0, 60), (20, 20), (5, 10), (7, 20), (3, 40), (59, 1)] {
+                let mut block = vec![f32::NAN; len];
+                stretch_strided(Isa::PORTABLE, &x, &dims, &strides, start, &mut block);
+                let at = |i: usize| {
+                    let position = [i / (dims[1] * dims[2]), i / dims[2] % dims[1], i % dims[2]];
+                    x[position.iter().zip(strides).map(|(p, s)| p * s).sum::<usize>()]
+                };
+                assert!(block.iter().copied().eq((start..start + len).map(at)), "{dims:?}, {len} from {start}");
+            }
+        }
+    }
 
     #[test]
     fn numbers_are_repeated_from_anywhere_to_anywhere() {

@@ -7,11 +7,12 @@ use super::{ProductElement, Target, VectorTask, dispatch, volume};
 use crate::kernel::{Isa, Team};
 use std::ops::Range;
 
-/// `C = op(A)·B` for each of `batch` pairs. A is `[batch, m, k]`, or `[batch, k, m]` when `trans_a`; B is
-/// `[batch, k, n]`, C `[batch, m, n]`; all dense and row-major. C is overwritten.
+/// `C = op(A)·B`, or C + op(A)·B, for each of `batch` triples. A is `[m, k]`, or `[k, m]` when `trans_a`; B is `[k, n]`, C
+/// `[m, n]`; each dense and row-major, `apart` from the next.
 ///
-/// Every number of C is summed in the order of k, except for `n = 1` with `k ≥ 4` and A not transposed, or of one
+/// Every number of a product is summed in the order of k, except for `n = 1` with `k ≥ 4` and A not transposed, or of one
 /// row: there the lanes of a vector run along k (lane i sums k ≡ i modulo their number, then they are added in halves).
+/// What C holds is added last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // the formula says them
 pub struct MatMul {
@@ -20,12 +21,28 @@ pub struct MatMul {
     pub k: usize,
     pub n: usize,
     pub trans_a: bool,
+    /// Numbers from one A to the next, one B, one C: 0 where the triples share it.
+    pub apart: [usize; 3],
+    /// To what C holds; otherwise it is overwritten.
+    pub add: bool,
 }
 
 impl MatMul {
+    /// Matrices one behind the other, of which C is overwritten.
+    pub fn dense(batch: usize, [m, k, n]: [usize; 3], trans_a: bool) -> Self {
+        MatMul { batch, m, k, n, trans_a, apart: [m * k, k * n, m * n], add: false }
+    }
+
     /// `2·batch·m·k·n`.
     pub fn flops(&self) -> u64 {
         [self.batch, self.m, self.k, self.n].into_iter().fold(2, |product, x| product * x as u64)
+    }
+
+    /// Numbers from the first of A to the last, of B, of C.
+    pub fn spans(&self) -> [usize; 3] {
+        let MatMul { batch, m, k, n, apart, .. } = *self;
+        let span = |numbers: usize, apart| batch.checked_sub(1).map_or(0, |last| last * apart + numbers);
+        [span(m * k, apart[0]), span(k * n, apart[1]), span(m * n, apart[2])]
     }
 
     /// Of what threads can share: 0 where one computes all of it.
@@ -36,15 +53,16 @@ impl MatMul {
     /// Computes the product.
     ///
     /// # Panics
-    /// If a slice does not have the length that the shape says.
+    /// If a slice does not have the length that the shape says, or matrices of C overlap.
     pub fn run<T: ProductElement>(&self, isa: Isa, team: Team, a: &[T], b: &[T], c: &mut [T]) {
-        let MatMul { batch, m, k, n, trans_a } = *self;
-        assert_eq!(a.len(), volume(&[batch, m, k]), "A of {self:?}");
-        assert_eq!(b.len(), volume(&[batch, k, n]), "B of {self:?}");
-        assert_eq!(c.len(), volume(&[batch, m, n]), "C of {self:?}");
+        let MatMul { batch, m, k, n, trans_a, apart, add } = *self;
+        volume(&[batch, m.max(apart[0]), k.max(apart[1]), n.max(apart[2])]);
+        assert_eq!([a.len(), b.len(), c.len()], self.spans(), "A, B and C of {self:?}");
+        assert!(batch <= 1 || apart[2] >= m * n, "matrices of C apart in {self:?}");
         if trans_a && n == 1 {
             // A column Aᵀb is the row bᵀA, whose columns fill the lanes.
-            let shape = MatMul { batch, m: 1, k, n: m, trans_a: false };
+            let apart = [apart[1], apart[0], apart[2]];
+            let shape = MatMul { batch, m: 1, k, n: m, trans_a: false, apart, add };
             dispatch(isa, m, Job { shape, rows: 0..1, a: b, b: a, c: c.as_mut_ptr() });
         } else {
             let parts = team.parts(self.cost()).min(m.max(1));
@@ -69,25 +87,26 @@ struct Job<'a, T> {
 impl<T: ProductElement> VectorTask<T> for Job<'_, T> {
     #[inline(always)]
     unsafe fn run<V: Simd<Scalar = T>>(self) {
-        let MatMul { batch, m, k, n, trans_a } = self.shape;
+        let MatMul { batch, m, k, n, trans_a, apart, add } = self.shape;
         let (a, b, c) = (self.a.as_ptr(), self.b.as_ptr(), self.c);
         for i in 0..batch {
             // SAFETY: `MatMul::run` has checked that A, B and C hold `batch` matrices of these shapes, and no other
             // part has these rows; the dispatcher has chosen a V that the CPU has.
             unsafe {
-                let (a, b, c) = (a.add(i * m * k), b.add(i * k * n), c.add(i * m * n));
-                matrix::<V>(self.rows.clone(), [m, k, n], if trans_a { [1, m] } else { [k, 1] }, a, b, c);
+                let (a, b, c) = (a.add(i * apart[0]), b.add(i * apart[1]), c.add(i * apart[2]));
+                matrix::<V>(self.rows.clone(), [m, k, n], if trans_a { [1, m] } else { [k, 1] }, add, a, b, c);
             }
         }
     }
 }
 
-/// Some rows of `C[m, n] = A·B` where `A[i, d]` is at `i·steps[0] + d·steps[1]`.
+/// Some rows of `C[m, n] (+)= A·B` where `A[i, d]` is at `i·steps[0] + d·steps[1]`.
 #[inline(always)]
 unsafe fn matrix<V: Simd>(
     range: Range<usize>,
     [m, k, n]: [usize; 3],
     steps: [usize; 2],
+    add: bool,
     a: *const V::Scalar,
     b: *const V::Scalar,
     c: *mut V::Scalar,
@@ -104,5 +123,5 @@ unsafe fn matrix<V: Simd>(
         b_repeat: 0,
     };
     // SAFETY: the caller's.
-    unsafe { product::<V>(&rows, depth, n, false, a, b, c) }
+    unsafe { product::<V>(&rows, depth, n, add, a, b, c) }
 }

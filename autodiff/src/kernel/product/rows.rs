@@ -119,9 +119,12 @@ pub unsafe fn product<V: Simd>(
         // SAFETY: the caller's promises.
         return unsafe { V::compiled::<_, Dots<V>>()(Dots { rows, depth, add, a, b, c }) };
     }
-    if let (&[run], 1, 1, false) = (depth.runs, depth.len, depth.repeats, add) {
+    if let (&[run], 1, 1) = (depth.runs, depth.len, depth.repeats) {
+        let (a, b) = (a.wrapping_add(run.a), b.wrapping_add(run.b));
         // SAFETY: the caller's promises.
-        return unsafe { outer::<V>(rows, columns, a.wrapping_add(run.a), b.wrapping_add(run.b), c) };
+        return unsafe {
+            if add { outer::<V, true>(rows, columns, a, b, c) } else { outer::<V, false>(rows, columns, a, b, c) }
+        };
     }
     let far = len * columns > FAR;
     let blocks = if columns <= V::WIDTH * V::LANES { 1 } else { len.div_ceil(BLOCK_ROWS) };
@@ -137,26 +140,57 @@ pub unsafe fn product<V: Simd>(
     }
 }
 
-/// C[r, j] = A[r]·B[j]. A product of depth one is bound by what it writes: tiles of it would only cost.
+/// C[r, j] (+)= A[r]·B[j]. A product of depth one is bound by what it writes: tiles of it would only cost.
 ///
 /// # Safety
 /// As for [`product`].
 #[inline(always)]
-unsafe fn outer<V: Simd>(rows: &Rows, columns: usize, a: *const V::Scalar, b: *const V::Scalar, c: *mut V::Scalar) {
+unsafe fn outer<V: Simd, const ADD: bool>(
+    rows: &Rows,
+    columns: usize,
+    a: *const V::Scalar,
+    b: *const V::Scalar,
+    c: *mut V::Scalar,
+) {
     let whole = columns - columns % V::LANES;
     // SAFETY: the caller's promises; the last vector touches the lanes that are columns only.
     unsafe {
         let mask = V::first(columns - whole);
-        Walk::new(rows).take::<V>(rows.len(), |_, at, to| {
-            let (x, c) = (V::splat(*a.add(at)), c.add(to));
+        // The end of a row waits until the start of the next has been read: see the tile.
+        let (mut end, mut end_at) = (V::zero(), std::ptr::null_mut::<V::Scalar>());
+        let mut walk = Walk::new(rows);
+        for _ in 0..rows.len() {
+            // Row by row: a loop inside a closure is not always compiled for the instruction set of its caller.
+            let (mut from, mut to) = (a, c);
+            walk.take::<V>(1, |_, at, out| (from, to) = (a.wrapping_add(at), c.wrapping_add(out)));
+            let (x, c) = (V::splat(*from), to);
             for lane in (0..whole).step_by(V::LANES) {
                 // As in a tile, where the first step of the depth is added to zero.
-                x.mul_add(V::load(b.add(lane)), V::zero()).store(c.add(lane));
+                let mut sum = x.mul_add(V::load(b.add(lane)), V::zero());
+                if ADD {
+                    sum = sum.add(V::load(c.add(lane)));
+                    if lane == 0 && !end_at.is_null() {
+                        end.store_masked(end_at, mask);
+                    }
+                }
+                sum.store(c.add(lane));
             }
             if whole < columns {
-                x.mul_add(V::load_masked(b.add(whole), mask), V::zero()).store_masked(c.add(whole), mask);
+                let mut sum = x.mul_add(V::load_masked(b.add(whole), mask), V::zero());
+                if ADD {
+                    sum = sum.add(V::load_masked(c.add(whole), mask));
+                    if whole == 0 && !end_at.is_null() {
+                        end.store_masked(end_at, mask);
+                    }
+                    (end, end_at) = (sum, c.add(whole));
+                } else {
+                    sum.store_masked(c.add(whole), mask);
+                }
             }
-        });
+        }
+        if !end_at.is_null() {
+            end.store_masked(end_at, mask);
+        }
     }
 }
 

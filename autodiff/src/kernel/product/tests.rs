@@ -88,23 +88,33 @@ fn assert_close<T: Number>(computed: &[T], exact: &[Sum], what: &dyn std::fmt::D
 }
 
 fn check_matmul<T: Number>(shape: MatMul, random: &mut Random) {
-    let MatMul { batch, m, k, n, trans_a } = shape;
-    let (a, b): (Vec<T>, Vec<T>) = (random.numbers(batch * m * k), random.numbers(batch * k * n));
+    let MatMul { batch, m, k, n, trans_a, apart, add } = shape;
+    let [of_a, of_b, of_c] = shape.spans();
+    let (a, b): (Vec<T>, Vec<T>) = (random.numbers(of_a), random.numbers(of_b));
+    let before = T::from_f64(if add { 0.7 } else { f64::NAN });
     let mut exact = vec![Sum::default(); batch * m * n];
     for s in 0..batch {
         for i in 0..m {
             for d in 0..k {
-                let x = a[s * m * k + if trans_a { d * m + i } else { i * k + d }];
+                let x = a[s * apart[0] + if trans_a { d * m + i } else { i * k + d }];
                 for j in 0..n {
-                    exact[(s * m + i) * n + j].add(x, b[(s * k + d) * n + j]);
+                    exact[(s * m + i) * n + j].add(x, b[s * apart[1] + d * n + j]);
                 }
             }
         }
     }
+    if add {
+        exact.iter_mut().for_each(|sum| sum.add(before, T::from_f64(1.0)));
+    }
     for isa in Isa::available() {
-        let mut c = vec![T::from_f64(f64::NAN); batch * m * n];
+        let mut c = vec![before; of_c];
         shape.run(isa, Team::of(1), &a, &b, &mut c);
-        assert_close(&c, &exact, &(isa, shape));
+        let (of_product, between): (Vec<_>, Vec<_>) =
+            c.iter().enumerate().partition(|(i, _)| i % apart[2].max(1) < m * n);
+        let computed: Vec<T> = of_product.into_iter().map(|(_, &c)| c).collect();
+        assert_close(&computed, &exact, &(isa, shape));
+        let bits = |x: T| x.to_f64().to_bits();
+        assert!(between.into_iter().all(|(_, &c)| bits(c) == bits(before)), "{isa} {shape:?}: what lies between");
     }
 }
 
@@ -126,7 +136,7 @@ fn check_lanes<T: Number>(shape: LaneMatMul, random: &mut Random) {
                 b = (0..k * n).map(|i| b[i % n * k + i / n]).collect();
             }
             let mut alone = vec![T::from_f64(f64::NAN); m * n];
-            MatMul { batch: 1, m, k, n, trans_a }.run(isa, Team::of(1), &a, &b, &mut alone);
+            MatMul::dense(1, [m, k, n], trans_a).run(isa, Team::of(1), &a, &b, &mut alone);
             if add {
                 // Rounded twice, which changes nothing: 53 bits are more than twice 24.
                 alone.iter_mut().for_each(|c| *c = T::from_f64(c.to_f64() + T::from_f64(0.7).to_f64()));
@@ -191,7 +201,15 @@ fn matrix_products_match_plain_loops() {
     let sizes = [1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 15, 16, 17, 31, 32, 33, 40, 48, 63, 64, 65, 70];
     for round in 0..400 {
         let [m, k, n] = [0; 3].map(|_| random.size(&sizes));
-        let shape = MatMul { batch: 1 + round % 3, m, k, n, trans_a: round % 2 == 0 };
+        let dense = MatMul::dense(1 + round % 3, [m, k, n], round % 2 == 0);
+        // Some share an operand, some lie apart, some are added.
+        let [of_a, of_b, of_c] = dense.apart;
+        let apart = [
+            [of_a, 0, of_a + 5][round % 3 * usize::from(round % 5 == 0)],
+            [of_b, 0, of_b + 3][(round + 1) % 3 * usize::from(round % 7 < 2)],
+            [of_c, of_c + 9][usize::from(round % 11 < 3)],
+        ];
+        let shape = MatMul { apart, add: round % 13 < 4, ..dense };
         check_matmul::<f32>(shape, &mut random);
         check_matmul::<f64>(shape, &mut random);
     }
@@ -205,7 +223,7 @@ fn empty_matrix_products_are_empty_or_zero() {
                 let mut sizes = [2, 3, 5, n];
                 sizes[zero] = 0;
                 let [batch, m, k, n] = sizes;
-                check_matmul::<f32>(MatMul { batch, m, k, n, trans_a }, &mut Random(2));
+                check_matmul::<f32>(MatMul::dense(batch, [m, k, n], trans_a), &mut Random(2));
             }
         }
     }
@@ -216,15 +234,15 @@ fn long_depths_and_wide_matrices_match_plain_loops() {
     let mut random = Random(3);
     for (m, k, n) in [(3, 2000, 5), (70, 600, 130), (1, 300, 300), (300, 300, 1), (7, 1, 200)] {
         for trans_a in [false, true] {
-            check_matmul::<f32>(MatMul { batch: 1, m, k, n, trans_a }, &mut random);
+            check_matmul::<f32>(MatMul::dense(1, [m, k, n], trans_a), &mut random);
         }
     }
 }
 
 #[test]
-#[should_panic(expected = "B of")]
+#[should_panic(expected = "A, B and C of")]
 fn a_slice_of_the_wrong_length_is_refused() {
-    let shape = MatMul { batch: 1, m: 2, k: 3, n: 4, trans_a: false };
+    let shape = MatMul::dense(1, [2, 3, 4], false);
     shape.run(Isa::PORTABLE, Team::of(1), &[0f32; 6], &[0.0; 11], &mut [0.0; 8]);
 }
 
@@ -448,7 +466,7 @@ fn a_team_gives_the_same_bits_as_one_thread() {
             assert!([2, 3, 5].iter().all(|&threads| all(Team::of(threads)) == alone), "{isa} {g:?}");
         }
     }
-    let shape = MatMul { batch: 2, m: 301, k: 200, n: 203, trans_a: false };
+    let shape = MatMul::dense(2, [301, 200, 203], false);
     let (a, b): (Vec<f32>, Vec<f32>) = (random.numbers(2 * 301 * 200), random.numbers(2 * 200 * 203));
     for isa in Isa::available() {
         let product = |team| {
@@ -467,7 +485,7 @@ fn every_fma_instruction_set_gives_the_same_bits() {
         let (a, b): (Vec<f32>, Vec<f32>) = (random.numbers(m * k), random.numbers(k * n));
         let product = |isa| {
             let mut c = vec![0f32; m * n];
-            MatMul { batch: 1, m, k, n, trans_a: false }.run(isa, Team::of(1), &a, &b, &mut c);
+            MatMul::dense(1, [m, k, n], false).run(isa, Team::of(1), &a, &b, &mut c);
             c
         };
         let mut results = Isa::available().into_iter().filter(|&isa| isa != Isa::PORTABLE).map(product);

@@ -165,6 +165,20 @@ impl<V: Simd, const MR: usize, const NV: usize, const PARTIAL: bool> Task for Mi
                     }
                 }
             }
+            // All that is added is read before anything is written: the last vector of a row reaches over the start of the
+            // next where it has lanes that are masked, and a load would wait for such a store to arrive in the cache.
+            if add {
+                for r in 0..MR {
+                    if r >= count {
+                        break;
+                    }
+                    for j in 0..NV {
+                        let at = self.0.outs[r].add(j * V::LANES);
+                        let partial = PARTIAL && j == NV - 1;
+                        sums[r][j] = sums[r][j].add(if partial { V::load_masked(at, mask) } else { V::load(at) });
+                    }
+                }
+            }
             for r in 0..MR {
                 if r >= count {
                     break;
@@ -172,11 +186,7 @@ impl<V: Simd, const MR: usize, const NV: usize, const PARTIAL: bool> Task for Mi
                 for j in 0..NV {
                     let at = self.0.outs[r].add(j * V::LANES);
                     let partial = PARTIAL && j == NV - 1;
-                    let mut sum = sums[r][j];
-                    if add {
-                        sum = sum.add(if partial { V::load_masked(at, mask) } else { V::load(at) });
-                    }
-                    if partial { sum.store_masked(at, mask) } else { sum.store(at) }
+                    if partial { sums[r][j].store_masked(at, mask) } else { sums[r][j].store(at) }
                 }
             }
         }
