@@ -8,7 +8,8 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::fuse::{Fusion, Key, cost_of};
-use super::graph::{Graph, View};
+use super::graph::Graph;
+use super::view::View;
 use crate::kernel::MOST_SLOTS;
 use crate::tape::NodeId;
 

@@ -3,8 +3,9 @@
 
 use rustc_hash::FxHashMap;
 
-use super::graph::{Graph, View, contiguous};
+use super::graph::Graph;
 use super::schedule::{Job, Placing, Schedule};
+use super::view::{Rows, Runs, View};
 use crate::kernel::{Place, Region, Size};
 use crate::shape::Shape;
 use crate::tape::{NodeId, Prim, Stage};
@@ -16,6 +17,8 @@ const ALIGN: usize = 16;
 #[derive(Default)]
 pub(super) struct Layout {
     places: FxHashMap<NodeId, Place>,
+    /// Of products whose matrices lie apart in a tensor that they are pieces of: from one to the next.
+    apart: FxHashMap<NodeId, usize>,
     work: FxHashMap<(Stage, usize), Place>,
     pub kept: [Size; Stage::COUNT],
     pub scratch: Size,
@@ -32,6 +35,22 @@ struct Request {
 enum Whose {
     Node(NodeId),
     Work(usize),
+}
+
+/// A value that is computed where a tensor has it.
+struct Inside {
+    tensor: NodeId,
+    start: usize,
+    rows: Option<Rows>,
+}
+
+/// Whether a product can write its matrices as such rows: nothing else reads them, nor what is added to it.
+fn lies_apart(graph: &Graph<'_>, product: NodeId, rows: Rows) -> bool {
+    let shape = graph.shape(product);
+    let is_batch = |id: NodeId| matches!(graph.prim(id), Prim::MatMul { .. }) && graph.shape(id) == shape;
+    let mut all = std::iter::successors(Some(product), |&id| graph.added(id));
+    let reads = graph.roots().flat_map(|id| graph.operands(id)).filter(|view| view.root == product).count();
+    reads == 1 && all.all(is_batch) && shape.dims()[shape.rank() - 2..].iter().product::<usize>() == rows.len
 }
 
 impl Layout {
@@ -122,7 +141,7 @@ impl Layout {
                     let span = life.entry(holder).or_insert((i, i));
                     span.1 = i;
                     match inside.get(&holder) {
-                        Some(&(tensor, _)) => holder = tensor,
+                        Some(inside) => holder = inside.tensor,
                         None => break,
                     }
                 }
@@ -163,55 +182,60 @@ impl Layout {
         // Tensors first, then what lies inside them.
         let mut inside: Vec<_> = inside.into_iter().collect();
         inside.sort_unstable_by_key(|&(piece, _)| std::cmp::Reverse(piece));
-        for (piece, (tensor, offset)) in inside {
-            let place = self.place(tensor).slice(offset, graph.shape(piece).numel());
+        for (piece, Inside { tensor, start, rows }) in inside {
+            let own = View { root: piece, offset: start, len: graph.shape(piece).numel(), rows };
+            // A product that another is added to is where that is.
+            let apart = rows.map(|rows| rows.apart).or_else(|| self.apart(tensor));
+            let place = self.place(tensor);
+            let place = if apart.is_some() && rows.is_none() { place } else { place.slice(start, own.span()) };
             self.places.insert(piece, place);
+            self.apart.extend(apart.map(|apart| (piece, apart)));
         }
     }
 
-    /// Operands of an assemble that can be computed where they belong, and what a product is added to: piece ↦ (tensor,
-    /// offset).
+    /// Operands of an assemble that can be computed where they belong, and what a product is added to.
     fn pieces_in_place(
         &self,
         graph: &Graph<'_>,
         stage: Stage,
         items: &[Placing<'_>],
         kept_after: &impl Fn(NodeId) -> bool,
-    ) -> FxHashMap<NodeId, (NodeId, usize)> {
-        let mut inside = FxHashMap::default();
+    ) -> FxHashMap<NodeId, Inside> {
+        let mut inside: FxHashMap<NodeId, Inside> = FxHashMap::default();
         // The outermost first, so that what holds a tensor is known when its own pieces are placed.
         for Placing { item, .. } in items.iter().rev() {
             let Job::Node(id) = item.job else { continue };
             if let Some(first) = graph.added(id) {
-                inside.insert(first, (id, 0));
+                inside.insert(first, Inside { tensor: id, start: 0, rows: None });
             }
             let Prim::Assemble(offsets) = graph.prim(id) else { continue };
             let shape = graph.shape(id);
             let operands = &graph.node(id).operands;
-            let runs: Vec<Option<usize>> =
-                operands.iter().zip(offsets).map(|(&o, at)| contiguous(at, graph.shape(o), shape)).collect();
-            // Gaps are zeroed before copying; that is only sound in place where boxes are runs.
+            let runs: Vec<Option<Runs>> =
+                operands.iter().zip(offsets).map(|(&o, at)| Runs::of_box(at, graph.shape(o), shape)).collect();
+            // Gaps are zeroed before copying; that is only sound in place where they are known.
             let covered: usize = operands.iter().map(|&o| graph.shape(o).numel()).sum();
             if covered < shape.numel() && runs.contains(&None) {
                 continue;
             }
-            for (&operand, run) in operands.iter().zip(runs) {
-                let View { root, offset, len } = graph.view(operand);
+            for (&operand, runs) in operands.iter().zip(runs) {
+                let View { root, offset, len, rows } = graph.view(operand);
                 let own = graph.stage(root) == stage && !matches!(graph.prim(root), Prim::Input(_));
-                let whole = offset == 0 && len == graph.shape(root).numel();
+                let whole = offset == 0 && len == graph.shape(root).numel() && rows.is_none();
                 let mut once = operands.iter().filter(|&&o| graph.view(o).root == root).count() == 1;
                 // A value that a tensor further out also holds, elsewhere, must be copied there from a place of
                 // its own.
                 let mut holder = id;
-                while let Some(&(outer, _)) = inside.get(&holder) {
+                while let Some(&Inside { tensor: outer, .. }) = inside.get(&holder) {
                     once &= graph.node(outer).operands.iter().all(|&o| graph.view(o).root != root);
                     holder = outer;
                 }
                 let outlives = kept_after(root) && !kept_after(id);
-                if let (true, true, false, false, Some(start)) =
-                    (own && once, whole, outlives, self.places.contains_key(&root), run)
+                let takes = runs.is_some_and(|runs| runs.apart().is_none_or(|rows| lies_apart(graph, root, rows)));
+                if let (true, true, false, false, true, Some(runs)) =
+                    (own && once, whole, outlives, self.places.contains_key(&root), takes, runs)
                 {
-                    inside.entry(root).or_insert((id, start));
+                    inside.entry(root).or_insert(Inside { tensor: id, start: runs.start, rows: runs.apart() });
                 }
             }
         }
@@ -250,12 +274,17 @@ impl Layout {
         Place { region: Region::Output(output as u32), offset: 0, len }
     }
 
+    /// From one matrix of a product to the next, where others lie between.
+    pub fn apart(&self, id: NodeId) -> Option<usize> {
+        self.apart.get(&id).copied()
+    }
+
     pub fn place(&self, id: NodeId) -> Place {
         self.places[&id]
     }
 
     pub fn view(&self, view: View) -> Place {
-        self.place(view.root).slice(view.offset, view.len)
+        self.place(view.root).slice(view.offset, view.span())
     }
 
     /// For sizing a pass before anything has a place.
@@ -265,8 +294,8 @@ impl Layout {
     }
 
     pub fn view_or_empty(&self, view: View) -> Place {
-        let empty = Place { region: Region::Scratch, offset: 0, len: view.len };
-        self.places.get(&view.root).map_or(empty, |p| p.slice(view.offset, view.len))
+        let empty = Place { region: Region::Scratch, offset: 0, len: view.span() };
+        self.places.get(&view.root).map_or(empty, |p| p.slice(view.offset, view.span()))
     }
 
     pub fn work(&self, stage: Stage, item: usize) -> Place {

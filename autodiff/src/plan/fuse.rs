@@ -13,7 +13,8 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::graph::{Graph, View};
+use super::graph::Graph;
+use super::view::View;
 use crate::kernel::MOST_SLOTS;
 use crate::rules::{BinaryOp, UnaryOp};
 use crate::shape::Shape;
@@ -182,9 +183,9 @@ impl Fusion {
         let mut readers: FxHashMap<NodeId, Vec<Key>> = FxHashMap::default();
         let mut needed_in_memory: FxHashSet<NodeId> = FxHashSet::default();
         for id in graph.roots() {
-            for View { root, offset, len } in graph.operands(id) {
+            for View { root, offset, len, rows } in graph.operands(id) {
                 let reader = keys[id.index()];
-                let whole = offset == 0 && len == graph.shape(root).numel();
+                let whole = offset == 0 && len == graph.shape(root).numel() && rows.is_none();
                 let same_elements = whole
                     && self.in_group(graph, id)
                     && !is_broadcast(graph.prim(id))
@@ -291,7 +292,7 @@ fn gathers_of_maxima(graph: &Graph<'_>) -> FxHashMap<NodeId, NodeId> {
     let mut gathers: FxHashMap<NodeId, NodeId> = FxHashMap::default();
     for gather in graph.roots().filter(|&id| matches!(graph.prim(id), Prim::Gather)) {
         let [table, at] = graph.node(gather).operands[..] else { continue };
-        let View { root: arg_max, offset, len } = graph.view(at);
+        let View { root: arg_max, offset, len, .. } = graph.view(at);
         let all = offset == 0 && len == graph.shape(arg_max).numel() && len == graph.shape(gather).numel();
         let of_table = matches!(graph.prim(arg_max), Prim::ArgMax(_))
             && graph.view(graph.node(arg_max).operands[0]) == graph.view(table);

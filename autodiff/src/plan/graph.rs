@@ -1,5 +1,6 @@
 //! The part of a tape that a plan needs: live nodes, their stages, and views.
 
+use super::view::{Readers, Runs, View};
 use crate::kernel::SumShape;
 use crate::shape::Shape;
 use crate::tape::{Kind, Node, NodeId, Prim, Stage};
@@ -9,14 +10,6 @@ pub(super) struct Graph<'a> {
     live: Vec<bool>,
     stage: Vec<Stage>,
     view: Vec<View>,
-}
-
-/// A node's elements are `len` elements of `root`, from `offset` on; `root` is not itself a view.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct View {
-    pub root: NodeId,
-    pub offset: usize,
-    pub len: usize,
 }
 
 impl<'a> Graph<'a> {
@@ -33,26 +26,31 @@ impl<'a> Graph<'a> {
                 }
             }
         }
+        let readers = Readers::new(nodes, &live, outputs);
         let mut graph = Graph { nodes, live, stage, view: Vec::with_capacity(len) };
         for (i, node) in nodes[..len].iter().enumerate() {
-            let view = graph.view_of(NodeId(i as u32), node);
+            let view = graph.view_of(NodeId(i as u32), node, &readers);
             graph.view.push(view);
         }
         graph
     }
 
-    fn view_of(&self, id: NodeId, node: &Node) -> View {
+    fn view_of(&self, id: NodeId, node: &Node, readers: &Readers<'_>) -> View {
+        let own = View { root: id, offset: 0, len: node.shape.numel(), rows: None };
         let of = |offset| {
             let operand = self.view[node.operands[0].index()];
-            View { root: operand.root, offset: operand.offset + offset, len: node.shape.numel() }
+            View { offset: operand.offset + offset, len: own.len, ..operand }
         };
         match &node.prim {
-            Prim::Reshape | Prim::StopGradient | Prim::Cut(_) | Prim::Defer(_) => of(0),
-            Prim::Slice(starts) => match contiguous(starts, &node.shape, self.shape(node.operands[0])) {
-                Some(offset) => of(offset),
-                None => View { root: id, offset: 0, len: node.shape.numel() },
+            prim if prim.is_alias() => of(0),
+            Prim::Slice(starts) => match Runs::of_box(starts, &node.shape, self.shape(node.operands[0])) {
+                Some(runs) => {
+                    let view = View { rows: runs.apart(), ..of(runs.start) };
+                    if view.rows.is_none() || readers.take_rows(id, &view) { view } else { own }
+                }
+                None => own,
             },
-            _ => View { root: id, offset: 0, len: node.shape.numel() },
+            _ => own,
         }
     }
 
@@ -142,14 +140,4 @@ impl<'a> Graph<'a> {
             _ => (self.sum_extents(id).2 == 1).then_some(1),
         }
     }
-}
-
-/// Offset of a box whose elements lie in one run of the tensor around it, if they do.
-pub(super) fn contiguous(starts: &[usize], extent: &Shape, around: &Shape) -> Option<usize> {
-    let lead = extent.dims().iter().take_while(|&&d| d == 1).count();
-    let tail = (lead + 1).min(extent.rank());
-    if extent.dims()[tail..] != around.dims()[tail..] {
-        return None;
-    }
-    Some(starts.iter().zip(around.strides()).map(|(&s, stride)| s * stride).sum())
 }

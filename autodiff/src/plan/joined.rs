@@ -3,7 +3,8 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
-use super::graph::{Graph, View};
+use super::graph::Graph;
+use super::view::View;
 use crate::kernel::{MapOp, Ring};
 use crate::rules::CompareOp;
 use crate::tape::{NodeId, Prim};

@@ -6,12 +6,13 @@ use rustc_hash::FxHashMap;
 
 use super::arena::Layout;
 use super::ending;
-use super::graph::{Graph, contiguous};
+use super::graph::Graph;
 use super::pass::Pass;
 use super::schedule::{Job, Schedule};
+use super::view::Runs;
 use crate::element::Element;
 use crate::kernel::{self, Conv, LaneMatMul, Map, MatMul, Piece, Place, Region, Step};
-use crate::shape::{Axes, Shape, collapse};
+use crate::shape::{Axes, collapse};
 use crate::tape::{MatMulLanes, NodeId, Prim, Stage};
 
 /// The steps of these jobs of one stage, by their numbers among all that it has.
@@ -64,7 +65,8 @@ fn node_step<T: Element>(
             Step::Sum { shape: graph.sum_shape(id), x: operand(0), y, work: work.unwrap_or(none) }
         }
         Prim::Permute(perm) => {
-            let strides = kernel::permuted_strides(&operand_shape(0).strides(), perm);
+            let strides = graph.view(node.operands[0]).strides(operand_shape(0)).expect("views are made so");
+            let strides = kernel::permuted_strides(&strides, perm);
             let (dims, strides) = collapse(node.shape.dims(), &strides);
             Step::Read { dims, strides, start: 0, x: operand(0), y }
         }
@@ -76,15 +78,19 @@ fn node_step<T: Element>(
         }
         Prim::Assemble(offsets) => return assemble_step(graph, layout, id, offsets),
         Prim::MatMul { trans_a } => {
-            let (a, b, c) = (operand_shape(0), operand_shape(1), &node.shape);
+            let (b, c) = (operand_shape(1), &node.shape);
             let r = c.rank();
             let (m, k, n) = (c[r - 2], b[b.rank() - 2], c[r - 1]);
             let batch = c.dims()[..r - 2].iter().product();
             let dense = MatMul::dense(batch, [m, k, n], *trans_a);
-            let [of_a, of_b, of_c] = dense.apart;
-            let apart = |of: usize, shape: &Shape| if shape.rank() < r { 0 } else { of };
+            let apart = |i: usize| match graph.view(node.operands[i]).rows {
+                _ if operand_shape(i).rank() < r => 0,
+                Some(rows) => rows.apart,
+                None => dense.apart[i],
+            };
+            let of_c = layout.apart(id).unwrap_or(dense.apart[2]);
             let add = adds(graph, layout, id);
-            let shape = Arc::new(MatMul { apart: [apart(of_a, a), apart(of_b, b), of_c], add, ..dense });
+            let shape = Arc::new(MatMul { apart: [apart(0), apart(1), of_c], add, ..dense });
             Step::MatMul { shape, a: operand(0), b: operand(1), c: y }
         }
         Prim::MatMulLanes(of) => {
@@ -146,22 +152,25 @@ fn assemble_step<T: Element>(graph: &Graph<'_>, layout: &Layout, id: NodeId, off
     let y = layout.place(id);
     let around = node.shape.strides();
     let mut pieces = Vec::new();
-    let mut runs: Vec<(usize, usize)> = Vec::new();
+    let mut runs: Option<Vec<(usize, usize)>> = Some(Vec::new());
     for (&operand, offset) in node.operands.iter().zip(offsets) {
-        let (x, extent) = (layout.view(graph.view(operand)), graph.shape(operand));
-        let run = contiguous(offset, extent, &node.shape);
-        runs.extend(run.map(|start| (start, x.len)));
-        let in_place = run.is_some_and(|start| x == y.slice(start, x.len));
-        if !in_place {
+        let (view, extent) = (graph.view(operand), graph.shape(operand));
+        let of_piece = Runs::of_box(offset, extent, &node.shape);
+        runs = runs.zip(of_piece).map(|(mut runs, of_piece)| {
+            runs.extend(of_piece.each());
+            runs
+        });
+        let in_run = || of_piece.is_some_and(|runs| layout.view(view) == y.slice(runs.start, view.len));
+        if layout.apart(view.root).is_none() && !in_run() {
             let start = offset.iter().zip(&around).map(|(s, stride)| s * stride).sum();
             let (dims, strides) = collapse(extent.dims(), &around);
-            pieces.push(Piece { x, dims, strides, start });
+            pieces.push(Piece { x: layout.view(view), dims, strides, start });
         }
     }
     let covered: usize = node.operands.iter().map(|&o| graph.shape(o).numel()).sum();
     let zeros = if covered == y.len {
         Vec::new()
-    } else if runs.len() == node.operands.len() {
+    } else if let Some(runs) = runs {
         gaps(runs, y.len)
     } else {
         vec![(0, y.len)]

@@ -5,7 +5,7 @@
 //! | file | what it decides |
 //! |---|---|
 //! | `accumulate` | which products are added to others where those are |
-//! | `graph` | which nodes are live, their stage, which are views of others |
+//! | `graph`, `view` | which nodes are live, their stage, which are views of others |
 //! | `fuse` | which elementwise nodes and sums form one pass, and which values touch memory at all |
 //! | `again` | which values passes compute again rather than store and read back |
 //! | `schedule` | what each stage does, in order, with nodes still in place of addresses |
@@ -38,6 +38,7 @@ mod room;
 mod run;
 mod schedule;
 mod timing;
+mod view;
 mod workspace;
 
 pub use compile::Options;

@@ -5,8 +5,9 @@ use smallvec::SmallVec;
 
 use super::arena::Layout;
 use super::fuse::{Fusion, Group, LONGEST_ROW, reads_through};
-use super::graph::{Graph, View};
+use super::graph::Graph;
 use super::joined::{Joined, join, within};
+use super::view::View;
 use crate::element::Element;
 use crate::kernel::{self, BLOCK, Instruction, Leaf, LeafValue, Map, MapOp, Place, Reading, Slot, Sum, SumKind};
 use crate::shape::{Axes, collapse};
@@ -119,7 +120,8 @@ impl<'a, T: Element> Pass<'a, T> {
     fn strides(&self, id: NodeId) -> Option<(Axes, Axes)> {
         let node = self.graph.node(id);
         let Prim::Broadcast(axes) = &node.prim else { return None };
-        let mut own = self.graph.shape(node.operands[0]).strides().into_iter();
+        let source = self.graph.view(node.operands[0]).strides(self.graph.shape(node.operands[0]));
+        let mut own = source.expect("views are made so").into_iter();
         let strides: Axes = (0..node.shape.rank())
             .map(|i| if axes.contains(&i) { 0 } else { own.next().expect("as many axes") })
             .collect();

@@ -6,7 +6,8 @@ use std::collections::BinaryHeap;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::fuse::{Fusion, Group, reads_through};
-use super::graph::{Graph, View};
+use super::graph::Graph;
+use super::view::View;
 use crate::tape::{NodeId, Prim, Stage};
 
 /// Something a stage does, in terms of nodes.
@@ -80,7 +81,7 @@ impl<'f> Schedule<'f> {
         for (i, (&id, &stage)) in outputs.iter().zip(stages).enumerate() {
             let output = counts[stage.index()];
             counts[stage.index()] += 1;
-            let View { root, offset, len } = graph.view(id);
+            let View { root, offset, len, .. } = graph.view(id);
             let whole = offset == 0 && len == graph.shape(root).numel();
             let computed_here = graph.stage(root) == stage && !matches!(graph.prim(root), Prim::Input(_));
             // What is left without it may need it, what is computed inside it, or the arg max of the same step.

@@ -192,6 +192,11 @@ impl Prim {
         matches!(self, Prim::Unary(_) | Prim::Binary(_) | Prim::Compare(_) | Prim::Select)
     }
 
+    /// Whether the result is the operand's elements in their order.
+    pub fn is_alias(&self) -> bool {
+        matches!(self, Prim::Reshape | Prim::StopGradient | Prim::Cut(_) | Prim::Defer(_))
+    }
+
     /// Whether it is a sum.
     pub fn is_sum(&self) -> bool {
         matches!(self, Prim::Sum(_) | Prim::SumLanes(..))
