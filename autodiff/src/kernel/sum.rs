@@ -220,6 +220,12 @@ pub(super) fn sum_middle<T: Element>(x: &[T], y: &mut [T], shape: SumShape, work
             sum_vectors(&x[o * slab..(o + 1) * slab], y, work);
             continue;
         }
+        if summed <= CHUNK {
+            // The first level of totals is all there is.
+            y.fill(T::zero());
+            add_rows(y, &x[o * slab..(o + 1) * slab]);
+            continue;
+        }
         work.fill(T::zero());
         accumulate(work, inner, 0, &x[o * slab..(o + 1) * slab]);
         finish_rows(work, inner, y);
@@ -262,6 +268,21 @@ mod tests {
             for (column, y) in y.iter().enumerate() {
                 let sum = x[..63 * period].iter().skip(column).step_by(period).fold(0.0, |sum: f32, &v| sum + v);
                 assert_eq!(y.to_bits(), sum.to_bits(), "period {period}, column {column}");
+            }
+        }
+    }
+
+    #[test]
+    fn short_and_long_middle_axes_are_summed_alike() {
+        let x: Vec<f32> = (0..3 * 65 * 40).map(|i| ((i * 7919) % 1000) as f32 * 1.37e-3 - 0.3).collect();
+        for (summed, inner) in [(0, 5), (1, 40), (10, 40), (63, 7), (64, 33), (65, 33)] {
+            let (shape, mut y) = (SumShape { summed, inner, whole: false }, vec![f32::NAN; 3 * inner]);
+            sum_middle(&x[..3 * summed * inner], &mut y, shape, &mut vec![0.0; work(inner)]);
+            for (o, y) in y.chunks(inner).enumerate() {
+                let (mut work, mut expected) = (vec![0.0; work(inner)], vec![f32::NAN; inner]);
+                accumulate(&mut work, inner, 0, &x[o * summed * inner..][..summed * inner]);
+                finish_rows(&mut work, inner, &mut expected);
+                assert_eq!(y, expected, "{summed} rows of {inner}");
             }
         }
     }

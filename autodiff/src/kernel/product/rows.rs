@@ -153,39 +153,42 @@ unsafe fn outer<V: Simd, const ADD: bool>(
     c: *mut V::Scalar,
 ) {
     let whole = columns - columns % V::LANES;
+    let [outer, middle, line] = rows.axes;
     // SAFETY: the caller's promises; the last vector touches the lanes that are columns only.
     unsafe {
         let mask = V::first(columns - whole);
         // The end of a row waits until the start of the next has been read: see the tile.
         let (mut end, mut end_at) = (V::zero(), std::ptr::null_mut::<V::Scalar>());
-        let mut walk = Walk::new(rows);
-        for _ in 0..rows.len() {
-            // Row by row: a loop inside a closure is not always compiled for the instruction set of its caller.
-            let (mut from, mut to) = (a, c);
-            walk.take::<V>(1, |_, at, out| (from, to) = (a.wrapping_add(at), c.wrapping_add(out)));
-            let (x, c) = (V::splat(*from), to);
-            for lane in (0..whole).step_by(V::LANES) {
-                // As in a tile, where the first step of the depth is added to zero.
-                let mut sum = x.mul_add(V::load(b.add(lane)), V::zero());
-                if ADD {
-                    sum = sum.add(V::load(c.add(lane)));
-                    if lane == 0 && !end_at.is_null() {
-                        end.store_masked(end_at, mask);
+        for (i, j) in (0..outer.count).flat_map(|i| (0..middle.count).map(move |j| (i, j))) {
+            let mut a = a.wrapping_add(rows.a + i * outer.a + j * middle.a);
+            let mut c = c.wrapping_add(rows.c + i * outer.c + j * middle.c);
+            for _ in 0..line.count {
+                let x = V::splat(*a);
+                for lane in (0..whole).step_by(V::LANES) {
+                    // As in a tile, where the first step of the depth is added to zero.
+                    let mut sum = x.mul_add(V::load(b.add(lane)), V::zero());
+                    if ADD {
+                        sum = sum.add(V::load(c.add(lane)));
+                        if lane == 0 && !end_at.is_null() {
+                            end.store_masked(end_at, mask);
+                        }
+                    }
+                    sum.store(c.add(lane));
+                }
+                if whole < columns {
+                    let mut sum = x.mul_add(V::load_masked(b.add(whole), mask), V::zero());
+                    if ADD {
+                        sum = sum.add(V::load_masked(c.add(whole), mask));
+                        if whole == 0 && !end_at.is_null() {
+                            end.store_masked(end_at, mask);
+                        }
+                        (end, end_at) = (sum, c.add(whole));
+                    } else {
+                        sum.store_masked(c.add(whole), mask);
                     }
                 }
-                sum.store(c.add(lane));
-            }
-            if whole < columns {
-                let mut sum = x.mul_add(V::load_masked(b.add(whole), mask), V::zero());
-                if ADD {
-                    sum = sum.add(V::load_masked(c.add(whole), mask));
-                    if whole == 0 && !end_at.is_null() {
-                        end.store_masked(end_at, mask);
-                    }
-                    (end, end_at) = (sum, c.add(whole));
-                } else {
-                    sum.store_masked(c.add(whole), mask);
-                }
+                a = a.wrapping_add(line.a);
+                c = c.wrapping_add(line.c);
             }
         }
         if !end_at.is_null() {
