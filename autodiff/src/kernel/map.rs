@@ -23,6 +23,7 @@ use super::{Isa, sum};
 use crate::element::Element;
 use crate::rules::{BinaryOp, CompareOp, UnaryOp};
 use crate::shape::Axes;
+pub(crate) use gate::{By, Passing};
 pub(crate) use pair::Ring;
 
 /// Elements of a block, where the shape does not ask for another number.
@@ -109,11 +110,10 @@ pub(crate) enum MapOp {
     },
     /// (a, b, yes, no): yes where the comparison of a with b holds, else no
     Choose(CompareOp),
-    /// (a, b, c): 0 where first(a, b) ≤ 0, else c, or first(a, b) where it is its own gate; a for first(a, b) where there
-    /// is no first
+    /// 0 where closed, else what passes: of the sources, those that close it come first
     Gate {
-        first: Option<Ring>,
-        own: bool,
+        by: By,
+        passing: Passing,
     },
     Copy,
     /// Adds its source to these running totals; has no target.

@@ -25,7 +25,9 @@ mod vector;
 
 pub use access::Arg;
 pub use isa::{Isa, Task};
-pub(crate) use map::{BLOCK, Instruction, Leaf, LeafValue, MOST_SLOTS, Map, MapOp, Reading, Ring, Slot, Sum, SumKind};
+pub(crate) use map::{
+    BLOCK, By, Instruction, Leaf, LeafValue, MOST_SLOTS, Map, MapOp, Passing, Reading, Ring, Slot, Sum, SumKind,
+};
 pub use memory::{Aligned, Block};
 pub(crate) use memory::{Place, Plain, Region, Size};
 pub(crate) use movement::permuted_strides;

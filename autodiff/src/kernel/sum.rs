@@ -163,6 +163,15 @@ pub(super) fn whole_period(len: usize, lanes: usize) -> usize {
 /// The sum of one vector.
 #[inline(always)]
 pub(super) fn sum_vector<T: Element>(x: &[T]) -> T {
+    if x.len() <= LANES {
+        // The first level of totals is all there is, and each has one number.
+        let mut totals = [T::zero(); LANES];
+        for (total, &x) in totals.iter_mut().zip(x) {
+            *total = *total + x;
+        }
+        pairwise(&mut totals[..x.len().max(1)], 1);
+        return totals[0];
+    }
     let mut totals = [T::zero(); 3 * LANES];
     let period = whole_period(x.len(), 1);
     let work = &mut totals[..work(period)];
@@ -285,6 +294,19 @@ mod tests {
                 assert_eq!(y, expected, "{summed} rows of {inner}");
             }
         }
+    }
+
+    #[test]
+    fn short_vectors_are_summed_as_long_ones_are() {
+        let x: Vec<f32> = (0..LANES + 1).map(|i| ((i * 7919) % 1000) as f32 * 1.37e-3 - 0.3).collect();
+        for len in 0..=LANES + 1 {
+            let period = whole_period(len, 1);
+            let (mut work, mut expected) = (vec![0.0; work(period)], [f32::NAN]);
+            accumulate(&mut work, period, 0, &x[..len]);
+            finish_whole(&mut work, period, &mut expected);
+            assert_eq!(sum_vector(&x[..len]).to_bits(), expected[0].to_bits(), "{len} numbers");
+        }
+        assert_eq!(sum_vector(&[-0.0_f32]).to_bits(), 0);
     }
 
     #[test]

@@ -4,7 +4,9 @@ use std::fmt;
 
 use super::{Plan, bytes};
 use crate::element::Element;
-use crate::kernel::{Ending, Form, LeafValue, Map, MapOp, Place, Reading, Region, Slot, Step, SumKind, SumShape};
+use crate::kernel::{
+    By, Ending, Form, LeafValue, Map, MapOp, Passing, Place, Reading, Region, Slot, Step, SumKind, SumShape,
+};
 use crate::tape::Stage;
 
 impl<T: Element> fmt::Display for Plan<T> {
@@ -146,13 +148,21 @@ fn write_map<T: Element>(f: &mut fmt::Formatter<'_>, map: &Map<T>) -> fmt::Resul
                 writeln!(f, "    {} = {} {x}, {y}", name(target), second.name())?;
             }
             MapOp::Choose(op) => writeln!(f, "    {} = {a} {op:?} {b} ? {c} : {d}", name(target))?,
-            MapOp::Gate { first, own } => {
-                let (value, then) = match first {
-                    Some(first) => (format!("({} {a}, {b})", first.name()), c),
-                    None => (a, b),
+            MapOp::Gate { by, passing } => {
+                let (closed, value, c, d) = match by {
+                    By::Value => (format!("{a} LessEqual 0"), a, b, c),
+                    By::Of(ring) => {
+                        let value = format!("({} {a}, {b})", ring.name());
+                        (format!("{value} LessEqual 0"), value, c, d)
+                    }
+                    By::Mask => (a.clone(), a, b, c),
                 };
-                let then = if own { &value } else { &then };
-                writeln!(f, "    {} = {value} LessEqual 0 ? 0 : {then}", name(target))?;
+                let passes = match passing {
+                    Passing::Own => value,
+                    Passing::Value => c,
+                    Passing::Total => format!("(add {c}, {d})"),
+                };
+                writeln!(f, "    {} = {closed} ? 0 : {passes}", name(target))?;
             }
             MapOp::Copy => writeln!(f, "    {} = {a}", name(target))?,
             MapOp::Sum(s) => {

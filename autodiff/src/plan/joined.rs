@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 
 use super::graph::Graph;
 use super::view::View;
-use crate::kernel::{MapOp, Ring};
+use crate::kernel::{By, MapOp, Passing, Ring};
 use crate::rules::CompareOp;
 use crate::tape::{NodeId, Prim};
 
@@ -16,17 +16,28 @@ pub(super) enum Joined {
     Pair(NodeId),
     /// The comparison by which it chooses.
     Choice(NodeId),
-    /// The comparison of a value with 0, which lets pass what is chosen; and the value, where it is a sum, difference or
-    /// product that nothing else reads.
-    Gate { comparison: NodeId, value: Option<NodeId> },
+    /// What closes a gate, and what passes where that is a sum that nothing else reads.
+    Gate { by: Closing, total: Option<NodeId> },
+}
+
+/// What closes a gate.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Closing {
+    /// The comparison of a value with 0; and the value, where it is a sum, difference or product that nothing else reads.
+    Comparison(NodeId, Option<NodeId>),
+    /// A mask.
+    Mask,
 }
 
 impl Joined {
     /// The nodes that it computes besides, operands first.
-    pub fn inner(self) -> SmallVec<[NodeId; 2]> {
+    pub fn inner(self) -> SmallVec<[NodeId; 3]> {
         match self {
             Joined::Pair(inner) | Joined::Choice(inner) => [inner].into_iter().collect(),
-            Joined::Gate { comparison, value } => value.into_iter().chain([comparison]).collect(),
+            Joined::Gate { by: Closing::Mask, total } => total.into_iter().collect(),
+            Joined::Gate { by: Closing::Comparison(comparison, value), total } => {
+                value.into_iter().chain(total).chain([comparison]).collect()
+            }
         }
     }
 
@@ -36,13 +47,30 @@ impl Joined {
         match self {
             Joined::Pair(inner) => operands(inner).chain(operands(id).filter(|(_, v)| v.root != inner)).collect(),
             Joined::Choice(comparison) => operands(comparison).chain(operands(id).skip(1)).collect(),
-            Joined::Gate { comparison, value } => {
-                let let_pass = operands(id).skip(2).filter(|_| !is_own_gate(graph, id, comparison));
-                match value {
-                    Some(value) => operands(value).chain(let_pass).collect(),
-                    None => operands(comparison).take(1).chain(let_pass).collect(),
-                }
+            Joined::Gate { by, total } => {
+                let closing: SmallVec<[_; 2]> = match by {
+                    Closing::Comparison(_, Some(value)) => operands(value).collect(),
+                    Closing::Comparison(comparison, None) => operands(comparison).take(1).collect(),
+                    Closing::Mask => operands(id).take(1).collect(),
+                };
+                let passing: SmallVec<[_; 2]> = match (self.passing(graph, id), total) {
+                    (_, Some(total)) => operands(total).collect(),
+                    (Passing::Own, _) => SmallVec::new(),
+                    _ => operands(id).skip(2).collect(),
+                };
+                closing.into_iter().chain(passing).collect()
             }
+        }
+    }
+
+    /// What a gate lets pass.
+    fn passing(self, graph: &Graph<'_>, id: NodeId) -> Passing {
+        match self {
+            Joined::Gate { total: Some(_), .. } => Passing::Total,
+            Joined::Gate { by: Closing::Comparison(comparison, _), .. } if is_own_gate(graph, id, comparison) => {
+                Passing::Own
+            }
+            _ => Passing::Value,
         }
     }
 
@@ -58,8 +86,13 @@ impl Joined {
                 Prim::Compare(op) => MapOp::Choose(*op),
                 other => unreachable!("{other:?} joined as a comparison"),
             },
-            Joined::Gate { comparison, value } => {
-                MapOp::Gate { first: value.map(ring), own: is_own_gate(graph, id, comparison) }
+            Joined::Gate { by, .. } => {
+                let by = match by {
+                    Closing::Comparison(_, Some(value)) => By::Of(ring(value)),
+                    Closing::Comparison(_, None) => By::Value,
+                    Closing::Mask => By::Mask,
+                };
+                MapOp::Gate { by, passing: self.passing(graph, id) }
             }
         }
     }
@@ -91,23 +124,27 @@ pub(super) fn join(
             absorbed(root) == Some(reads) && !joined.contains_key(&root)
         };
         let found = match graph.prim(reader) {
-            Prim::Select => graph.operands(reader).next().and_then(|View { root: comparison, .. }| {
-                let &Prim::Compare(op) = graph.prim(comparison) else { return None };
-                if !fits(comparison, 1, &joined) {
-                    return None;
+            Prim::Select => {
+                let mut operands = graph.operands(reader).map(|view| view.root);
+                let (mask, yes, no) =
+                    (operands.next().expect("three"), operands.next().expect("three"), operands.next());
+                let total = no.filter(|&t| ring(graph.prim(t)) == Some(Ring::Add) && fits(t, 1, &joined));
+                match graph.prim(mask) {
+                    &Prim::Compare(op) if fits(mask, 1, &joined) => {
+                        let (value, bound) = (graph.operands(mask).next(), graph.operands(mask).nth(1));
+                        let with_zero = bound.is_some_and(|view| is_zero(graph, view.root)) && is_zero(graph, yes);
+                        Some(if op == CompareOp::LessEqual && with_zero {
+                            let reads = 1 + usize::from(is_own_gate(graph, reader, mask));
+                            let value = value.map(|view| view.root);
+                            let value = value.filter(|&v| ring(graph.prim(v)).is_some() && fits(v, reads, &joined));
+                            Joined::Gate { by: Closing::Comparison(mask, value), total }
+                        } else {
+                            Joined::Choice(mask)
+                        })
+                    }
+                    _ => is_zero(graph, yes).then_some(Joined::Gate { by: Closing::Mask, total }),
                 }
-                let zero = |view: Option<View>| view.is_some_and(|view| is_zero(graph, view.root));
-                let is_gate = op == CompareOp::LessEqual
-                    && zero(graph.operands(comparison).nth(1))
-                    && zero(graph.operands(reader).nth(1));
-                if !is_gate {
-                    return Some(Joined::Choice(comparison));
-                }
-                let reads = 1 + usize::from(is_own_gate(graph, reader, comparison));
-                let value = graph.operands(comparison).next().map(|v| v.root);
-                let value = value.filter(|&v| ring(graph.prim(v)).is_some() && fits(v, reads, &joined));
-                Some(Joined::Gate { comparison, value })
-            }),
+            }
             prim if ring(prim).is_some() => graph
                 .operands(reader)
                 .find(|v| ring(graph.prim(v.root)).is_some() && fits(v.root, 1, &joined))

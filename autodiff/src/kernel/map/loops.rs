@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use super::MapOp;
-use super::gate::{Gate, Itself};
+use super::gate::{By, Gate, Itself, Masked, passing};
 use super::pair::{Pair, Ring, ring};
 use crate::element::Element;
 use crate::kernel::isa::{Each, Isa, Loop};
@@ -30,10 +30,11 @@ pub(super) fn of<T: Element>(isa: Isa, op: MapOp) -> Option<Loop<T>> {
             (Ring::Sub, false) => isa.each::<T, Pair<First, ops::Sub, false>>(),
             (Ring::Sub, true) => isa.each::<T, Pair<First, ops::Sub, true>>(),
         }),
-        MapOp::Gate { first: None, own: true } => isa.each::<T, Gate<Itself, true>>(),
-        MapOp::Gate { first: None, own: false } => isa.each::<T, Gate<Itself, false>>(),
-        MapOp::Gate { first: Some(first), own: true } => ring!(first, First => isa.each::<T, Gate<First, true>>()),
-        MapOp::Gate { first: Some(first), own: false } => ring!(first, First => isa.each::<T, Gate<First, false>>()),
+        MapOp::Gate { by, passing } => passing!(passing, P => match by {
+            By::Value => isa.each::<T, Gate<Itself, P>>(),
+            By::Of(ring) => ring!(ring, F => isa.each::<T, Gate<F, P>>()),
+            By::Mask => isa.each::<T, Gate<Masked, P>>(),
+        }),
         MapOp::Copy => isa.each::<T, Copied>(),
     })
 }

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::gate::{Gate, Itself};
+use super::gate::{Gate, Itself, Masked, Passing, Total, Value, passing};
 use super::loops::{Chosen, Holds, One, Sine, Two, powers};
 use super::pair::{Pair, ring};
 use super::*;
@@ -73,10 +73,9 @@ fn all<T: Element>() -> Vec<Named> {
             ring!(first, First => ring!(second, Second => named::<T, Pair<First, Second, false>>(&name)))
         });
         let gate = format!("the gate of {}", first.name());
-        pairs.into_iter().chain([
-            ring!(first, First => named::<T, Gate<First, false>>(&gate)),
-            ring!(first, First => named::<T, Gate<First, true>>(&gate)),
-        ])
+        let all = [Passing::Own, Passing::Value, Passing::Total];
+        let gates = all.map(|passing| ring!(first, F => passing!(passing, P => named::<T, Gate<F, P>>(&gate))));
+        pairs.into_iter().chain(gates)
     });
     UnaryOp::ALL
         .iter()
@@ -86,6 +85,10 @@ fn all<T: Element>() -> Vec<Named> {
         .chain([named::<T, Pair<crate::rules::ops::Mul, crate::rules::ops::Sub, true>>("a difference from a product")])
         .chain([named::<T, Sine<false>>("sin"), named::<T, Sine<true>>("cos")])
         .chain([named::<T, Chosen<Twice>>("a choice")])
+        .chain([
+            named::<T, Gate<Itself, Total>>("the gate of a value"),
+            named::<T, Gate<Masked, Total>>("a masked sum"),
+        ])
         .collect()
 }
 
@@ -99,7 +102,7 @@ fn check<T: Element>() {
             }
         }
     }
-    let (name, functions) = named::<T, Gate<Itself, false>>("the gate of a value");
+    let (name, functions) = named::<T, Gate<Itself, Value>>("the gate of a value");
     for (_, function) in functions {
         let Some(loops) = loops(function) else { return };
         assert!(loops.iter().any(|l| l.stores > 0 && l.calls == 0), "{name}: {loops:?}");

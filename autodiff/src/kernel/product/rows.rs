@@ -226,8 +226,10 @@ pub unsafe fn strip<V: Simd>(
     let tiles = count.div_ceil(most_rows(V::REGISTERS, vectors));
     // Any row of the product will do for those that a tile has no use for.
     tile.rows = [a.wrapping_add(walk.a); MAX_ROWS];
+    // One division for all tiles: it takes as long as hundreds of multiply-adds.
+    let (each, longer) = if tiles == 1 { (count, 0) } else { (count / tiles, count % tiles) };
     for t in 0..tiles {
-        tile.count = share(count, tiles, t);
+        tile.count = each + usize::from(t < longer);
         walk.take::<V>(tile.count, |r, at, to| {
             // Wrapping: a product of no depth has rows of an empty A.
             tile.rows[r] = a.wrapping_add(at);
