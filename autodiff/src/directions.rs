@@ -6,19 +6,22 @@ use crate::element::Element;
 use crate::kernel::Arg;
 use crate::plan::{Options, Plan, Workspace};
 use crate::tape::{Prim, Stage, Tape, Var};
-use crate::transform::{Batched, vmap_lanes};
+use crate::transform::{Batched, vmap};
 
-/// A product, such as one with a Hessian, compiled for one direction and for several at once.
+/// The most directions of a group, of which each costs less the more there are, but a plan for more does not.
+const MOST: usize = 16;
+
+/// A product, such as one with a Hessian, compiled for one direction and for a group of them at once.
 ///
-/// Several small ones are taken as [lanes](vmap_lanes) of vectors; large ones fill vectors as they are and share the
-/// caches badly, and are taken one after the other. The bits are the same, and so is what the point has computed for them.
+/// Small products are taken together, [one batch](vmap) of longer operations; large ones are as fast one after the other,
+/// and share the caches better. The bits are the same, and so is what the point has computed for them.
 pub struct Directions<T> {
     plan: Plan<T>,
     /// How many directions are taken together; 1 where each is taken alone.
-    lanes: usize,
+    together: usize,
     /// The direction's number among the inputs.
     input: usize,
-    /// Inputs, the directions of all lanes apart.
+    /// Inputs, the directions of a group apart.
     inputs: usize,
     /// Numbers of a direction, and of a product.
     sizes: [usize; 2],
@@ -28,19 +31,18 @@ pub struct Directions<T> {
 pub struct DirectionsSpace<T> {
     /// Where the plan runs; its earlier stages are the caller's to run.
     pub workspace: Workspace<T>,
-    lanes: [Vec<T>; 2],
 }
 
 impl<T: Element> Directions<T> {
     /// Compiles `outputs`, of stages before [`Stage::DIRECTION`], and `product`, which depends on `direction`, an input of
-    /// that stage.
+    /// that stage; for runs of about `count` directions.
     ///
     /// ```
     /// use autodiff::{Directions, Real, Stage, Tape, hvp};
     /// let tape = Tape::new();
     /// let (x, v) = (tape.input("x", 2, Stage::POINT), tape.input("v", 2, Stage::DIRECTION));
     /// let f = x.powi(3).sum_all();
-    /// let products = Directions::<f64>::compile(&tape, &[], hvp(f, &[x], &[(x, v)])[0], v);
+    /// let products = Directions::<f64>::compile(&tape, &[], hvp(f, &[x], &[(x, v)])[0], v, 3);
     /// let mut space = products.space();
     /// let inputs = [[2.0, 3.0][..].into(), [][..].into()];
     /// products.run_point(&mut space, &inputs, &mut []);
@@ -52,22 +54,30 @@ impl<T: Element> Directions<T> {
     /// # Panics
     /// Where `direction` is no input, or as [`Plan::staged`].
     #[track_caller]
-    pub fn compile<'t>(tape: &'t Tape, outputs: &[(Stage, Var<'t>)], product: Var<'t>, direction: Var<'t>) -> Self {
+    pub fn compile<'t>(
+        tape: &'t Tape,
+        outputs: &[(Stage, Var<'t>)],
+        product: Var<'t>,
+        direction: Var<'t>,
+        count: usize,
+    ) -> Self {
         let (id, inputs) = (direction.id_on(tape), tape.read(|g| g.inputs.len()));
         let Prim::Input(input) = tape.get(id).prim else { panic!("a direction is an input of the tape") };
         let alone = [outputs, &[(Stage::DIRECTION, product)]].concat();
         let plan: Plan<T> = Plan::staged(tape, &alone, Options::default());
         let sizes = [direction.shape().numel(), product.shape().numel()];
         let bytes = plan.bytes() + (sizes[0] + sizes[1]) * size_of::<T>();
-        let Some(lanes) = plan.lanes(bytes) else {
-            return Directions { plan, lanes: 1, input: input as usize, inputs, sizes };
-        };
-        // All lanes have the stage behind, so that either runs at the same point.
-        let all = direction.shape().dims().iter().copied().chain([lanes]).collect::<crate::Shape>();
+        // Groups that are about equal.
+        let together = count.div_ceil(count.div_ceil(MOST).max(1)).max(1);
+        if together == 1 || !plan.is_small(MOST * bytes) {
+            return Directions { plan, together: 1, input: input as usize, inputs, sizes };
+        }
+        // The group has the stage behind, so that either runs at the same point.
+        let all = [together].iter().chain(direction.shape().dims()).copied().collect::<crate::Shape>();
         let directions = tape.input("directions", all, Stage::ADJOINT);
-        let together = vmap_lanes(&[product], &[Batched::Values(direction, directions)])[0];
-        let plan = Plan::staged(tape, &[&alone[..], &[(Stage::ADJOINT, together)]].concat(), Options::default());
-        Directions { plan, lanes, input: input as usize, inputs, sizes }
+        let group = vmap(&[product], &[Batched::Values(direction, directions)])[0];
+        let plan = Plan::staged(tape, &[&alone[..], &[(Stage::ADJOINT, group)]].concat(), Options::default());
+        Directions { plan, together, input: input as usize, inputs, sizes }
     }
 
     /// The compiled plan: its inputs are those of the tape and, where several are taken together, one more.
@@ -77,13 +87,12 @@ impl<T: Element> Directions<T> {
 
     /// How many directions are taken together.
     pub fn together(&self) -> usize {
-        self.lanes
+        self.together
     }
 
     /// Bytes of a [`DirectionsSpace`] of one thread.
     pub fn bytes(&self) -> usize {
-        let vectors = if self.lanes > 1 { self.lanes * (self.sizes[0] + self.sizes[1]) } else { 0 };
-        self.plan.bytes() + vectors * size_of::<T>()
+        self.plan.bytes()
     }
 
     /// Memory for one thread.
@@ -93,8 +102,7 @@ impl<T: Element> Directions<T> {
 
     /// As [`Plan::shared_workspace`].
     pub fn shared_space(&self, threads: usize) -> DirectionsSpace<T> {
-        let lanes = self.sizes.map(|n| vec![T::zero(); if self.lanes > 1 { n * self.lanes } else { 0 }]);
-        DirectionsSpace { workspace: self.plan.shared_workspace(threads), lanes }
+        DirectionsSpace { workspace: self.plan.shared_workspace(threads) }
     }
 
     /// Runs the stages before the directions; `outputs` are those of [`Stage::POINT`].
@@ -118,31 +126,34 @@ impl<T: Element> Directions<T> {
         let [n, m] = self.sizes;
         let whole = directions.len().is_multiple_of(n) && directions.len() / n * m == products.len();
         assert!(whole, "directions of {n} numbers ({}) and products of {m} ({})", directions.len(), products.len());
-        let (isa, lanes) = (self.plan.isa(), self.lanes);
-        let DirectionsSpace { workspace, lanes: [from, to] } = space;
-        for (directions, products) in directions.chunks(n * lanes).zip(products.chunks_mut(m * lanes)) {
-            let mut args = self.args(inputs);
-            // Fewer than half would be faster one by one.
-            if lanes == 1 || 2 * directions.len() < n * lanes {
-                for (direction, product) in directions.chunks_exact(n).zip(products.chunks_exact_mut(m)) {
-                    args[self.input] = direction.into();
-                    self.plan.run(Stage::DIRECTION, workspace, &args, &mut [product]);
-                }
-                continue;
+        let (count, together) = (directions.len() / n, self.together);
+        let mut args = self.args(inputs);
+        let mut done = 0;
+        while done < count {
+            let left = count - done;
+            // What is less than half a group is faster one by one; more than that is the end of a whole one, of which the
+            // rest is computed again.
+            if together > 1 && count >= together && 2 * left >= together {
+                let first = done.min(count - together);
+                let last = args.len() - 1;
+                args[last] = directions[first * n..][..together * n].into();
+                let group = &mut products[first * m..][..together * m];
+                self.plan.run(Stage::ADJOINT, &mut space.workspace, &args, &mut [group]);
+                done = first + together;
+            } else {
+                args[self.input] = directions[done * n..][..n].into();
+                let product = &mut products[done * m..][..m];
+                self.plan.run(Stage::DIRECTION, &mut space.workspace, &args, &mut [product]);
+                done += 1;
             }
-            isa.into_lanes(directions.len() / n, directions, lanes, from);
-            let last = args.len() - 1;
-            args[last] = (&*from).into();
-            self.plan.run(Stage::ADJOINT, workspace, &args, &mut [to]);
-            isa.out_of_lanes(lanes, to, products.len() / m, products);
         }
     }
 
-    /// The caller's inputs, and room for the directions of all lanes.
+    /// The caller's inputs, and room for the directions of a group.
     fn args<'a>(&self, inputs: &[Arg<'a, T>]) -> SmallVec<[Arg<'a, T>; 16]> {
         assert_eq!(inputs.len(), self.inputs, "as many inputs as declared");
         let mut args = SmallVec::from_slice(inputs);
-        if self.lanes > 1 {
+        if self.together > 1 {
             args.push(Arg::Floats(&[]));
         }
         args

@@ -46,12 +46,20 @@ pub struct Linearized<T> {
 /// ```
 #[track_caller]
 pub fn linearize<T: Element>(f: impl for<'t> Fn(Var<'t>) -> Var<'t>, x: &[T]) -> Linearized<T> {
+    /// Directions that are taken together where there are several.
+    const TOGETHER: usize = 8;
+    linearize_for(f, x, TOGETHER)
+}
+
+/// The same, for about so many directions at once.
+#[track_caller]
+fn linearize_for<T: Element>(f: impl for<'t> Fn(Var<'t>) -> Var<'t>, x: &[T], count: usize) -> Linearized<T> {
     let tape = Tape::new();
     let at = tape.input("x", x.len(), Stage::POINT);
     let v = tape.input("v", x.len(), Stage::DIRECTION);
     let y = f(at);
     let dy = transform::jvp(&[y], &[(at, v)])[0];
-    let products: Directions<T> = Directions::compile(&tape, &[(Stage::POINT, y)], dy, v);
+    let products: Directions<T> = Directions::compile(&tape, &[(Stage::POINT, y)], dy, v, count);
     let mut space = products.space();
     let mut value = vec![T::zero(); products.plan().output_shape(0).numel()];
     products.run_point(&mut space, &[x.into(), [][..].into()], &mut [&mut value]);
@@ -84,7 +92,7 @@ impl<T: Element> Linearized<T> {
 /// ```
 #[track_caller]
 pub fn jacobian<T: Element>(f: impl for<'t> Fn(Var<'t>) -> Var<'t>, x: &[T]) -> Vec<T> {
-    let mut linear = linearize(f, x);
+    let mut linear = linearize_for(f, x, x.len());
     let (m, n) = (linear.value().len(), x.len());
     let mut jacobian = vec![T::zero(); m * n];
     // Columns that are taken together: the memory for them does not grow with their number.

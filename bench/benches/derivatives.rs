@@ -38,7 +38,7 @@ fn several(workload: &Workload) -> Directions<f32> {
     let tape = Tape::new();
     let [theta, direction, loss] = record(&tape, workload);
     let product = hvp(loss, &[theta], &[(theta, direction)])[0];
-    Directions::compile(&tape, &[(Stage::POINT, loss)], product, direction)
+    Directions::compile(&tape, &[(Stage::POINT, loss)], product, direction, DIRECTIONS)
 }
 
 fn derivatives(c: &mut Criterion) {

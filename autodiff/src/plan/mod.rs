@@ -141,12 +141,16 @@ impl<T: Element> Plan<T> {
     /// fill a vector, 8 at least, where all of them, of `bytes` each, are small. `None` for what is large, and for
     /// convolutions, which fill vectors as they are.
     pub fn lanes(&self, bytes: usize) -> Option<usize> {
-        /// About what the nearer caches hold.
+        let lanes = self.isa.lanes::<T>().max(8);
+        self.is_small(bytes * lanes).then_some(lanes)
+    }
+
+    /// Whether runs of it that are side by side, of so many bytes together, are smaller than what the nearer caches hold, and
+    /// none is a convolution's.
+    pub(crate) fn is_small(&self, bytes: usize) -> bool {
         const MOST_BYTES: usize = 2 << 20;
         let is_conv = |step: &Step<T>| matches!(step, Step::Conv { .. });
-        let convolves = self.programs.iter().any(|program| program.steps().iter().any(is_conv));
-        let lanes = self.isa.lanes::<T>().max(8);
-        (!convolves && bytes * lanes <= MOST_BYTES).then_some(lanes)
+        bytes <= MOST_BYTES && !self.programs.iter().any(|program| program.steps().iter().any(is_conv))
     }
 
     /// The instruction set it runs on.

@@ -68,7 +68,7 @@ impl<T: Element> SupportHessian<T> {
         let direction = tape.input("direction", problem.dim(), Stage::DIRECTION);
         let loss = problem.support_loss(&at);
         let product = hvp(loss, &[theta], &[(theta, direction)])[0];
-        let products = Directions::compile(&tape, &[(Stage::POINT, loss)], product, direction);
+        let products = Directions::compile(&tape, &[(Stage::POINT, loss)], product, direction, vectors.len());
         let mut all = Aligned::zeroed(vectors.len() * problem.dim());
         for (to, from) in all.chunks_exact_mut(problem.dim()).zip(vectors) {
             to.copy_from_slice(from);
