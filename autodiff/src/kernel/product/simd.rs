@@ -1,5 +1,6 @@
 //! One vector of lanes: the only arithmetic that the product kernels are written in.
 
+use super::transpose::shuffled;
 use crate::kernel::isa::Task;
 
 /// A vector of `LANES` numbers in a register of some instruction set.
@@ -56,6 +57,13 @@ pub trait Simd: Copy {
 
     /// a₀ b₀ a₁ b₁ …, cut in two.
     unsafe fn interleave(self, other: Self) -> (Self, Self);
+
+    /// y[i, j] = x[j, i] for i, j < LANES, in rows of `width` and `step` numbers.
+    #[inline(always)]
+    unsafe fn square(x: *const Self::Scalar, step: usize, y: *mut Self::Scalar, width: usize) {
+        // SAFETY: the caller's.
+        unsafe { shuffled::<Self>([Self::LANES; 3], x, step, y, width) }
+    }
 
     /// The sum of all lanes, in halves: lane i + lane i + LANES/2, and so on.
     unsafe fn sum(self) -> Self::Scalar;

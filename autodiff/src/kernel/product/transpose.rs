@@ -7,6 +7,9 @@ use crate::kernel::isa::Isa;
 /// The most lanes of any vector.
 const WIDEST: usize = 16;
 
+/// Lanes of squares where they do not fit the widest.
+const NARROW: usize = 8;
+
 /// y[i, j] = x[j·step + i] for the `rows` rows that x has, and 0 beyond them, for y of `lines` rows; in squares that are
 /// transposed in registers.
 ///
@@ -20,7 +23,8 @@ pub fn transpose<T: ProductElement>(isa: Isa, x: &[T], [rows, step]: [usize; 2],
     assert!(width * lines == y.len() && rows <= width, "{} numbers in {lines} rows, from {rows}", y.len());
     let last = rows.checked_sub(1).map(|last| last.checked_mul(step).and_then(|last| last.checked_add(lines)));
     assert!(last.is_none_or(|end| end.is_some_and(|end| end <= x.len())), "{rows} rows of {lines}, {step} apart");
-    dispatch(isa, lines.min(width), Job { x, rows, step, y, lines, width });
+    let fits = [lines, rows, width].iter().all(|n| n.is_multiple_of(WIDEST));
+    dispatch(isa, if fits { WIDEST } else { NARROW.min(lines).min(width) }, Job { x, rows, step, y, lines, width });
 }
 
 struct Job<'a, T> {
@@ -45,11 +49,11 @@ impl<T: ProductElement> VectorTask<T> for Job<'_, T> {
                 unsafe {
                     let (x, y) = (x.as_ptr().wrapping_add(j * step + i), y.as_mut_ptr().add(i * width + j));
                     if inside {
-                        square::<V>([V::LANES; 3], x, step, y, width);
+                        V::square(x, step, y, width);
                     } else {
                         let present = rows.saturating_sub(j).min(V::LANES);
                         let [across, down] = [width - j, lines - i].map(|left| left.min(V::LANES));
-                        square::<V>([present, across, down], x, step, y, width);
+                        shuffled::<V>([present, across, down], x, step, y, width);
                     }
                 }
             }
@@ -62,7 +66,7 @@ impl<T: ProductElement> VectorTask<T> for Job<'_, T> {
 /// # Safety
 /// The CPU has V's instructions, and these numbers are inside their buffers; there are at most LANES of each.
 #[inline(always)]
-unsafe fn square<V: Simd>(
+pub(super) unsafe fn shuffled<V: Simd>(
     [present, across, down]: [usize; 3],
     x: *const V::Scalar,
     step: usize,

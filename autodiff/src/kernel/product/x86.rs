@@ -34,6 +34,7 @@ macro_rules! vector {
         load_masked($from:ident, $load_mask:ident) { $load_masked:expr }
         store_masked($to:ident, $store_mask:ident, $value:ident) { $store_masked:expr }
         interleave($a:ident, $b:ident) { $interleave:expr }
+        $(square: $square:path;)?
     ) => {
         impl Simd for $vector {
             type Scalar = $scalar;
@@ -119,6 +120,11 @@ macro_rules! vector {
                 let (first, second) = unsafe { $interleave };
                 (Self(first), Self(second))
             }
+            $(#[inline(always)]
+            unsafe fn square(x: *const $scalar, step: usize, y: *mut $scalar, width: usize) {
+                // SAFETY: features, and the caller's numbers are inside their buffers.
+                unsafe { $square(x, step, y, width) }
+            })?
             #[inline(always)]
             unsafe fn sum(self) -> $scalar {
                 let mut lanes = [0.0; $lanes];
@@ -135,6 +141,32 @@ macro_rules! vector {
             }
         }
     };
+}
+
+/// y[i, j] = x[j, i] for i, j < 8. Rows meet those four further on while they are loaded, so that only squares of four are
+/// left, whose shuffles stay in their half of a register.
+///
+/// # Safety
+/// The CPU has AVX, and both squares are inside their buffers.
+#[inline(always)]
+unsafe fn square_of_eight(x: *const f32, step: usize, y: *mut f32, width: usize) {
+    // SAFETY: the caller's promises.
+    unsafe {
+        for half in 0..2 {
+            let row = |k: usize| {
+                let x = x.add(k * step + 4 * half);
+                _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(_mm_loadu_ps(x)), _mm_loadu_ps(x.add(4 * step)))
+            };
+            let [a, b, c, d] = [row(0), row(1), row(2), row(3)];
+            let (ab, cd) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d));
+            let (ab_high, cd_high) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d));
+            let y = y.add(4 * half * width);
+            _mm256_storeu_ps(y, _mm256_shuffle_ps::<0x44>(ab, cd));
+            _mm256_storeu_ps(y.add(width), _mm256_shuffle_ps::<0xEE>(ab, cd));
+            _mm256_storeu_ps(y.add(2 * width), _mm256_shuffle_ps::<0x44>(ab_high, cd_high));
+            _mm256_storeu_ps(y.add(3 * width), _mm256_shuffle_ps::<0xEE>(ab_high, cd_high));
+        }
+    }
 }
 
 vector! {
@@ -175,6 +207,7 @@ vector! {
         let (even, odd) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
         (_mm256_permute2f128_ps::<0x20>(even, odd), _mm256_permute2f128_ps::<0x31>(even, odd))
     }}
+    square: square_of_eight;
 }
 vector! {
     HalfF64x4: 4 of f64, 32 registers, 1 wide, in isa::avx512;
@@ -202,6 +235,7 @@ vector! {
         let (even, odd) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
         (_mm256_permute2f128_ps::<0x20>(even, odd), _mm256_permute2f128_ps::<0x31>(even, odd))
     }}
+    square: square_of_eight;
 }
 vector! {
     F64x4: 4 of f64, 16 registers, 2 wide, in isa::avx2;
