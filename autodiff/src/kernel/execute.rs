@@ -20,10 +20,10 @@ impl<T: Element> Step<T> {
         match self {
             // SAFETY: see above.
             Step::Map(map) => unsafe { map.run(isa, m, team, spare) },
-            Step::MatMul { shape, a, b, c } => {
+            Step::MatMul { shape, a, b, c, work } => {
                 // SAFETY: see above.
-                let (a, b, c) = unsafe { (m.read(*a), m.read(*b), m.write(*c)) };
-                shape.run(isa, team, a, b, c);
+                let (a, b, c, work) = unsafe { (m.read(*a), m.read(*b), m.write(*c), m.write(*work)) };
+                shape.run(isa, team, [a, b], c, work);
             }
             Step::LaneMatMul { shape, a, b, c, ending } => {
                 // SAFETY: see above.

@@ -19,6 +19,7 @@ pub(crate) enum Step<T> {
         a: Place,
         b: Place,
         c: Place,
+        work: Place,
     },
     Conv {
         conv: Arc<Conv>,
@@ -172,7 +173,11 @@ impl<T: Element> Step<T> {
                 t.writes.extend(m.sums.iter().map(|s| (floats, s.y)));
                 t.writes.push((floats, m.work));
             }
-            Step::MatMul { a, b, c, .. } | Step::Conv { a, b, c, .. } => {
+            Step::MatMul { a, b, c, work, .. } => {
+                t.reads.extend([(floats, *a), (floats, *b)]);
+                t.writes.extend([(floats, *c), (floats, *work)]);
+            }
+            Step::Conv { a, b, c, .. } => {
                 t.reads.extend([(floats, *a), (floats, *b)]);
                 t.writes.push((floats, *c));
             }

@@ -183,7 +183,7 @@ impl Layout {
         let mut inside: Vec<_> = inside.into_iter().collect();
         inside.sort_unstable_by_key(|&(piece, _)| std::cmp::Reverse(piece));
         for (piece, Inside { tensor, start, rows }) in inside {
-            let own = View { root: piece, offset: start, len: graph.shape(piece).numel(), rows };
+            let own = View { root: piece, offset: start, len: graph.shape(piece).numel(), rows, flipped: false };
             // A product that another is added to is where that is.
             let apart = rows.map(|rows| rows.apart).or_else(|| self.apart(tensor));
             let place = self.place(tensor);
@@ -219,7 +219,7 @@ impl Layout {
                 continue;
             }
             for (&operand, runs) in operands.iter().zip(runs) {
-                let View { root, offset, len, rows } = graph.view(operand);
+                let View { root, offset, len, rows, .. } = graph.view(operand);
                 let own = graph.stage(root) == stage && !matches!(graph.prim(root), Prim::Input(_));
                 let whole = offset == 0 && len == graph.shape(root).numel() && rows.is_none();
                 let mut once = operands.iter().filter(|&&o| graph.view(o).root == root).count() == 1;

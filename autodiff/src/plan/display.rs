@@ -44,10 +44,11 @@ impl fmt::Display for At {
 pub(super) fn write_step<T: Element>(f: &mut fmt::Formatter<'_>, step: &Step<T>) -> fmt::Result {
     match step {
         Step::Map(map) => write_map(f, map),
-        Step::MatMul { shape, a, b, c } => {
-            let (t, sign) = (if shape.trans_a { "ᵀ" } else { "" }, if shape.add { "+=" } else { "=" });
+        Step::MatMul { shape, a, b, c, .. } => {
+            let (sign, t) = (if shape.add { "+=" } else { "=" }, |trans| if trans { "ᵀ" } else { "" });
             let (m, k, n, batch) = (shape.m, shape.k, shape.n, shape.batch);
-            writeln!(f, "  {} {sign} {}{t} · {}    {batch} × [{m}, {k}]·[{k}, {n}]", At(*c), At(*a), At(*b))
+            let product = format!("{}{} · {}{}", At(*a), t(shape.trans_a), At(*b), t(shape.trans_b));
+            writeln!(f, "  {} {sign} {product}    {batch} × [{m}, {k}]·[{k}, {n}]", At(*c))
         }
         Step::Conv { conv, face, add, a, b, c } => {
             let (g, sign) = (conv.geometry(), if *add { "+=" } else { "=" });

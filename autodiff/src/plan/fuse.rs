@@ -183,7 +183,7 @@ impl Fusion {
         let mut readers: FxHashMap<NodeId, Vec<Key>> = FxHashMap::default();
         let mut needed_in_memory: FxHashSet<NodeId> = FxHashSet::default();
         for id in graph.roots() {
-            for View { root, offset, len, rows } in graph.operands(id) {
+            for View { root, offset, len, rows, .. } in graph.operands(id) {
                 let reader = keys[id.index()];
                 let whole = offset == 0 && len == graph.shape(root).numel() && rows.is_none();
                 let same_elements = whole

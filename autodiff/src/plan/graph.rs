@@ -36,13 +36,14 @@ impl<'a> Graph<'a> {
     }
 
     fn view_of(&self, id: NodeId, node: &Node, readers: &Readers<'_>) -> View {
-        let own = View { root: id, offset: 0, len: node.shape.numel(), rows: None };
+        let own = View { root: id, offset: 0, len: node.shape.numel(), rows: None, flipped: false };
         let of = |offset| {
             let operand = self.view[node.operands[0].index()];
             View { offset: operand.offset + offset, len: own.len, ..operand }
         };
         match &node.prim {
             prim if prim.is_alias() => of(0),
+            Prim::Permute(_) if readers.flip(id, &self.stage) => View { flipped: true, ..of(0) },
             Prim::Slice(starts) => match Runs::of_box(starts, &node.shape, self.shape(node.operands[0])) {
                 Some(runs) => {
                     let view = View { rows: runs.apart(), ..of(runs.start) };
@@ -99,6 +100,13 @@ impl<'a> Graph<'a> {
         let is_product = matches!(self.prim(id), Prim::MatMul { .. } | Prim::MatMulLanes(_) | Prim::Conv(..));
         let third = self.operands(id).nth(2).filter(|_| is_product);
         third.map(|view| view.root)
+    }
+
+    /// Numbers of room that a product needs for a factor that it transposes as it goes.
+    pub fn transposed_len(&self, id: NodeId) -> usize {
+        let right = self.node(id).operands.get(1).filter(|_| matches!(self.prim(id), Prim::MatMul { .. }));
+        let flipped = right.filter(|&&right| self.view(right).flipped);
+        flipped.map_or(0, |&right| self.shape(right).dims().iter().rev().take(2).product())
     }
 
     /// Whether a live node reads this one.

@@ -82,7 +82,8 @@ fn node_step<T: Element>(
             let r = c.rank();
             let (m, k, n) = (c[r - 2], b[b.rank() - 2], c[r - 1]);
             let batch = c.dims()[..r - 2].iter().product();
-            let dense = MatMul::dense(batch, [m, k, n], *trans_a);
+            let trans_b = graph.view(node.operands[1]).flipped;
+            let dense = MatMul { trans_b, ..MatMul::dense(batch, [m, k, n], *trans_a) };
             let apart = |i: usize| match graph.view(node.operands[i]).rows {
                 _ if operand_shape(i).rank() < r => 0,
                 Some(rows) => rows.apart,
@@ -91,7 +92,7 @@ fn node_step<T: Element>(
             let of_c = layout.apart(id).unwrap_or(dense.apart[2]);
             let add = adds(graph, layout, id);
             let shape = Arc::new(MatMul { apart: [apart(0), apart(1), of_c], add, ..dense });
-            Step::MatMul { shape, a: operand(0), b: operand(1), c: y }
+            Step::MatMul { shape, a: operand(0), b: operand(1), c: y, work: work.unwrap_or(y.slice(0, 0)) }
         }
         Prim::MatMulLanes(of) => {
             let b = operand_shape(1);

@@ -41,6 +41,7 @@ fn work_len(graph: &Graph<'_>, fusion: &Fusion, job: &Job) -> usize {
             Pass::<f64>::new(graph, fusion, &nowhere, group).map.work_len()
         }
         Job::Node(id) if graph.prim(*id).is_sum() => kernel::sum_middle_work(graph.sum_shape(*id)),
-        _ => 0,
+        Job::Node(id) => graph.transposed_len(*id),
+        Job::Deliver { .. } => 0,
     }
 }

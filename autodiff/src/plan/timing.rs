@@ -79,9 +79,10 @@ fn what<T: Element>(step: &Step<T>) -> String {
             format!("pass over {}: {instructions} instructions{sums}", map.numel)
         }
         Step::MatMul { shape, .. } => {
-            let (batch, t) = (shape.batch, if shape.trans_a { "ᵀ" } else { "" });
+            let (batch, t) = (shape.batch, |trans| if trans { "ᵀ" } else { "" });
             let batch = if batch == 1 { String::new() } else { format!("{batch} × ") };
-            format!("product{t} {batch}[{}, {}]·[{}, {}]", shape.m, shape.k, shape.k, shape.n)
+            let (a, b) = (t(shape.trans_a), t(shape.trans_b));
+            format!("product{a}{b} {batch}[{}, {}]·[{}, {}]", shape.m, shape.k, shape.k, shape.n)
         }
         Step::LaneMatMul { shape, ending, .. } => {
             let t = |trans| if trans { "ᵀ" } else { "" };

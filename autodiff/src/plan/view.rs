@@ -1,7 +1,7 @@
 //! Which elements of another a node is, where it has none of its own.
 
 use crate::shape::{Axes, Shape};
-use crate::tape::{Node, NodeId, Prim};
+use crate::tape::{Node, NodeId, Prim, Stage};
 
 /// A node's elements are `len` elements of `root`, from `offset` on; `root` is not itself a view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -11,6 +11,8 @@ pub(super) struct View {
     pub len: usize,
     /// Where they are not one run.
     pub rows: Option<Rows>,
+    /// Whether they are matrices that their reader transposes.
+    pub flipped: bool,
 }
 
 /// Runs of so many elements, which start so far apart: part of each member of a batch.
@@ -97,6 +99,22 @@ impl<'a> Readers<'a> {
         Readers { nodes, outputs, of }
     }
 
+    /// Whether a node is a batch of small matrices, transposed for one product alone, which can do that as it goes: what it
+    /// copies stays in the nearest cache until it is read.
+    pub fn flip(&self, id: NodeId, stages: &[Stage]) -> bool {
+        /// Numbers of a matrix that leave room for others in the nearest cache.
+        const NEAR: usize = 4096;
+        let node = |id: NodeId| &self.nodes[id.index()];
+        let Node { prim: Prim::Permute(perm), shape, .. } = node(id) else { return false };
+        let (&[reader], Some(matrix)) = (&self.of[id.index()][..], shape.rank().checked_sub(2)) else { return false };
+        let of_one = shape.dims()[matrix..].iter().product::<usize>();
+        let transposes = perm[..matrix].iter().copied().eq(0..matrix) && perm[matrix..] == [matrix + 1, matrix];
+        let is_batch = shape.numel() > of_one && of_one <= NEAR && node(reader).shape.rank() == shape.rank();
+        let is_right = matches!(node(reader).prim, Prim::MatMul { .. }) && node(reader).operands[1] == id;
+        let together = stages[id.index()] == stages[reader.index()] && !self.outputs.contains(&id);
+        transposes && is_batch && is_right && together
+    }
+
     /// Whether whatever reads a node that is this view takes rows that lie apart.
     pub fn take_rows(&self, id: NodeId, view: &View) -> bool {
         let node = |id: NodeId| &self.nodes[id.index()];
@@ -138,7 +156,7 @@ mod tests {
         assert_eq!(Runs::of_box(&[0, 0, 1], &[2, 2, 3].into(), &around), None);
         let whole = Runs::of_box(&[1, 0, 0], &[2, 4, 5].into(), &around).expect("one run");
         assert_eq!((whole.each().collect::<Vec<_>>(), whole.apart()), (vec![(20, 40)], None));
-        let view = View { root: NodeId(0), offset: runs.start, len: 20, rows: runs.apart() };
+        let view = View { root: NodeId(0), offset: runs.start, len: 20, rows: runs.apart(), flipped: false };
         assert_eq!(view.span(), 30);
         let strides = |dims: &[usize]| view.strides(&dims.iter().copied().collect()).map(|s| s.to_vec());
         assert_eq!(strides(&[2, 2, 5]), Some(vec![20, 5, 1]));

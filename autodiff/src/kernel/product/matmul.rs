@@ -3,12 +3,13 @@
 use super::rows::{Axis, Rows, product};
 use super::simd::Simd;
 use super::tile::{Depth, Run};
+use super::transpose::transpose;
 use super::{ProductElement, Target, VectorTask, dispatch, volume};
 use crate::kernel::{Isa, Team};
 use std::ops::Range;
 
-/// `C = op(A)·B`, or C + op(A)·B, for each of `batch` triples. A is `[m, k]`, or `[k, m]` when `trans_a`; B is `[k, n]`, C
-/// `[m, n]`; each dense and row-major, `apart` from the next.
+/// `C = op(A)·op(B)`, or C + op(A)·op(B), for each of `batch` triples. A is `[m, k]`, or `[k, m]` when `trans_a`; B is
+/// `[k, n]`, or `[n, k]` when `trans_b`; C is `[m, n]`; each dense and row-major, `apart` from the next.
 ///
 /// Every number of a product is summed in the order of k, except for `n = 1` with `k ≥ 4` and A not transposed, or of one
 /// row: there the lanes of a vector run along k (lane i sums k ≡ i modulo their number, then they are added in halves).
@@ -21,6 +22,8 @@ pub struct MatMul {
     pub k: usize,
     pub n: usize,
     pub trans_a: bool,
+    /// Each B is copied, transposed, before its product: where it has just been read, for as long as it stays there.
+    pub trans_b: bool,
     /// Numbers from one A to the next, one B, one C: 0 where the triples share it.
     pub apart: [usize; 3],
     /// To what C holds; otherwise it is overwritten.
@@ -30,7 +33,7 @@ pub struct MatMul {
 impl MatMul {
     /// Matrices one behind the other, of which C is overwritten.
     pub fn dense(batch: usize, [m, k, n]: [usize; 3], trans_a: bool) -> Self {
-        MatMul { batch, m, k, n, trans_a, apart: [m * k, k * n, m * n], add: false }
+        MatMul { batch, m, k, n, trans_a, trans_b: false, apart: [m * k, k * n, m * n], add: false }
     }
 
     /// `2·batch·m·k·n`.
@@ -45,25 +48,33 @@ impl MatMul {
         [span(m * k, apart[0]), span(k * n, apart[1]), span(m * n, apart[2])]
     }
 
+    /// Numbers that a run needs for itself.
+    pub fn work_len(&self) -> usize {
+        if self.trans_b { self.k * self.n } else { 0 }
+    }
+
     /// Of what threads can share: 0 where one computes all of it.
     pub(in crate::kernel) fn cost(&self) -> usize {
-        if self.m <= 1 || (self.trans_a && self.n == 1) { 0 } else { self.flops() as usize }
+        if self.m <= 1 || (self.trans_a && self.n == 1) || self.trans_b { 0 } else { self.flops() as usize }
     }
 
     /// Computes the product.
     ///
     /// # Panics
     /// If a slice does not have the length that the shape says, or matrices of C overlap.
-    pub fn run<T: ProductElement>(&self, isa: Isa, team: Team, a: &[T], b: &[T], c: &mut [T]) {
-        let MatMul { batch, m, k, n, trans_a, apart, add } = *self;
+    pub fn run<T: ProductElement>(&self, isa: Isa, team: Team, [a, b]: [&[T]; 2], c: &mut [T], work: &mut [T]) {
+        let MatMul { batch, m, k, n, trans_a, trans_b, apart, add } = *self;
         volume(&[batch, m.max(apart[0]), k.max(apart[1]), n.max(apart[2])]);
         assert_eq!([a.len(), b.len(), c.len()], self.spans(), "A, B and C of {self:?}");
         assert!(batch <= 1 || apart[2] >= m * n, "matrices of C apart in {self:?}");
+        assert_eq!(work.len(), self.work_len(), "room for {self:?}");
         if trans_a && n == 1 {
-            // A column Aᵀb is the row bᵀA, whose columns fill the lanes.
+            // A column Aᵀb is the row bᵀA, whose columns fill the lanes; and b is the same when transposed.
             let apart = [apart[1], apart[0], apart[2]];
-            let shape = MatMul { batch, m: 1, k, n: m, trans_a: false, apart, add };
+            let shape = MatMul { batch, m: 1, k, n: m, trans_a: false, trans_b: false, apart, add };
             dispatch(isa, m, Job { shape, rows: 0..1, a: b, b: a, c: c.as_mut_ptr() });
+        } else if trans_b {
+            self.transposing(isa, [a, b], c, work);
         } else {
             let parts = team.parts(self.cost()).min(m.max(1));
             let c = Target::new(c);
@@ -71,6 +82,18 @@ impl MatMul {
                 let rows = m * part / parts..m * (part + 1) / parts;
                 dispatch(isa, n, Job { shape: *self, rows, a, b, c: c.pointer() });
             });
+        }
+    }
+
+    /// Each product as soon as its B is transposed.
+    #[inline(never)] // It is not what small products should have to make room for.
+    fn transposing<T: ProductElement>(&self, isa: Isa, [a, b]: [&[T]; 2], c: &mut [T], work: &mut [T]) {
+        let MatMul { m, k, n, trans_a, apart, add, .. } = *self;
+        let shape = MatMul { add, ..MatMul::dense(1, [m, k, n], trans_a) };
+        for i in 0..self.batch {
+            transpose(isa, &b[i * apart[1]..], [n, k], work, k);
+            let (a, c) = (&a[i * apart[0]..], &mut c[i * apart[2]..]);
+            dispatch(isa, n, Job { shape, rows: 0..m, a, b: work, c: c.as_mut_ptr() });
         }
     }
 }
@@ -87,7 +110,7 @@ struct Job<'a, T> {
 impl<T: ProductElement> VectorTask<T> for Job<'_, T> {
     #[inline(always)]
     unsafe fn run<V: Simd<Scalar = T>>(self) {
-        let MatMul { batch, m, k, n, trans_a, apart, add } = self.shape;
+        let MatMul { batch, m, k, n, trans_a, apart, add, .. } = self.shape;
         let (a, b, c) = (self.a.as_ptr(), self.b.as_ptr(), self.c);
         for i in 0..batch {
             // SAFETY: `MatMul::run` has checked that A, B and C hold `batch` matrices of these shapes, and no other

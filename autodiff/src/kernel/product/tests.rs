@@ -88,7 +88,7 @@ fn assert_close<T: Number>(computed: &[T], exact: &[Sum], what: &dyn std::fmt::D
 }
 
 fn check_matmul<T: Number>(shape: MatMul, random: &mut Random) {
-    let MatMul { batch, m, k, n, trans_a, apart, add } = shape;
+    let MatMul { batch, m, k, n, trans_a, trans_b, apart, add } = shape;
     let [of_a, of_b, of_c] = shape.spans();
     let (a, b): (Vec<T>, Vec<T>) = (random.numbers(of_a), random.numbers(of_b));
     let before = T::from_f64(if add { 0.7 } else { f64::NAN });
@@ -98,7 +98,8 @@ fn check_matmul<T: Number>(shape: MatMul, random: &mut Random) {
             for d in 0..k {
                 let x = a[s * apart[0] + if trans_a { d * m + i } else { i * k + d }];
                 for j in 0..n {
-                    exact[(s * m + i) * n + j].add(x, b[s * apart[1] + d * n + j]);
+                    let at = if trans_b { j * k + d } else { d * n + j };
+                    exact[(s * m + i) * n + j].add(x, b[s * apart[1] + at]);
                 }
             }
         }
@@ -108,7 +109,8 @@ fn check_matmul<T: Number>(shape: MatMul, random: &mut Random) {
     }
     for isa in Isa::available() {
         let mut c = vec![before; of_c];
-        shape.run(isa, Team::of(1), &a, &b, &mut c);
+        let mut work = vec![T::from_f64(f64::NAN); shape.work_len()];
+        shape.run(isa, Team::of(1), [&a, &b], &mut c, &mut work);
         let (of_product, between): (Vec<_>, Vec<_>) =
             c.iter().enumerate().partition(|(i, _)| i % apart[2].max(1) < m * n);
         let computed: Vec<T> = of_product.into_iter().map(|(_, &c)| c).collect();
@@ -136,7 +138,7 @@ fn check_lanes<T: Number>(shape: LaneMatMul, random: &mut Random) {
                 b = (0..k * n).map(|i| b[i % n * k + i / n]).collect();
             }
             let mut alone = vec![T::from_f64(f64::NAN); m * n];
-            MatMul::dense(1, [m, k, n], trans_a).run(isa, Team::of(1), &a, &b, &mut alone);
+            MatMul::dense(1, [m, k, n], trans_a).run(isa, Team::of(1), [&a, &b], &mut alone, &mut []);
             if add {
                 // Rounded twice, which changes nothing: 53 bits are more than twice 24.
                 alone.iter_mut().for_each(|c| *c = T::from_f64(c.to_f64() + T::from_f64(0.7).to_f64()));
@@ -202,14 +204,14 @@ fn matrix_products_match_plain_loops() {
     for round in 0..400 {
         let [m, k, n] = [0; 3].map(|_| random.size(&sizes));
         let dense = MatMul::dense(1 + round % 3, [m, k, n], round % 2 == 0);
-        // Some share an operand, some lie apart, some are added.
+        // Some share an operand, some lie apart, some are transposed, some are added.
         let [of_a, of_b, of_c] = dense.apart;
         let apart = [
             [of_a, 0, of_a + 5][round % 3 * usize::from(round % 5 == 0)],
             [of_b, 0, of_b + 3][(round + 1) % 3 * usize::from(round % 7 < 2)],
             [of_c, of_c + 9][usize::from(round % 11 < 3)],
         ];
-        let shape = MatMul { apart, add: round % 13 < 4, ..dense };
+        let shape = MatMul { apart, trans_b: round % 3 == 1, add: round % 13 < 4, ..dense };
         check_matmul::<f32>(shape, &mut random);
         check_matmul::<f64>(shape, &mut random);
     }
@@ -243,7 +245,7 @@ fn long_depths_and_wide_matrices_match_plain_loops() {
 #[should_panic(expected = "A, B and C of")]
 fn a_slice_of_the_wrong_length_is_refused() {
     let shape = MatMul::dense(1, [2, 3, 4], false);
-    shape.run(Isa::PORTABLE, Team::of(1), &[0f32; 6], &[0.0; 11], &mut [0.0; 8]);
+    shape.run(Isa::PORTABLE, Team::of(1), [&[0f32; 6], &[0.0; 11]], &mut [0.0; 8], &mut []);
 }
 
 /// Calls `meet(x index, w index, y index)` for every term of the convolution.
@@ -471,7 +473,7 @@ fn a_team_gives_the_same_bits_as_one_thread() {
     for isa in Isa::available() {
         let product = |team| {
             let mut c = vec![0f32; 2 * 301 * 203];
-            shape.run(isa, team, &a, &b, &mut c);
+            shape.run(isa, team, [&a, &b], &mut c, &mut []);
             c
         };
         assert_eq!(product(Team::of(2)), product(Team::of(1)));
@@ -485,7 +487,7 @@ fn every_fma_instruction_set_gives_the_same_bits() {
         let (a, b): (Vec<f32>, Vec<f32>) = (random.numbers(m * k), random.numbers(k * n));
         let product = |isa| {
             let mut c = vec![0f32; m * n];
-            MatMul::dense(1, [m, k, n], false).run(isa, Team::of(1), &a, &b, &mut c);
+            MatMul::dense(1, [m, k, n], false).run(isa, Team::of(1), [&a, &b], &mut c, &mut []);
             c
         };
         let mut results = Isa::available().into_iter().filter(|&isa| isa != Isa::PORTABLE).map(product);
