@@ -370,3 +370,37 @@ fn batches_of_batches_that_share_a_factor_have_the_bits_of_their_members() {
         }
     }
 }
+
+#[test]
+fn a_batch_is_read_and_written_where_it_lies() {
+    // A network of three layers, its parameters in one vector with gaps: products with its Hessian.
+    let (hidden, len, members) = (6, 80, 5);
+    let tape = Tape::new();
+    let theta = tape.input("theta", len, Stage::POINT);
+    let direction = tape.input("direction", len, Stage::DIRECTION);
+    let x = tape.input("x", [4, 2], Stage::POINT);
+    let part = |from: usize, shape: [usize; 2]| theta.slice(&[from], &[from + shape[0] * shape[1]]).reshape(shape);
+    let first = (x.matmul(part(1, [2, hidden])) + part(16, [1, hidden])).relu();
+    let second = (first.matmul(part(24, [hidden, hidden])) + part(61, [1, hidden])).relu();
+    let loss = second.matmul(part(70, [hidden, 1])).square().sum_all();
+    let product = hvp(loss, &[theta], &[(theta, direction)])[0];
+    let all = tape.input("all", [members, len], Stage::DIRECTION);
+    let together = vmap(&[product], &[Batched::Values(direction, all)])[0];
+    let inputs = [numbers(1, len), numbers(2, len), numbers(3, 8), numbers(4, members * len)];
+    let run = |y: Var<'_>, direction: &[f64]| {
+        let plan: Plan<f64> = Plan::compile(&tape, &[y]);
+        let products = plan.evaluate(&[&inputs[0], direction, &inputs[2], &inputs[3]]).remove(0);
+        (plan.to_string(), products)
+    };
+    let (plan, products) = run(together, &[]);
+    for (direction, of_direction) in inputs[3].chunks(len).zip(products.chunks(len)) {
+        assert_eq!(run(product, direction).1, of_direction);
+    }
+    // Directions are not copied, nor is what the point has: a matrix of each is transposed beside its product.
+    let stage = plan.split("direction stage").nth(1).expect("a stage").split("adjoint stage").next().expect("before");
+    assert!(!stage.contains(" as ["), "{plan}");
+    assert!(stage.contains("ᵀ    5 × [4, 6]·[6, 6]"), "{plan}");
+    // The weights' gradients are where they belong, and what is left are those of two biases.
+    let assemble = stage.lines().find(|line| line.contains("assemble")).expect("an output in pieces");
+    assert_eq!(assemble.matches(" s[").count(), 2, "{plan}");
+}

@@ -82,14 +82,14 @@ fn what<T: Element>(step: &Step<T>) -> String {
             let (batch, t) = (shape.batch, |trans| if trans { "ᵀ" } else { "" });
             let batch = if batch == 1 { String::new() } else { format!("{batch} × ") };
             let (a, b) = (t(shape.trans_a), t(shape.trans_b));
-            format!("product{a}{b} {batch}[{}, {}]·[{}, {}]", shape.m, shape.k, shape.k, shape.n)
+            format!("product {batch}[{}, {}]{a}·[{}, {}]{b}", shape.m, shape.k, shape.k, shape.n)
         }
         Step::LaneMatMul { shape, ending, .. } => {
             let t = |trans| if trans { "ᵀ" } else { "" };
             let (a, b) = (t(shape.trans_a), t(shape.trans_b));
             let LaneMatMul { lanes, m, k, n, .. } = shape;
             let then = ending.as_ref().map_or(String::new(), |ending| format!(", {:?}", ending.form));
-            format!("product{a}{b} {lanes} lanes of [{m}, {k}]·[{k}, {n}]{then}")
+            format!("product {lanes} lanes of [{m}, {k}]{a}·[{k}, {n}]{b}{then}")
         }
         Step::Conv { conv, face, .. } => {
             let g = conv.geometry();

@@ -20,7 +20,7 @@
 //! - `epilogue`: what becomes of their numbers before they leave the registers;
 //! - `axis`: which taps of a convolution are inside the image, and where;
 //! - `matmul`, `conv`, `weight_grad`: the public products, which lay out rows and depths. Nothing is packed or copied but
-//!   what the weight gradient of many channels reads, without AVX-512;
+//!   what the weight gradient of many channels reads, without AVX-512, and the transposed right factors of a batch;
 //! - `transpose`: what a plan packs of its own, the transposed operands; `spread`: a vector in every lane.
 //!
 //! Rounding is fixed by shape: a number's sum runs in the order of the depth (or, with one column, in 8 lanes of
