@@ -404,3 +404,60 @@ fn a_batch_is_read_and_written_where_it_lies() {
     let assemble = stage.lines().find(|line| line.contains("assemble")).expect("an output in pieces");
     assert_eq!(assemble.matches(" s[").count(), 2, "{plan}");
 }
+
+/// What could not lie where it is written or read is where it would be without a batch.
+#[test]
+fn products_that_something_else_needs_lie_together() {
+    let tape = Tape::new();
+    let (a, b) = (tape.input("a", [3, 4], Stage::POINT), tape.input("b", [4, 2], Stage::POINT));
+    let all = tape.input("all", [5, 4, 2], Stage::POINT);
+    let tensor = a.matmul(b).reshape(6).pad(&[2], 10) + (b.reshape(8).slice(&[0], &[2])).exp().pad(&[8], 10);
+    let together = vmap(&[tensor], &[Batched::Values(b, all)])[0];
+    let part = together.slice(&[2, 2], &[3, 8]);
+    let inputs = [numbers(1, 12), vec![], numbers(2, 40)];
+    let args: Vec<Arg<'_, f64>> = inputs.iter().map(|x| (&x[..]).into()).collect();
+    let alone = Plan::<f64>::compile(&tape, &[together]).evaluate_args(&args).remove(0);
+    // Another output is part of a product, of the same stage and of a later one; and may be left out.
+    for stage in [Stage::POINT, Stage::DIRECTION] {
+        for optional in [&[][..], &[1]] {
+            let outputs = [(Stage::POINT, together), (stage, part)];
+            let values = Plan::<f64>::with_optional(&tape, &outputs, optional, Options::default()).evaluate_args(&args);
+            assert_eq!(values, [alone.clone(), alone[22..28].to_vec()], "{stage:?}, {optional:?}");
+        }
+    }
+}
+
+#[test]
+fn products_do_not_read_what_lies_between_their_matrices() {
+    let tape = Tape::new();
+    let (x, b) = (tape.input("x", [1, 4], Stage::POINT), tape.input("b", [2, 2], Stage::POINT));
+    let all = tape.input("all", [3, 2, 2], Stage::POINT);
+    let factor = x.tanh();
+    let products = vmap(&[factor.reshape([2, 2]).matmul(b)], &[Batched::Values(b, all)])[0].reshape([3, 4]);
+    let boxes = [products.pad(&[0, 0], [3, 8]), factor.pad(&[1, 4], [3, 8])];
+    let run =
+        |outputs: &[Var<'_>]| Plan::<f64>::compile(&tape, outputs).evaluate(&[&numbers(1, 4), &[], &numbers(2, 12)]);
+    let apart = run(&boxes);
+    let expected: Vec<f64> = apart[0].iter().zip(&apart[1]).map(|(a, b)| a + b).collect();
+    assert_eq!(run(&[boxes[0] + boxes[1]])[0], expected);
+}
+
+#[test]
+fn transposed_rows_need_not_be_matrices() {
+    let tape = Tape::new();
+    let (a, x) = (tape.input("a", [4, 2, 4], Stage::POINT), tape.input("x", [16, 8], Stage::POINT));
+    let (values, around) = (numbers(1, 32), numbers(2, 128));
+    // Rows of four numbers, of a matrix, and of two.
+    for (box_of, rows) in [([16, 4], 16), ([4, 16], 4), ([2, 32], 2)] {
+        let of = x.reshape([rows, 128 / rows]).slice(&[0, 0], &box_of);
+        let product = a.matmul(of.reshape([4, 4, 4]).permute(&[0, 2, 1]));
+        let computed = Plan::<f64>::compile(&tape, &[product]).evaluate(&[&values, &around]).remove(0);
+        let b: Vec<f64> = around.chunks(128 / rows).flat_map(|row| &row[..box_of[1]]).copied().collect();
+        for (at, &c) in computed.iter().enumerate() {
+            let (k, i, j) = (at / 8, at / 4, at % 4);
+            let exact: f64 = (0..4).map(|d| values[i * 4 + d] * b[k * 16 + j * 4 + d]).sum();
+            // Four products below 1, in whatever order.
+            assert!((c - exact).abs() <= 8.0 * f64::EPSILON, "{box_of:?}: {c} is not {exact}");
+        }
+    }
+}

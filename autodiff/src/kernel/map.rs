@@ -75,7 +75,7 @@ impl<T> LeafValue<T> {
 pub(crate) enum Reading {
     /// i
     InOrder,
-    /// i mod the leaf's length, which divides the block: stretched to a block once
+    /// i mod the leaf's length, which divides the block: stretched to a block once, unless it is one
     Repeated,
     /// Strides over the group's axes, some of them 0: stretched block by block
     Strided { dims: Axes, strides: Axes },

@@ -205,6 +205,7 @@ pub(crate) fn sum_middle_work(SumShape { summed, inner, whole }: SumShape) -> us
     match (inner, whole) {
         (1, _) => 0,
         (_, true) => work(whole_period(summed * inner, inner)),
+        (_, false) if summed <= CHUNK => 0,
         (_, false) => work(inner),
     }
 }
@@ -286,7 +287,7 @@ mod tests {
         let x: Vec<f32> = (0..3 * 65 * 40).map(|i| ((i * 7919) % 1000) as f32 * 1.37e-3 - 0.3).collect();
         for (summed, inner) in [(0, 5), (1, 40), (10, 40), (63, 7), (64, 33), (65, 33)] {
             let (shape, mut y) = (SumShape { summed, inner, whole: false }, vec![f32::NAN; 3 * inner]);
-            sum_middle(&x[..3 * summed * inner], &mut y, shape, &mut vec![0.0; work(inner)]);
+            sum_middle(&x[..3 * summed * inner], &mut y, shape, &mut vec![0.0; sum_middle_work(shape)]);
             for (o, y) in y.chunks(inner).enumerate() {
                 let (mut work, mut expected) = (vec![0.0; work(inner)], vec![f32::NAN; inner]);
                 accumulate(&mut work, inner, 0, &x[o * summed * inner..][..summed * inner]);

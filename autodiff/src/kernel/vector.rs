@@ -179,22 +179,10 @@ impl Isa {
         product::transpose(self, x, [rows, columns], y, columns);
     }
 
-    /// yⱼᵢ ← xᵢⱼ for x of `rows` vectors, which lie one behind the other, into so many lanes; those without a vector are 0.
+    /// yᵢⱼ ← xⱼᵢ for y of `rows` vectors, which lie one behind the other, out of so many lanes.
     ///
     /// # Panics
     /// Where there are more vectors than lanes, or a length is not that of so many vectors or lanes.
-    #[track_caller]
-    pub fn into_lanes<T: Element>(self, rows: usize, x: &[T], lanes: usize, y: &mut [T]) {
-        assert!(0 < rows && rows <= lanes, "into_lanes: {rows} vectors into {lanes} lanes");
-        let n = x.len() / rows;
-        assert!(x.len() == n * rows && y.len() == n * lanes, "into_lanes: {} numbers, {}", x.len(), y.len());
-        product::transpose(self, x, [rows, n], y, n);
-    }
-
-    /// The same back: yᵢⱼ ← xⱼᵢ for y of `rows` vectors out of so many lanes.
-    ///
-    /// # Panics
-    /// As [`into_lanes`](Isa::into_lanes).
     #[track_caller]
     pub fn out_of_lanes<T: Element>(self, lanes: usize, x: &[T], rows: usize, y: &mut [T]) {
         assert!(0 < rows && rows <= lanes, "out_of_lanes: {rows} vectors out of {lanes} lanes");
@@ -263,16 +251,15 @@ mod lanes {
     use super::*;
 
     #[test]
-    fn vectors_go_into_lanes_and_out_again() {
+    fn vectors_go_out_of_lanes() {
         const N: usize = 21;
         for (isa, rows, lanes) in
             Isa::available().into_iter().flat_map(|isa| [(isa, 1, 16), (isa, 10, 16), (isa, 5, 5)])
         {
             let x: Vec<f32> = (1..=rows * N).map(|i| i as f32).collect();
-            let (mut apart, mut back) = (vec![f32::NAN; lanes * N], vec![f32::NAN; rows * N]);
-            isa.into_lanes(rows, &x, lanes, &mut apart);
-            let expected = |at: usize| if at % lanes < rows { x[at % lanes * N + at / lanes] } else { 0.0 };
-            assert!(apart.iter().enumerate().all(|(at, &v)| v == expected(at)), "{isa}, {rows} of {lanes}");
+            let in_lanes = |at: usize| if at % lanes < rows { x[at % lanes * N + at / lanes] } else { f32::NAN };
+            let apart: Vec<f32> = (0..lanes * N).map(in_lanes).collect();
+            let mut back = vec![f32::NAN; rows * N];
             isa.out_of_lanes(lanes, &apart, rows, &mut back);
             assert_eq!(back, x, "{isa}, {rows} of {lanes}");
         }

@@ -231,7 +231,12 @@ impl Layout {
                     holder = outer;
                 }
                 let outlives = kept_after(root) && !kept_after(id);
-                let takes = runs.is_some_and(|runs| runs.apart().is_none_or(|rows| lies_apart(graph, root, rows)));
+                let takes_rows = |rows| {
+                    // Nor does anything copy it to an output, here or in a later stage.
+                    let readers = items.iter().filter(|placing| placing.item.reads.contains(&root)).count();
+                    readers == 1 && !kept_after(root) && lies_apart(graph, root, rows)
+                };
+                let takes = runs.is_some_and(|runs| runs.apart().is_none_or(takes_rows));
                 if let (true, true, false, false, true, Some(runs)) =
                     (own && once, whole, outlives, self.places.contains_key(&root), takes, runs)
                 {
@@ -239,6 +244,19 @@ impl Layout {
                 }
             }
         }
+        // What a product reads does not lie between its own matrices.
+        let reads_beside = |(&product, own): (&NodeId, &Inside)| {
+            own.rows?;
+            let all = std::iter::successors(Some(product), |&id| graph.added(id));
+            let mut factors = all.flat_map(|id| graph.operands(id).take(2)).map(|view| view.root);
+            let lies_in = |root: NodeId| {
+                let mut holders = std::iter::successors(inside.get(&root), |of| inside.get(&of.tensor));
+                holders.any(|of| of.tensor == own.tensor)
+            };
+            factors.any(lies_in).then_some(product)
+        };
+        let beside: Vec<NodeId> = inside.iter().filter_map(reads_beside).collect();
+        inside.retain(|product, _| !beside.contains(product));
         inside
     }
 

@@ -43,7 +43,7 @@ impl<'a> Graph<'a> {
         };
         match &node.prim {
             prim if prim.is_alias() => of(0),
-            Prim::Permute(_) if readers.flip(id, &self.stage) => View { flipped: true, ..of(0) },
+            Prim::Permute(_) if readers.flip(id, &of(0), &self.stage) => View { flipped: true, ..of(0) },
             Prim::Slice(starts) => match Runs::of_box(starts, &node.shape, self.shape(node.operands[0])) {
                 Some(runs) => {
                     let view = View { rows: runs.apart(), ..of(runs.start) };

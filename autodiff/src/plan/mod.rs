@@ -14,7 +14,7 @@
 //! | `arena` | where each value lives, by liveness |
 //! | `lower` | the steps of each stage, on those places |
 //! | `pass` | the instructions of one pass, its registers and how it reads |
-//! | `joined` | which two operations of a pass are one instruction |
+//! | `joined` | which operations of a pass are one instruction |
 //! | `ending` | which passes a product does before its numbers leave their registers |
 //!
 //! `workspace` is a thread's memory for a plan, in which `run` runs it; `display` says what it looks like, `timing` where the

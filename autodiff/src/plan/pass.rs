@@ -65,7 +65,10 @@ impl<'a, T: Element> Pass<'a, T> {
         // Whole rows, as many as come nearest, and of what is read again and again all of it; where there is one row,
         // nothing asks for whole ones.
         if row <= LONGEST_ROW && row < numel {
-            let unit = pass.longest_period(&order).filter(|period| period.is_multiple_of(row)).unwrap_or(row);
+            // Sums are cut for threads where blocks of rows end.
+            let sums = order.iter().any(|&id| graph.prim(id).is_sum());
+            let period = pass.longest_period(&order).filter(|period| !sums && period.is_multiple_of(row));
+            let unit = period.unwrap_or(row);
             pass.map.block = unit * ((BLOCK + unit / 2) / unit).max(1);
         }
         for &id in &order {

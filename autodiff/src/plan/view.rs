@@ -3,7 +3,8 @@
 use crate::shape::{Axes, Shape};
 use crate::tape::{Node, NodeId, Prim, Stage};
 
-/// A node's elements are `len` elements of `root`, from `offset` on; `root` is not itself a view.
+/// A node's elements are `len` elements of `root`, from `offset` on, one behind the other or in rows; `root` is not itself a
+/// view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct View {
     pub root: NodeId,
@@ -101,18 +102,22 @@ impl<'a> Readers<'a> {
 
     /// Whether a node is a batch of small matrices, transposed for one product alone, which can do that as it goes: what it
     /// copies stays in the nearest cache until it is read.
-    pub fn flip(&self, id: NodeId, stages: &[Stage]) -> bool {
+    pub fn flip(&self, id: NodeId, of: &View, stages: &[Stage]) -> bool {
         /// Numbers of a matrix that leave room for others in the nearest cache.
         const NEAR: usize = 4096;
+        /// Multiply-adds of products that one thread takes: others would have to share what is copied.
+        const ALONE: usize = 1 << 20;
         let node = |id: NodeId| &self.nodes[id.index()];
         let Node { prim: Prim::Permute(perm), shape, .. } = node(id) else { return false };
         let (&[reader], Some(matrix)) = (&self.of[id.index()][..], shape.rank().checked_sub(2)) else { return false };
         let of_one = shape.dims()[matrix..].iter().product::<usize>();
         let transposes = perm[..matrix].iter().copied().eq(0..matrix) && perm[matrix..] == [matrix + 1, matrix];
         let is_batch = shape.numel() > of_one && of_one <= NEAR && node(reader).shape.rank() == shape.rank();
+        let is_small = node(reader).shape.numel() * shape[matrix] <= ALONE;
+        let a_matrix_each = of.rows.is_none_or(|rows| rows.len == of_one);
         let is_right = matches!(node(reader).prim, Prim::MatMul { .. }) && node(reader).operands[1] == id;
         let together = stages[id.index()] == stages[reader.index()] && !self.outputs.contains(&id);
-        transposes && is_batch && is_right && together
+        transposes && is_batch && is_small && a_matrix_each && is_right && together
     }
 
     /// Whether whatever reads a node that is this view takes rows that lie apart.

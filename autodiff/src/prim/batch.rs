@@ -143,10 +143,10 @@ pub(crate) fn batch(tape: &Tape, node: &Node, operands: &[Operand], size: usize)
             structure::reshape(tape, tape.intern(product), shape)
         }
         Prim::MatMul { .. } => {
-            let is_one = node.shape.rank() == 2;
             // A matrix for all members is read where it is.
-            let for_each = |o: &Operand| {
-                if is_one { o.id } else { product::repeated(tape, o.id, usize::from(o.is_batched()), &shape) }
+            let for_each = |o: &Operand| match o.is_batched() {
+                false if structure::shape_of(tape, o.id).rank() == 2 => o.id,
+                own => product::repeated(tape, o.id, usize::from(own), &shape),
             };
             let operands = operands.iter().map(for_each).collect();
             tape.intern(Node { prim: node.prim.clone(), operands, shape: shape.clone(), kind: node.kind })

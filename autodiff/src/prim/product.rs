@@ -110,7 +110,7 @@ pub(super) fn matmul_lanes<'t>(tape: &'t Tape, a: NodeId, b: NodeId, of: MatMulL
 impl<'t> Var<'t> {
     /// C = A·B over the last two axes; leading axes are a batch and must agree. Transpose an operand with
     /// [`t`](Var::t): a transposed A is read in place, a transposed B becomes a packing step that is
-    /// hoisted to the stage of B.
+    /// hoisted to the stage of B, or part of the product where B is a batch of small matrices.
     ///
     /// # Panics
     /// Where the inner extents or the batch axes differ, naming both shapes.

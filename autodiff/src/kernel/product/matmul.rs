@@ -44,8 +44,12 @@ impl MatMul {
     /// Numbers from the first of A to the last, of B, of C.
     pub fn spans(&self) -> [usize; 3] {
         let MatMul { batch, m, k, n, apart, .. } = *self;
-        let span = |numbers: usize, apart| batch.checked_sub(1).map_or(0, |last| last * apart + numbers);
-        [span(m * k, apart[0]), span(k * n, apart[1]), span(m * n, apart[2])]
+        let span = |matrix: [usize; 2], apart: usize| {
+            let Some(last) = batch.checked_sub(1) else { return 0 };
+            let end = last.checked_mul(apart).and_then(|start| start.checked_add(volume(&matrix)));
+            end.expect("matrices that fit in memory")
+        };
+        [span([m, k], apart[0]), span([k, n], apart[1]), span([m, n], apart[2])]
     }
 
     /// Numbers that a run needs for itself.
@@ -64,7 +68,6 @@ impl MatMul {
     /// If a slice does not have the length that the shape says, or matrices of C overlap.
     pub fn run<T: ProductElement>(&self, isa: Isa, team: Team, [a, b]: [&[T]; 2], c: &mut [T], work: &mut [T]) {
         let MatMul { batch, m, k, n, trans_a, trans_b, apart, add } = *self;
-        volume(&[batch, m.max(apart[0]), k.max(apart[1]), n.max(apart[2])]);
         assert_eq!([a.len(), b.len(), c.len()], self.spans(), "A, B and C of {self:?}");
         assert!(batch <= 1 || apart[2] >= m * n, "matrices of C apart in {self:?}");
         assert_eq!(work.len(), self.work_len(), "room for {self:?}");

@@ -242,6 +242,21 @@ fn long_depths_and_wide_matrices_match_plain_loops() {
 }
 
 #[test]
+fn spans_of_large_products_are_those_of_their_matrices() {
+    let n = 1 << 20;
+    assert_eq!(MatMul::dense(2, [n, 8, n], false).spans(), [16 << 20, 16 << 20, 2 << 40]);
+    let apart = [0, 9 << 20, 1 << 41];
+    assert_eq!(MatMul { apart, ..MatMul::dense(2, [n, 8, n], true) }.spans(), [8 << 20, 17 << 20, 3 << 40]);
+}
+
+#[test]
+#[should_panic(expected = "matrices that fit in memory")]
+fn matrices_beyond_all_memory_are_refused() {
+    let shape = MatMul { apart: [usize::MAX, 0, 1], ..MatMul::dense(3, [1, 1, 1], false) };
+    shape.run(Isa::PORTABLE, Team::of(1), [&[0f32], &[0.0]], &mut [0.0; 3], &mut []);
+}
+
+#[test]
 #[should_panic(expected = "A, B and C of")]
 fn a_slice_of_the_wrong_length_is_refused() {
     let shape = MatMul::dense(1, [2, 3, 4], false);
