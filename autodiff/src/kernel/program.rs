@@ -89,7 +89,7 @@ impl<T: Element> Program<T> {
         &self.steps
     }
 
-    /// Bytes that a step reads and writes, each place once.
+    /// Bytes that a step reads and writes, each place once, with what lies between the matrices of a batch.
     pub(crate) fn bytes(&self, step: usize) -> usize {
         let Touches { mut reads, writes } = self.steps[step].touches();
         reads.sort_unstable_by_key(|&(arena, place)| (arena == Arena::Indices, place.region, place.offset));

@@ -4,8 +4,9 @@
 use rustc_hash::FxHashMap;
 
 use super::graph::Graph;
+use super::inside::{self, Inside};
 use super::schedule::{Job, Placing, Schedule};
-use super::view::{Rows, Runs, View};
+use super::view::View;
 use crate::kernel::{Place, Region, Size};
 use crate::shape::Shape;
 use crate::tape::{NodeId, Prim, Stage};
@@ -35,22 +36,6 @@ struct Request {
 enum Whose {
     Node(NodeId),
     Work(usize),
-}
-
-/// A value that is computed where a tensor has it.
-struct Inside {
-    tensor: NodeId,
-    start: usize,
-    rows: Option<Rows>,
-}
-
-/// Whether a product can write its matrices as such rows: nothing else reads them, nor what is added to it.
-fn lies_apart(graph: &Graph<'_>, product: NodeId, rows: Rows) -> bool {
-    let shape = graph.shape(product);
-    let is_batch = |id: NodeId| matches!(graph.prim(id), Prim::MatMul { .. }) && graph.shape(id) == shape;
-    let mut all = std::iter::successors(Some(product), |&id| graph.added(id));
-    let reads = graph.roots().flat_map(|id| graph.operands(id)).filter(|view| view.root == product).count();
-    reads == 1 && all.all(is_batch) && shape.dims()[shape.rank() - 2..].iter().product::<usize>() == rows.len
 }
 
 impl Layout {
@@ -127,7 +112,8 @@ impl Layout {
         keeps: bool,
     ) {
         let kept_after = |id: NodeId| keeps && schedule.read_after(id, stage);
-        let inside = self.pieces_in_place(graph, stage, items, &kept_after);
+        let is_placed = |id: NodeId| self.places.contains_key(&id);
+        let inside = inside::find(graph, stage, items, is_placed, kept_after);
 
         // When each value is written first and read last; a piece's life is part of its tensor's.
         let mut life: FxHashMap<NodeId, (usize, usize)> = FxHashMap::default();
@@ -191,73 +177,6 @@ impl Layout {
             self.places.insert(piece, place);
             self.apart.extend(apart.map(|apart| (piece, apart)));
         }
-    }
-
-    /// Operands of an assemble that can be computed where they belong, and what a product is added to.
-    fn pieces_in_place(
-        &self,
-        graph: &Graph<'_>,
-        stage: Stage,
-        items: &[Placing<'_>],
-        kept_after: &impl Fn(NodeId) -> bool,
-    ) -> FxHashMap<NodeId, Inside> {
-        let mut inside: FxHashMap<NodeId, Inside> = FxHashMap::default();
-        // The outermost first, so that what holds a tensor is known when its own pieces are placed.
-        for Placing { item, .. } in items.iter().rev() {
-            let Job::Node(id) = item.job else { continue };
-            if let Some(first) = graph.added(id) {
-                inside.insert(first, Inside { tensor: id, start: 0, rows: None });
-            }
-            let Prim::Assemble(offsets) = graph.prim(id) else { continue };
-            let shape = graph.shape(id);
-            let operands = &graph.node(id).operands;
-            let runs: Vec<Option<Runs>> =
-                operands.iter().zip(offsets).map(|(&o, at)| Runs::of_box(at, graph.shape(o), shape)).collect();
-            // Gaps are zeroed before copying; that is only sound in place where they are known.
-            let covered: usize = operands.iter().map(|&o| graph.shape(o).numel()).sum();
-            if covered < shape.numel() && runs.contains(&None) {
-                continue;
-            }
-            for (&operand, runs) in operands.iter().zip(runs) {
-                let View { root, offset, len, rows, .. } = graph.view(operand);
-                let own = graph.stage(root) == stage && !matches!(graph.prim(root), Prim::Input(_));
-                let whole = offset == 0 && len == graph.shape(root).numel() && rows.is_none();
-                let mut once = operands.iter().filter(|&&o| graph.view(o).root == root).count() == 1;
-                // A value that a tensor further out also holds, elsewhere, must be copied there from a place of
-                // its own.
-                let mut holder = id;
-                while let Some(&Inside { tensor: outer, .. }) = inside.get(&holder) {
-                    once &= graph.node(outer).operands.iter().all(|&o| graph.view(o).root != root);
-                    holder = outer;
-                }
-                let outlives = kept_after(root) && !kept_after(id);
-                let takes_rows = |rows| {
-                    // Nor does anything copy it to an output, here or in a later stage.
-                    let readers = items.iter().filter(|placing| placing.item.reads.contains(&root)).count();
-                    readers == 1 && !kept_after(root) && lies_apart(graph, root, rows)
-                };
-                let takes = runs.is_some_and(|runs| runs.apart().is_none_or(takes_rows));
-                if let (true, true, false, false, true, Some(runs)) =
-                    (own && once, whole, outlives, self.places.contains_key(&root), takes, runs)
-                {
-                    inside.entry(root).or_insert(Inside { tensor: id, start: runs.start, rows: runs.apart() });
-                }
-            }
-        }
-        // What a product reads does not lie between its own matrices.
-        let reads_beside = |(&product, own): (&NodeId, &Inside)| {
-            own.rows?;
-            let all = std::iter::successors(Some(product), |&id| graph.added(id));
-            let mut factors = all.flat_map(|id| graph.operands(id).take(2)).map(|view| view.root);
-            let lies_in = |root: NodeId| {
-                let mut holders = std::iter::successors(inside.get(&root), |of| inside.get(&of.tensor));
-                holders.any(|of| of.tensor == own.tensor)
-            };
-            factors.any(lies_in).then_some(product)
-        };
-        let beside: Vec<NodeId> = inside.iter().filter_map(reads_beside).collect();
-        inside.retain(|product, _| !beside.contains(product));
-        inside
     }
 
     /// First fit, largest first, among requests alive at the same time. Returns the size of the arena.

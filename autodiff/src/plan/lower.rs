@@ -153,15 +153,11 @@ fn assemble_step<T: Element>(graph: &Graph<'_>, layout: &Layout, id: NodeId, off
     let y = layout.place(id);
     let around = node.shape.strides();
     let mut pieces = Vec::new();
-    let mut runs: Option<Vec<(usize, usize)>> = Some(Vec::new());
-    for (&operand, offset) in node.operands.iter().zip(offsets) {
+    let box_of = |(&operand, at): (&NodeId, &Axes)| Runs::of_box(at, graph.shape(operand), &node.shape);
+    let boxes: Vec<Option<Runs>> = node.operands.iter().zip(offsets).map(box_of).collect();
+    for ((&operand, offset), runs) in node.operands.iter().zip(offsets).zip(&boxes) {
         let (view, extent) = (graph.view(operand), graph.shape(operand));
-        let of_piece = Runs::of_box(offset, extent, &node.shape);
-        runs = runs.zip(of_piece).map(|(mut runs, of_piece)| {
-            runs.extend(of_piece.each());
-            runs
-        });
-        let in_run = || of_piece.is_some_and(|runs| layout.view(view) == y.slice(runs.start, view.len));
+        let in_run = || runs.is_some_and(|runs| layout.view(view) == y.slice(runs.start, view.len));
         if layout.apart(view.root).is_none() && !in_run() {
             let start = offset.iter().zip(&around).map(|(s, stride)| s * stride).sum();
             let (dims, strides) = collapse(extent.dims(), &around);
@@ -171,8 +167,8 @@ fn assemble_step<T: Element>(graph: &Graph<'_>, layout: &Layout, id: NodeId, off
     let covered: usize = node.operands.iter().map(|&o| graph.shape(o).numel()).sum();
     let zeros = if covered == y.len {
         Vec::new()
-    } else if let Some(runs) = runs {
-        gaps(runs, y.len)
+    } else if let Some(boxes) = boxes.into_iter().collect::<Option<Vec<Runs>>>() {
+        gaps(boxes.into_iter().flat_map(Runs::each).collect(), y.len)
     } else {
         vec![(0, y.len)]
     };

@@ -11,6 +11,7 @@
 //! | `schedule` | what each stage does, in order, with nodes still in place of addresses |
 //! | `brief` | what is left of a stage where optional outputs are not asked for |
 //! | `room` | how much each job needs while it runs |
+//! | `inside` | which values are computed where a tensor has them |
 //! | `arena` | where each value lives, by liveness |
 //! | `lower` | the steps of each stage, on those places |
 //! | `pass` | the instructions of one pass, its registers and how it reads |
@@ -31,6 +32,7 @@ mod display;
 mod ending;
 mod fuse;
 mod graph;
+mod inside;
 mod joined;
 mod lower;
 mod pass;

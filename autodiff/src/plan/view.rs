@@ -129,7 +129,7 @@ impl<'a> Readers<'a> {
             // A matrix of each.
             Prim::MatMul { .. } => {
                 let rank = shape.rank();
-                let matrix = shape.dims()[rank - 2..].iter().product();
+                let matrix: usize = shape.dims()[rank - 2..].iter().product();
                 rank == node(reader).shape.rank() && view.rows.is_some_and(|rows| rows.len == matrix)
             }
             Prim::Broadcast(_) | Prim::Permute(_) => view.strides(shape).is_some(),
