@@ -1,7 +1,9 @@
 //! One vector of lanes: the only arithmetic that the product kernels are written in.
 
-use super::transpose::shuffled;
 use crate::kernel::isa::Task;
+
+/// The most lanes of any vector.
+pub const WIDEST: usize = 16;
 
 /// A vector of `LANES` numbers in a register of some instruction set.
 ///
@@ -67,4 +69,38 @@ pub trait Simd: Copy {
 
     /// The sum of all lanes, in halves: lane i + lane i + LANES/2, and so on.
     unsafe fn sum(self) -> Self::Scalar;
+}
+
+/// A square: of x `present` rows of `down` numbers, of y `down` rows of `across`.
+///
+/// # Safety
+/// The CPU has V's instructions, and these numbers are inside their buffers; there are at most LANES of each.
+#[inline(always)]
+pub unsafe fn shuffled<V: Simd>(
+    [present, across, down]: [usize; 3],
+    x: *const V::Scalar,
+    step: usize,
+    y: *mut V::Scalar,
+    width: usize,
+) {
+    // SAFETY: the caller's promises.
+    unsafe {
+        let (read, write) = (V::first(down), V::first(across));
+        let mut square = [V::zero(); WIDEST];
+        for (k, row) in square.iter_mut().enumerate().take(present) {
+            let x = x.wrapping_add(k * step);
+            *row = if down == V::LANES { V::load(x) } else { V::load_masked(x, read) };
+        }
+        // Each round of perfect shuffles rotates the bits of (row, column) by one place.
+        for _ in 0..V::LANES.ilog2() {
+            let before = square;
+            for k in 0..V::LANES / 2 {
+                (square[2 * k], square[2 * k + 1]) = before[k].interleave(before[k + V::LANES / 2]);
+            }
+        }
+        for (k, row) in square.iter().enumerate().take(down) {
+            let y = y.wrapping_add(k * width);
+            if across == V::LANES { row.store(y) } else { row.store_masked(y, write) }
+        }
+    }
 }

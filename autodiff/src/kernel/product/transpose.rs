@@ -1,11 +1,8 @@
 //! Transposed copies: the right operands that products want with their columns side by side.
 
-use super::simd::Simd;
+use super::simd::{Simd, WIDEST, shuffled};
 use super::{ProductElement, VectorTask, dispatch};
 use crate::kernel::isa::Isa;
-
-/// The most lanes of any vector.
-const WIDEST: usize = 16;
 
 /// Lanes of squares where they do not fit the widest.
 const NARROW: usize = 8;
@@ -57,40 +54,6 @@ impl<T: ProductElement> VectorTask<T> for Job<'_, T> {
                     }
                 }
             }
-        }
-    }
-}
-
-/// A square: of x `present` rows of `down` numbers, of y `down` rows of `across`.
-///
-/// # Safety
-/// The CPU has V's instructions, and these numbers are inside their buffers; there are at most LANES of each.
-#[inline(always)]
-pub(super) unsafe fn shuffled<V: Simd>(
-    [present, across, down]: [usize; 3],
-    x: *const V::Scalar,
-    step: usize,
-    y: *mut V::Scalar,
-    width: usize,
-) {
-    // SAFETY: the caller's promises.
-    unsafe {
-        let (read, write) = (V::first(down), V::first(across));
-        let mut square = [V::zero(); WIDEST];
-        for (k, row) in square.iter_mut().enumerate().take(present) {
-            let x = x.wrapping_add(k * step);
-            *row = if down == V::LANES { V::load(x) } else { V::load_masked(x, read) };
-        }
-        // Each round of perfect shuffles rotates the bits of (row, column) by one place.
-        for _ in 0..V::LANES.ilog2() {
-            let before = square;
-            for k in 0..V::LANES / 2 {
-                (square[2 * k], square[2 * k + 1]) = before[k].interleave(before[k + V::LANES / 2]);
-            }
-        }
-        for (k, row) in square.iter().enumerate().take(down) {
-            let y = y.wrapping_add(k * width);
-            if across == V::LANES { row.store(y) } else { row.store_masked(y, write) }
         }
     }
 }
