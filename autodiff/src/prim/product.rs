@@ -52,23 +52,26 @@ pub(super) fn repeated(tape: &Tape, id: NodeId, own: usize, product: &Shape) -> 
 pub(super) fn transpose<'t>(tape: &'t Tape, y: &Node, linear: &[bool], ct: Var<'t>) -> Cotangents<'t> {
     let which = usize::from(linear[1]);
     let is_matmul = matches!(y.prim, Prim::MatMul { .. });
-    let of_each = |i: usize| if is_matmul { repeated(tape, y.operands[i], 0, &y.shape) } else { y.operands[i] };
-    let (a, b) = (Var::node(tape, of_each(0)), Var::node(tape, of_each(1)));
+    let factor = |i: usize| {
+        let id = y.operands[i];
+        Var::node(tape, if is_matmul { repeated(tape, id, 0, &y.shape) } else { id })
+    };
+    let (a, b) = (|| factor(0), || factor(1));
     let cotangent = match (&y.prim, which) {
         // C = A·B: ⟨ct, A·B⟩ = ⟨ct·Bᵀ, A⟩ = ⟨Aᵀ·ct, B⟩
-        (Prim::MatMul { trans_a: false }, 0) => ct.matmul(b.t()),
-        (Prim::MatMul { trans_a: false }, _) => a.t().matmul(ct),
+        (Prim::MatMul { trans_a: false }, 0) => ct.matmul(b().t()),
+        (Prim::MatMul { trans_a: false }, _) => a().t().matmul(ct),
         // C = Aᵀ·B
-        (Prim::MatMul { trans_a: true }, 0) => b.matmul(ct.t()),
-        (Prim::MatMul { trans_a: true }, _) => a.matmul(ct),
-        (Prim::MatMulLanes(lanes), _) => transpose_lanes(tape, *lanes, [a, b], which, ct),
+        (Prim::MatMul { trans_a: true }, 0) => b().matmul(ct.t()),
+        (Prim::MatMul { trans_a: true }, _) => a().matmul(ct),
+        (Prim::MatMulLanes(lanes), _) => transpose_lanes(tape, *lanes, [a(), b()], which, ct),
         (Prim::Conv(face, g), _) => match (face, which) {
-            (ConvFace::Forward, 0) => conv(ConvFace::InputGrad, *g, swap_channels(b), ct),
-            (ConvFace::Forward, _) => conv(ConvFace::WeightGrad, *g, a, ct),
-            (ConvFace::InputGrad, 0) => swap_channels(conv(ConvFace::WeightGrad, *g, ct, b)),
-            (ConvFace::InputGrad, _) => conv(ConvFace::Forward, *g, ct, swap_channels(a)),
-            (ConvFace::WeightGrad, 0) => conv(ConvFace::InputGrad, *g, swap_channels(ct), b),
-            (ConvFace::WeightGrad, _) => conv(ConvFace::Forward, *g, a, ct),
+            (ConvFace::Forward, 0) => conv(ConvFace::InputGrad, *g, swap_channels(b()), ct),
+            (ConvFace::Forward, _) => conv(ConvFace::WeightGrad, *g, a(), ct),
+            (ConvFace::InputGrad, 0) => swap_channels(conv(ConvFace::WeightGrad, *g, ct, b())),
+            (ConvFace::InputGrad, _) => conv(ConvFace::Forward, *g, ct, swap_channels(a())),
+            (ConvFace::WeightGrad, 0) => conv(ConvFace::InputGrad, *g, swap_channels(ct), b()),
+            (ConvFace::WeightGrad, _) => conv(ConvFace::Forward, *g, a(), ct),
         },
         (other, _) => unreachable!("{} is no product", other.name()),
     };
