@@ -8,7 +8,7 @@ use crate::plan::{Options, Plan, Workspace};
 use crate::tape::{Prim, Stage, Tape, Var};
 use crate::transform::{Batched, vmap};
 
-/// The most directions of a group, of which each costs less the more there are, but a plan for more does not.
+/// The most directions of a group: what a direction gains by more of them is little, and the group's memory grows with each.
 const MOST: usize = 16;
 
 /// A product, such as one with a Hessian, compiled for one direction and for a group of them at once.
@@ -27,12 +27,6 @@ pub struct Directions<T> {
     sizes: [usize; 2],
 }
 
-/// A thread's memory for [`Directions`].
-pub struct DirectionsSpace<T> {
-    /// Where the plan runs; its earlier stages are the caller's to run.
-    pub workspace: Workspace<T>,
-}
-
 impl<T: Element> Directions<T> {
     /// Compiles `outputs`, of stages before [`Stage::DIRECTION`], and `product`, which depends on `direction`, an input of
     /// that stage; for runs of about `count` directions.
@@ -43,11 +37,11 @@ impl<T: Element> Directions<T> {
     /// let (x, v) = (tape.input("x", 2, Stage::POINT), tape.input("v", 2, Stage::DIRECTION));
     /// let f = x.powi(3).sum_all();
     /// let products = Directions::<f64>::compile(&tape, &[], hvp(f, &[x], &[(x, v)])[0], v, 3);
-    /// let mut space = products.space();
+    /// let mut workspace = products.plan().workspace();
     /// let inputs = [[2.0, 3.0][..].into(), [][..].into()];
-    /// products.run_point(&mut space, &inputs, &mut []);
+    /// products.run_point(&mut workspace, &inputs, &mut []);
     /// let mut all = [0.0; 6];
-    /// products.run(&mut space, &inputs, &[1.0, 0.0, 0.0, 1.0, 1.0, 1.0], &mut all);
+    /// products.run(&mut workspace, &inputs, &[1.0, 0.0, 0.0, 1.0, 1.0, 1.0], &mut all);
     /// assert_eq!(all, [12.0, 0.0, 0.0, 18.0, 12.0, 18.0]);
     /// ```
     ///
@@ -69,6 +63,7 @@ impl<T: Element> Directions<T> {
         let bytes = plan.bytes() + (sizes[0] + sizes[1]) * size_of::<T>();
         // Groups that are about equal.
         let together = count.div_ceil(count.div_ceil(MOST).max(1)).max(1);
+        // Whatever the count, by the largest group: large products gain nothing in small groups either.
         if together == 1 || !plan.is_small(MOST * bytes) {
             return Directions { plan, together: 1, input: input as usize, inputs, sizes };
         }
@@ -80,7 +75,8 @@ impl<T: Element> Directions<T> {
         Directions { plan, together, input: input as usize, inputs, sizes }
     }
 
-    /// The compiled plan: its inputs are those of the tape and, where several are taken together, one more.
+    /// The compiled plan, in whose workspaces products run: its inputs are those of the tape and, where several are taken
+    /// together, one more.
     pub fn plan(&self) -> &Plan<T> {
         &self.plan
     }
@@ -90,30 +86,15 @@ impl<T: Element> Directions<T> {
         self.together
     }
 
-    /// Bytes of a [`DirectionsSpace`] of one thread.
-    pub fn bytes(&self) -> usize {
-        self.plan.bytes()
-    }
-
-    /// Memory for one thread.
-    pub fn space(&self) -> DirectionsSpace<T> {
-        self.shared_space(1)
-    }
-
-    /// As [`Plan::shared_workspace`].
-    pub fn shared_space(&self, threads: usize) -> DirectionsSpace<T> {
-        DirectionsSpace { workspace: self.plan.shared_workspace(threads) }
-    }
-
     /// Runs the stages before the directions; `outputs` are those of [`Stage::POINT`].
     ///
     /// # Panics
     /// As [`Plan::run`], and where an output is one of another stage.
     #[track_caller]
-    pub fn run_point(&self, space: &mut DirectionsSpace<T>, inputs: &[Arg<'_, T>], outputs: &mut [&mut [T]]) {
+    pub fn run_point(&self, workspace: &mut Workspace<T>, inputs: &[Arg<'_, T>], outputs: &mut [&mut [T]]) {
         let args = self.args(inputs);
-        self.plan.run(Stage::DATA, &mut space.workspace, &args, &mut []);
-        self.plan.run(Stage::POINT, &mut space.workspace, &args, outputs);
+        self.plan.run(Stage::DATA, workspace, &args, &mut []);
+        self.plan.run(Stage::POINT, workspace, &args, outputs);
     }
 
     /// products ← the product with each of `directions`, which lie one behind the other; many numbers are best held in
@@ -122,7 +103,7 @@ impl<T: Element> Directions<T> {
     /// # Panics
     /// Where there are not as many products as directions, or as [`Plan::run`].
     #[track_caller]
-    pub fn run(&self, space: &mut DirectionsSpace<T>, inputs: &[Arg<'_, T>], directions: &[T], products: &mut [T]) {
+    pub fn run(&self, workspace: &mut Workspace<T>, inputs: &[Arg<'_, T>], directions: &[T], products: &mut [T]) {
         let [n, m] = self.sizes;
         let whole = directions.len().is_multiple_of(n) && directions.len() / n * m == products.len();
         assert!(whole, "directions of {n} numbers ({}) and products of {m} ({})", directions.len(), products.len());
@@ -138,12 +119,12 @@ impl<T: Element> Directions<T> {
                 let last = args.len() - 1;
                 args[last] = directions[first * n..][..together * n].into();
                 let group = &mut products[first * m..][..together * m];
-                self.plan.run(Stage::ADJOINT, &mut space.workspace, &args, &mut [group]);
+                self.plan.run(Stage::ADJOINT, workspace, &args, &mut [group]);
                 done = first + together;
             } else {
                 args[self.input] = directions[done * n..][..n].into();
                 let product = &mut products[done * m..][..m];
-                self.plan.run(Stage::DIRECTION, &mut space.workspace, &args, &mut [product]);
+                self.plan.run(Stage::DIRECTION, workspace, &args, &mut [product]);
                 done += 1;
             }
         }

@@ -1,8 +1,8 @@
 //! Derivatives of functions of one vector, for when there is no need to see the tape.
 
-use crate::directions::{Directions, DirectionsSpace};
+use crate::directions::Directions;
 use crate::element::Element;
-use crate::plan::Plan;
+use crate::plan::{Plan, Workspace};
 use crate::tape::{Stage, Tape, Var};
 use crate::transform;
 
@@ -31,7 +31,7 @@ pub fn value_and_grad<T: Element>(f: impl for<'t> Fn(Var<'t>) -> Var<'t>, x: &[T
 /// alone is computed once.
 pub struct Linearized<T> {
     products: Directions<T>,
-    space: DirectionsSpace<T>,
+    workspace: Workspace<T>,
     x: Vec<T>,
     value: Vec<T>,
 }
@@ -60,10 +60,10 @@ fn linearize_for<T: Element>(f: impl for<'t> Fn(Var<'t>) -> Var<'t>, x: &[T], co
     let y = f(at);
     let dy = transform::jvp(&[y], &[(at, v)])[0];
     let products: Directions<T> = Directions::compile(&tape, &[(Stage::POINT, y)], dy, v, count);
-    let mut space = products.space();
+    let mut workspace = products.plan().workspace();
     let mut value = vec![T::zero(); products.plan().output_shape(0).numel()];
-    products.run_point(&mut space, &[x.into(), [][..].into()], &mut [&mut value]);
-    Linearized { products, space, x: x.to_vec(), value }
+    products.run_point(&mut workspace, &[x.into(), [][..].into()], &mut [&mut value]);
+    Linearized { products, workspace, x: x.to_vec(), value }
 }
 
 impl<T: Element> Linearized<T> {
@@ -79,7 +79,7 @@ impl<T: Element> Linearized<T> {
     #[track_caller]
     pub fn apply(&mut self, v: &[T]) -> Vec<T> {
         let mut products = vec![T::zero(); v.len() / self.x.len() * self.value.len()];
-        self.products.run(&mut self.space, &[(&self.x[..]).into(), [][..].into()], v, &mut products);
+        self.products.run(&mut self.workspace, &[(&self.x[..]).into(), [][..].into()], v, &mut products);
         products
     }
 }
@@ -96,16 +96,17 @@ pub fn jacobian<T: Element>(f: impl for<'t> Fn(Var<'t>) -> Var<'t>, x: &[T]) -> 
     let (m, n) = (linear.value().len(), x.len());
     let mut jacobian = vec![T::zero(); m * n];
     // Columns that are taken together: the memory for them does not grow with their number.
-    let together = linear.products.together().min(n);
+    let together = linear.products.together();
     let mut unit = vec![T::zero(); together * n];
     for first in (0..n).step_by(together) {
-        let count = together.min(n - first);
-        (0..count).for_each(|j| unit[j * n + first + j] = T::one());
-        let columns = linear.apply(&unit[..count * n]);
+        // The last ones are the end of a whole group.
+        let first = first.min(n - together);
+        (0..together).for_each(|j| unit[j * n + first + j] = T::one());
+        let columns = linear.apply(&unit);
         for (j, column) in columns.chunks_exact(m).enumerate() {
             column.iter().enumerate().for_each(|(i, &value)| jacobian[i * n + first + j] = value);
         }
-        (0..count).for_each(|j| unit[j * n + first + j] = T::zero());
+        (0..together).for_each(|j| unit[j * n + first + j] = T::zero());
     }
     jacobian
 }

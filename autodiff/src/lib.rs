@@ -50,7 +50,7 @@ pub mod shape;
 pub mod tape;
 mod transform;
 
-pub use directions::{Directions, DirectionsSpace};
+pub use directions::Directions;
 pub use dual::{Dual, derivative, gradient, hessian_vector};
 pub use element::Element;
 pub use functions::{Linearized, hessian, jacobian, linearize, value_and_grad};

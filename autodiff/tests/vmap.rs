@@ -4,7 +4,8 @@ mod common;
 
 use autodiff::check::PRIMITIVES;
 use autodiff::{
-    Arg, Batched, Options, Plan, Real, Shape, Stage, Tape, Var, grad, hessian, hvp, jvp, linearize, vmap, vmap_lanes,
+    Arg, Batched, Options, Plan, Real, Shape, Stage, Tape, Var, grad, hessian, hvp, jacobian, jvp, linearize, vmap,
+    vmap_lanes,
 };
 use common::numbers;
 
@@ -177,6 +178,16 @@ fn several_directions_have_the_bits_of_each() {
     let product = |v: &[f64], i: usize| -> f64 { (0..n).map(|j| dense[i * n + j] * v[j]).sum() };
     for (v, hv) in directions.chunks(n).zip(one_by_one.chunks(n)) {
         assert!((0..n).all(|i| (product(v, i) - hv[i]).abs() < 1e-13), "{v:?}");
+    }
+}
+
+#[test]
+fn jacobians_are_made_of_groups_of_any_size() {
+    for n in [1, 2, 16, 17, 33] {
+        let x = numbers(5, n);
+        let entries = jacobian(|x| x * x, &x);
+        let expected = (0..n * n).map(|at| if at / n == at % n { 2.0 * x[at % n] } else { 0.0 });
+        assert!(entries.into_iter().eq(expected), "{n} unknowns");
     }
 }
 

@@ -80,15 +80,15 @@ fn derivatives(c: &mut Criterion) {
             });
         });
         let products = several(&workload);
-        let mut space = products.space();
+        let mut workspace = products.plan().workspace();
         // As solvers hold their vectors.
         let mut directions = Aligned::zeroed(DIRECTIONS * workload.theta.len());
         let mut all = Aligned::zeroed(directions.len());
         directions.chunks_exact_mut(workload.theta.len()).for_each(|to| to.copy_from_slice(&workload.theta));
         group.bench_function(format!("hvp, {DIRECTIONS} at once"), |bench| {
             bench.iter(|| {
-                products.run_point(&mut space, &inputs, &mut [&mut loss]);
-                products.run(&mut space, &inputs, &directions, &mut all);
+                products.run_point(&mut workspace, &inputs, &mut [&mut loss]);
+                products.run(&mut workspace, &inputs, &directions, &mut all);
             });
         });
         group.finish();

@@ -1,6 +1,6 @@
 //! The support loss's gradient and Hessian products as [`Method`]s, so that they run over tasks as meta-gradients do.
 
-use autodiff::{Aligned, Arg, Directions, DirectionsSpace, Element, Options, Plan, Stage, Tape, Workspace, grad, hvp};
+use autodiff::{Aligned, Arg, Directions, Element, Options, Plan, Stage, Tape, Workspace, grad, hvp};
 use meta::inner::Hyper;
 use meta::method::{Method, Report, Worker};
 use meta::problem::{At, FewShot, Problem};
@@ -79,10 +79,10 @@ impl<T: Element> SupportHessian<T> {
 
 impl<T: Element> Method<T> for SupportHessian<T> {
     fn shared_worker(&self, threads: usize) -> Box<dyn Worker<T> + '_> {
-        Box::new(HessianWorker { method: self, space: self.products.shared_space(threads) })
+        Box::new(HessianWorker { method: self, workspace: self.products.plan().shared_workspace(threads) })
     }
     fn bytes(&self) -> usize {
-        self.products.bytes()
+        self.products.plan().bytes()
     }
     fn flops(&self, report: &Report) -> u64 {
         let plan = self.products.plan();
@@ -92,7 +92,7 @@ impl<T: Element> Method<T> for SupportHessian<T> {
 
 struct HessianWorker<'m, T> {
     method: &'m SupportHessian<T>,
-    space: DirectionsSpace<T>,
+    workspace: Workspace<T>,
 }
 
 impl<T: Element> Worker<T> for HessianWorker<'_, T> {
@@ -100,8 +100,8 @@ impl<T: Element> Worker<T> for HessianWorker<'_, T> {
         let SupportHessian { products, vectors, count } = self.method;
         let args = [&[Arg::Floats(theta)], data, &[Arg::Floats(&[])]].concat();
         let mut loss = [T::zero()];
-        products.run_point(&mut self.space, &args, &mut [&mut loss]);
-        products.run(&mut self.space, &args, vectors, out);
+        products.run_point(&mut self.workspace, &args, &mut [&mut loss]);
+        products.run(&mut self.workspace, &args, vectors, out);
         Report { query_loss: loss[0].to_f64(), products: *count, ..Report::default() }
     }
 
