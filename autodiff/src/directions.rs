@@ -5,8 +5,9 @@ use smallvec::SmallVec;
 use crate::element::Element;
 use crate::kernel::Arg;
 use crate::plan::{Options, Plan, Workspace};
-use crate::tape::{Prim, Stage, Tape, Var};
-use crate::transform::{Batched, vmap};
+use crate::shape::Shape;
+use crate::tape::{NodeId, Prim, Stage, Tape, Var};
+use crate::transform::{Batched, ancestors, vmap};
 
 /// The most directions of a group: what a direction gains by more of them is little, and the group's memory grows with each.
 const MOST: usize = 16;
@@ -28,8 +29,9 @@ pub struct Directions<T> {
 }
 
 impl<T: Element> Directions<T> {
-    /// Compiles `outputs`, of stages before [`Stage::DIRECTION`], and `product`, which depends on `direction`, an input of
-    /// that stage; for runs of about `count` directions.
+    /// Compiles `outputs`, of [`Stage::POINT`], and `product`, which depends on `direction`, an input of
+    /// [`Stage::DIRECTION`]; for runs of about `count` directions. Where something else is computed in that stage, each
+    /// direction is taken alone.
     ///
     /// ```
     /// use autodiff::{Directions, Real, Stage, Tape, hvp};
@@ -46,7 +48,7 @@ impl<T: Element> Directions<T> {
     /// ```
     ///
     /// # Panics
-    /// Where `direction` is no input, or as [`Plan::staged`].
+    /// Where `direction` is no input, an output is of another stage, or as [`Plan::staged`].
     #[track_caller]
     pub fn compile<'t>(
         tape: &'t Tape,
@@ -55,6 +57,7 @@ impl<T: Element> Directions<T> {
         direction: Var<'t>,
         count: usize,
     ) -> Self {
+        assert!(outputs.iter().all(|o| o.0 == Stage::POINT), "what is computed beside products belongs to the point");
         let (id, inputs) = (direction.id_on(tape), tape.read(|g| g.inputs.len()));
         let Prim::Input(input) = tape.get(id).prim else { panic!("a direction is an input of the tape") };
         let alone = [outputs, &[(Stage::DIRECTION, product)]].concat();
@@ -64,14 +67,10 @@ impl<T: Element> Directions<T> {
         // Groups that are about equal.
         let together = count.div_ceil(count.div_ceil(MOST).max(1)).max(1);
         // Whatever the count, by the largest group: large products gain nothing in small groups either.
-        if together == 1 || !plan.is_small(MOST * bytes) {
-            return Directions { plan, together: 1, input: input as usize, inputs, sizes };
-        }
-        // The group has the stage behind, so that either runs at the same point.
-        let all = [together].iter().chain(direction.shape().dims()).copied().collect::<crate::Shape>();
-        let directions = tape.input("directions", all, Stage::ADJOINT);
-        let group = vmap(&[product], &[Batched::Values(direction, directions)])[0];
-        let plan = Plan::staged(tape, &[&alone[..], &[(Stage::ADJOINT, group)]].concat(), Options::default());
+        let group = (together > 1 && plan.is_small(MOST * bytes))
+            .then(|| with_group(tape, &alone, product, direction, together))
+            .flatten();
+        let (plan, together) = group.map_or((plan, 1), |plan| (plan, together));
         Directions { plan, together, input: input as usize, inputs, sizes }
     }
 
@@ -89,7 +88,7 @@ impl<T: Element> Directions<T> {
     /// Runs the stages before the directions; `outputs` are those of [`Stage::POINT`].
     ///
     /// # Panics
-    /// As [`Plan::run`], and where an output is one of another stage.
+    /// As [`Plan::run`].
     #[track_caller]
     pub fn run_point(&self, workspace: &mut Workspace<T>, inputs: &[Arg<'_, T>], outputs: &mut [&mut [T]]) {
         let args = self.args(inputs);
@@ -139,4 +138,40 @@ impl<T: Element> Directions<T> {
         }
         args
     }
+}
+
+/// The plan of `alone` with one output and one input more: the product with each of a group of directions. None where a
+/// group would read what is computed for each direction alone.
+#[track_caller]
+fn with_group<'t, T: Element>(
+    tape: &'t Tape,
+    alone: &[(Stage, Var<'t>)],
+    product: Var<'t>,
+    direction: Var<'t>,
+    together: usize,
+) -> Option<Plan<T>> {
+    let ids = alone.iter().map(|(stage, y)| (*stage, y.id_on(tape))).collect::<Vec<_>>();
+    let [product, direction] = [product, direction].map(|x| x.id_on(tape));
+    // The caller's has the inputs that the caller knows of.
+    let tape = &tape.clone();
+    let on_copy = |id| Var::node(tape, id);
+    let shape = [together].iter().chain(on_copy(direction).shape().dims()).copied().collect::<Shape>();
+    // The group has the stage behind, so that either runs at the same point.
+    let directions = tape.input("directions", shape, Stage::ADJOINT);
+    let group = vmap(&[on_copy(product)], &[Batched::Values(on_copy(direction), directions)])[0];
+    if computes_in_stage(tape, group.id_on(tape), Stage::DIRECTION) {
+        return None;
+    }
+    let outputs: Vec<_> = ids.into_iter().map(|(stage, id)| (stage, on_copy(id))).collect();
+    Some(Plan::staged(tape, &[&outputs[..], &[(Stage::ADJOINT, group)]].concat(), Options::default()))
+}
+
+/// Whether `id` depends on something that is computed, not given, in `stage`.
+fn computes_in_stage(tape: &Tape, id: NodeId, stage: Stage) -> bool {
+    let stages = tape.stages();
+    let needed = ancestors(tape, [id].into_iter(), stages.len());
+    tape.read(|g| {
+        let computed = g.nodes.iter().map(|node| !matches!(node.prim, Prim::Input(_)));
+        computed.zip(needed).zip(stages).any(|((computed, needed), at)| computed && needed && at == stage)
+    })
 }

@@ -4,8 +4,7 @@ mod common;
 
 use autodiff::check::PRIMITIVES;
 use autodiff::{
-    Arg, Batched, Options, Plan, Real, Shape, Stage, Tape, Var, grad, hessian, hvp, jacobian, jvp, linearize, vmap,
-    vmap_lanes,
+    Arg, Batched, Options, Plan, Real, Shape, Stage, Tape, Var, grad, hvp, jvp, recompute, vmap, vmap_lanes,
 };
 use common::numbers;
 
@@ -159,35 +158,37 @@ fn derivatives_of_a_maximum_have_a_batch() {
     }
 }
 
-/// Whatever their number: in lanes, and what is left alone.
+/// Indices that a later stage reads, and what it is told to compute again, are as many as without.
 #[test]
-fn several_directions_have_the_bits_of_each() {
-    let n = 12;
-    fn record(x: Var<'_>) -> Var<'_> {
-        let (a, b) = (x.slice(&[0], &[6]).reshape([2, 3]), x.slice(&[6], &[12]).reshape([3, 2]));
-        a.tanh().matmul(b.sin()).square().sum_all()
-    }
-    let x = numbers(3, n);
-    let mut gradient = linearize(|x| grad(record(x), &[x])[0], &x);
-    let directions = numbers(4, 21 * n);
-    let one_by_one: Vec<f64> = directions.chunks(n).flat_map(|v| gradient.apply(v)).collect();
-    for count in [1, 2, 7, 8, 9, 12, 21] {
-        assert_eq!(gradient.apply(&directions[..count * n]), one_by_one[..count * n], "{count} directions");
-    }
-    let dense = hessian(record, &x);
-    let product = |v: &[f64], i: usize| -> f64 { (0..n).map(|j| dense[i * n + j] * v[j]).sum() };
-    for (v, hv) in directions.chunks(n).zip(one_by_one.chunks(n)) {
-        assert!((0..n).all(|i| (product(v, i) - hv[i]).abs() < 1e-13), "{v:?}");
-    }
-}
-
-#[test]
-fn jacobians_are_made_of_groups_of_any_size() {
-    for n in [1, 2, 16, 17, 33] {
-        let x = numbers(5, n);
-        let entries = jacobian(|x| x * x, &x);
-        let expected = (0..n * n).map(|at| if at / n == at % n { 2.0 * x[at % n] } else { 0.0 });
-        assert!(entries.into_iter().eq(expected), "{n} unknowns");
+fn indices_of_an_earlier_stage_have_a_batch() {
+    for axis in Axis::BOTH {
+        let tape = Tape::new();
+        let (x, v) = (tape.input("x", [2, 3], Stage::POINT), tape.input("v", [2, 3], Stage::DIRECTION));
+        let rows = tape.indices("rows", 5, 2, Stage::POINT);
+        let plain = [jvp(&[x.max_axes(&[1])], &[(x, v)])[0], v.gather(rows).tanh()];
+        let again = recompute(&plain.map(|y| (Stage::DIRECTION, y)), Stage::POINT);
+        let again: Vec<_> = again.into_iter().map(|(_, y)| y).collect();
+        let batch = |name| tape.input(name, axis.shape(&[2, 3], MEMBERS), Stage::POINT);
+        let (xs, vs) = (batch("xs"), batch("vs"));
+        let all_rows = tape.indices("all rows", [MEMBERS, 5], 2, Stage::POINT);
+        let over = [Batched::Values(x, xs), Batched::Values(v, vs), Batched::Indices(rows, all_rows)];
+        let (one, values) = (numbers(1, 6), numbers(2, MEMBERS * 6));
+        let indices: Vec<u32> = (0..MEMBERS * 5).map(|i| (i * i + i / 5) as u32 % 2).collect();
+        let inputs: [Arg<'_, f64>; 6] = [
+            Arg::Floats(&one),
+            Arg::Floats(&one),
+            Arg::Indices(&indices[..5]),
+            Arg::Floats(&values),
+            Arg::Floats(&values),
+            Arg::Indices(&indices),
+        ];
+        for over in [&over[..1], &over[1..2], &over[2..], &over[1..], &over] {
+            let run = |outputs: &[Var<'_>]| {
+                let outputs: Vec<_> = outputs.iter().map(|&y| (Stage::DIRECTION, y)).collect();
+                Plan::<f64>::staged(&tape, &outputs, Options::default()).evaluate_args(&inputs)
+            };
+            assert_eq!(run(&axis.vmap(&again, over)), run(&axis.vmap(&plain, over)), "{axis:?}, {over:?}");
+        }
     }
 }
 

@@ -118,7 +118,13 @@ pub(crate) fn batch(tape: &Tape, node: &Node, operands: &[Operand], size: usize)
             let operands: Operands = operands.iter().map(|&o| whole(tape, o, size)).collect();
             elementwise::record(node.prim.clone(), node.kind, tape, &operands)
         }
-        Prim::StopGradient | Prim::Defer(_) | Prim::OneHot => same(node.prim.clone()),
+        Prim::StopGradient | Prim::Defer(_) => {
+            // The same values, also where they are indices that count through all members.
+            let Node { shape, kind, .. } = tape.get(first);
+            let id = tape.intern(Node { prim: node.prim.clone(), operands: smallvec![first], shape, kind });
+            return Operand { id, ..operands[0] };
+        }
+        Prim::OneHot => same(Prim::OneHot),
         Prim::Sum(axes) => same(Prim::Sum(shifted(axes))),
         Prim::SumLanes(axes, lanes) => same(Prim::SumLanes(shifted(axes), *lanes)),
         Prim::Broadcast(axes) => structure::broadcast_axes(tape, first, shifted(axes), shape),

@@ -78,7 +78,9 @@ pub(crate) fn lanes(tape: &Tape, node: &Node, operands: &[Operand], shapes: &[Sh
     };
     Operand::each(match &node.prim {
         prim if prim.is_elementwise() => elementwise::record(prim.clone(), node.kind, tape, &all()),
-        Prim::StopGradient | Prim::Defer(_) => structure::intern(tape, node.prim.clone(), first, shape),
+        Prim::StopGradient | Prim::Defer(_) if !is_index(tape, operands[0]) => {
+            structure::intern(tape, node.prim.clone(), first, shape)
+        }
         Prim::Reshape => structure::reshape(tape, first, shape),
         Prim::Slice(starts) if rank > 0 => structure::slice(tape, first, scaled(starts), shape),
         Prim::Assemble(offsets) if rank > 0 => {

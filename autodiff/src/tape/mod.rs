@@ -26,12 +26,12 @@ pub(crate) const MOST_AXES: usize = 12;
 type Interned = std::collections::HashMap<Node, NodeId, BuildHasherDefault<FxHasher>>;
 
 /// A growing list of primitives. See the [crate documentation](crate) for how it is used.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Tape {
     graph: RefCell<Graph>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Graph {
     pub nodes: Vec<Node>,
     pub inputs: Vec<InputSpec>,

@@ -89,6 +89,7 @@ pub(crate) struct Node {
     pub kind: Kind,
 }
 
+#[derive(Clone)]
 pub(crate) struct InputSpec {
     pub name: String,
     pub shape: Shape,

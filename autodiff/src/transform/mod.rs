@@ -18,6 +18,7 @@ mod scale;
 mod vjp;
 mod vmap;
 
+pub(crate) use jvp::ancestors;
 pub use jvp::{jvp, jvp_structural};
 pub use recompute::recompute;
 pub use vjp::{grad, vjp, vjp_structural};
