@@ -12,7 +12,7 @@ use super::dots::LONG;
 use super::epilogue::{Epilogue, Tail};
 use super::simd::Simd;
 use super::vectors::Vectors;
-use super::{ProductElement, VectorTask, dispatch, volume};
+use super::{ProductElement, VectorTask, dispatch_whole, volume};
 use crate::kernel::isa::{Isa, Level, Task};
 use std::marker::PhantomData;
 
@@ -59,7 +59,8 @@ impl LaneMatMul {
         let along_depth = n == 1 && k >= LONG && (m == 1 || !trans_a);
         let sums = if along_depth { lanes_of_dots::<T>(isa) } else { 1 };
         let tail = tail.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-        dispatch(isa, lanes, Job { shape: *self, sums, a: a.as_ptr(), b: b.as_ptr(), c: c.as_mut_ptr(), tail });
+        // Half as many lanes are too few to be worth as much code again.
+        dispatch_whole(isa, Job { shape: *self, sums, a: a.as_ptr(), b: b.as_ptr(), c: c.as_mut_ptr(), tail });
     }
 
     /// Numbers from one element of an operand to the next.

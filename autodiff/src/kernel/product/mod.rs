@@ -109,16 +109,25 @@ pub(super) trait VectorTask<T> {
     unsafe fn run<V: Simd<Scalar = T>>(self);
 }
 
-/// Runs `task`, which has so many columns, with the vectors of `isa`.
+/// Runs `task`, which has so many columns, with the vectors of `isa`, or halves of them where the columns fill no more.
 #[inline]
 pub(super) fn dispatch<T: ProductElement, K: VectorTask<T>>(isa: Isa, columns: usize, task: K) {
+    match isa.level() {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 if columns <= <T::HalfAvx512 as Simd>::LANES => {
+            // SAFETY: an `Isa` exists only for a CPU that has it.
+            unsafe { T::HalfAvx512::compiled::<K, With<T, T::HalfAvx512, K>>()(task) }
+        }
+        _ => dispatch_whole(isa, task),
+    }
+}
+
+/// Runs `task` with whole vectors of `isa`.
+#[inline]
+fn dispatch_whole<T: ProductElement, K: VectorTask<T>>(isa: Isa, task: K) {
     // SAFETY: an `Isa` exists only for a CPU that has it, and each level gets its own vectors.
     unsafe {
         match isa.level() {
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512 if columns <= <T::HalfAvx512 as Simd>::LANES => {
-                T::HalfAvx512::compiled::<K, With<T, T::HalfAvx512, K>>()(task)
-            }
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => T::Avx512::compiled::<K, With<T, T::Avx512, K>>()(task),
             #[cfg(target_arch = "x86_64")]

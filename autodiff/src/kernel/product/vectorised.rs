@@ -75,7 +75,6 @@ fn check_all<T: Vectors + 'static>() {
     check::<T::Avx2, 6, 2>(Width::Ymm);
     check_lanes::<T::Avx512, 4>(Width::Zmm);
     check_lanes::<T::Avx512, 2>(Width::Zmm);
-    check_lanes::<T::HalfAvx512, 4>(Width::Ymm);
     check_lanes::<T::Avx2, 2>(Width::Ymm);
     check_dots::<T::Avx512>(Width::Zmm);
     check_dots::<T::Avx2>(Width::Ymm);
