@@ -42,7 +42,7 @@ pub(super) fn find(
             let (view, Some(runs)) = (graph.view(operand), runs) else { continue };
             let root = view.root;
             let own = graph.stage(root) == stage && !matches!(graph.prim(root), Prim::Input(_));
-            let whole = view.offset == 0 && view.len == graph.shape(root).numel() && view.rows.is_none();
+            let whole = view.is_all_of(graph.shape(root));
             let outlives = is_kept(root) && !is_kept(id);
             if !own || !whole || outlives || is_placed(root) || !is_held_once(graph, root, id, &inside) {
                 continue;

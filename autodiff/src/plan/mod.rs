@@ -6,8 +6,7 @@
 //! |---|---|
 //! | `accumulate` | which products are added to others where those are |
 //! | `graph`, `view` | which nodes are live, their stage, which are views of others |
-//! | `fuse` | which elementwise nodes and sums form one pass, and which values touch memory at all |
-//! | `again` | which values passes compute again rather than store and read back |
+//! | `fuse` | which elementwise nodes and sums form one pass, and which values touch memory at all or are computed again |
 //! | `schedule` | what each stage does, in order, with nodes still in place of addresses |
 //! | `brief` | what is left of a stage where optional outputs are not asked for |
 //! | `room` | how much each job needs while it runs |
@@ -24,7 +23,6 @@
 //! None of this changes rounding: a fused plan and an unfused one give the same bits.
 
 mod accumulate;
-mod again;
 mod arena;
 mod brief;
 mod compile;

@@ -81,8 +81,9 @@ impl<'f> Schedule<'f> {
         for (i, (&id, &stage)) in outputs.iter().zip(stages).enumerate() {
             let output = counts[stage.index()];
             counts[stage.index()] += 1;
-            let View { root, offset, len, .. } = graph.view(id);
-            let whole = offset == 0 && len == graph.shape(root).numel();
+            let view = graph.view(id);
+            let root = view.root;
+            let whole = view.is_all_of(graph.shape(root));
             let computed_here = graph.stage(root) == stage && !matches!(graph.prim(root), Prim::Input(_));
             // What is left without it may need it, what is computed inside it, or the arg max of the same step.
             let is_needed = || {

@@ -24,6 +24,11 @@ pub(super) struct Rows {
 }
 
 impl View {
+    /// Whether they are all elements of a root of this shape, as they lie.
+    pub fn is_all_of(&self, shape: &Shape) -> bool {
+        self.offset == 0 && self.len == shape.numel() && self.rows.is_none() && !self.flipped
+    }
+
     /// Elements of the root from the first of these to the last.
     pub fn span(&self) -> usize {
         self.rows.map_or(self.len, |rows| (self.len / rows.len - 1) * rows.apart + rows.len)

@@ -11,65 +11,18 @@
 //! pixels that they write are grouped by the taps that reach them (module `axis`), and each group is a product whose
 //! rows are pixels of the whole batch. The weight gradient is in `weight_grad`.
 
-use super::axis::{Class, ConvAxis};
-use super::rows::{Axis, Rows, product};
+use super::axis::Class;
+use super::geometry::ConvGeometry;
+use super::rows::product;
 use super::simd::Simd;
 use super::tile::{Depth, Run};
+use super::walk::{Axis, Rows};
 use super::weight_grad::{Share, Terms, WeightGrad};
-use super::{ProductElement, Target, VectorTask, dispatch, volume};
+use super::{ProductElement, Target, VectorTask, dispatch};
 use crate::kernel::{Isa, Team};
 
 /// Numbers of the input and output of a block of images: 1 MiB of f32, about an L2 cache.
 const BLOCK: usize = 256 * 1024;
-
-/// The shape of a convolution. Taps that fall outside the input read zero, on every side: `out_h` and `out_w` may
-/// be what `pad` gives or anything else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)] // the names say it
-pub struct ConvGeometry {
-    pub batch: usize,
-    pub in_h: usize,
-    pub in_w: usize,
-    pub in_c: usize,
-    pub out_h: usize,
-    pub out_w: usize,
-    pub out_c: usize,
-    pub kernel_h: usize,
-    pub kernel_w: usize,
-    pub stride_h: usize,
-    pub stride_w: usize,
-    pub pad_h: usize,
-    pub pad_w: usize,
-}
-
-impl ConvGeometry {
-    pub(super) fn height(&self) -> ConvAxis {
-        let (input, output, kernel) = (self.in_h, self.out_h, self.kernel_h);
-        ConvAxis { input, output, kernel, stride: self.stride_h, pad: self.pad_h }
-    }
-
-    pub(super) fn width(&self) -> ConvAxis {
-        let (input, output, kernel) = (self.in_w, self.out_w, self.kernel_w);
-        ConvAxis { input, output, kernel, stride: self.stride_w, pad: self.pad_w }
-    }
-
-    /// Whether each number of the weight gradient is one sum, which is written once: others add up pieces where they are.
-    pub fn weight_grad_in_one(&self) -> bool {
-        WeightGrad::new(self).in_one()
-    }
-
-    pub(super) fn input_len(&self) -> usize {
-        volume(&[self.batch, self.in_h, self.in_w, self.in_c])
-    }
-
-    pub(super) fn output_len(&self) -> usize {
-        volume(&[self.batch, self.out_h, self.out_w, self.out_c])
-    }
-
-    pub(super) fn weight_len(&self) -> usize {
-        volume(&[self.kernel_h, self.kernel_w, self.in_c, self.out_c])
-    }
-}
 
 /// A convolution with its tables of offsets, made once for a geometry and shared by all calls.
 #[derive(Clone, Debug)]

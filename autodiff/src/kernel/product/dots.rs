@@ -1,8 +1,8 @@
 //! Products with one column, which would fill one lane of a vector: here the lanes run along the depth.
 
-use super::rows::{Rows, Walk};
 use super::simd::Simd;
 use super::tile::Depth;
+use super::walk::{Rows, Walk};
 use crate::kernel::isa::Task;
 
 /// The shortest runs for which this is worth its final sum over the lanes.

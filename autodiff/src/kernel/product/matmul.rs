@@ -1,9 +1,10 @@
 //! Batched matrix products.
 
-use super::rows::{Axis, Rows, product};
+use super::rows::product;
 use super::simd::Simd;
 use super::tile::{Depth, Run};
 use super::transpose::transpose;
+use super::walk::{Axis, Rows};
 use super::{ProductElement, Target, VectorTask, dispatch, volume};
 use crate::kernel::{Isa, Team};
 use std::ops::Range;

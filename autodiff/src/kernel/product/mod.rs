@@ -15,10 +15,10 @@
 //!
 //! - `simd`, `portable`, `x86`: vectors of lanes;
 //! - `tile`: the micro-kernel, a tile of C in registers;
-//! - `rows`: cuts a box of rows into tiles; `dots`: the case of one column;
+//! - `walk`: where rows lie; `rows`: cuts a box of them into tiles; `dots`: the case of one column;
 //! - `lanes`: products of small matrices side by side, which have the lanes to themselves;
 //! - `epilogue`: what becomes of their numbers before they leave the registers;
-//! - `axis`: which taps of a convolution are inside the image, and where;
+//! - `geometry`: the shape of a convolution; `axis`: which of its taps are inside the image, and where;
 //! - `matmul`, `conv`, `weight_grad`: the public products, which lay out rows and depths. Nothing is packed or copied but
 //!   what the weight gradient of many channels reads, without AVX-512, and the transposed right factors of a batch;
 //! - `transpose`: what a plan packs of its own, the transposed operands; `spread`: a vector in every lane.
@@ -31,6 +31,7 @@ mod axis;
 mod conv;
 mod dots;
 mod epilogue;
+mod geometry;
 mod lanes;
 mod matmul;
 mod portable;
@@ -43,12 +44,14 @@ mod tile;
 mod transpose;
 #[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
 mod vectorised;
+mod walk;
 mod weight_grad;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub use conv::{Conv, ConvGeometry};
+pub use conv::Conv;
 pub use epilogue::{Epilogue, Form};
+pub use geometry::ConvGeometry;
 pub use lanes::LaneMatMul;
 pub use matmul::MatMul;
 pub(super) use transpose::transpose;

@@ -10,10 +10,11 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::super::conv::ConvGeometry;
-use super::super::rows::{Axis, Out, Rows, Walk, copy_row, panels, product, strip};
+use super::super::geometry::ConvGeometry;
+use super::super::rows::{Out, copy_row, panels, product, strip};
 use super::super::simd::Simd;
 use super::super::tile::{Depth, Run};
+use super::super::walk::{Axis, Rows, Walk};
 use super::{Share, Terms, clear};
 
 /// Pixels of a block: five images of 7 × 7 pixels, the second layer of a small task, are one, which need not be added to

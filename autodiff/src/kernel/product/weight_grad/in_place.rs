@@ -7,10 +7,11 @@
 //! The depth can be long (a batch of large images): it is cut into blocks that stay in the cache while all rows
 //! pass over them. The cuts depend on the geometry only, hence so does the rounding.
 
-use super::super::conv::ConvGeometry;
-use super::super::rows::{Axis, Rows, product};
+use super::super::geometry::ConvGeometry;
+use super::super::rows::product;
 use super::super::simd::Simd;
 use super::super::tile::{Depth, Run};
+use super::super::walk::{Axis, Rows};
 use super::{Share, Terms};
 
 /// Numbers of x and dy in a block: 256 KiB of f32, so that dw stays in the L2 cache too.

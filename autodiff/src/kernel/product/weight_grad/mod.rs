@@ -12,7 +12,7 @@ mod blocks;
 mod in_place;
 mod share;
 
-use super::conv::ConvGeometry;
+use super::geometry::ConvGeometry;
 use super::simd::Simd;
 use blocks::Blocks;
 use in_place::InPlace;
@@ -78,6 +78,13 @@ impl WeightGrad {
                 WeightGrad::InPlace(in_place) => in_place.run::<V>(terms),
             }
         }
+    }
+}
+
+impl ConvGeometry {
+    /// Whether each number of the weight gradient is one sum, which is written once: others add up pieces where they are.
+    pub fn weight_grad_in_one(&self) -> bool {
+        WeightGrad::new(self).in_one()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which weights each of several threads computes.
 
-use super::super::conv::ConvGeometry;
+use super::super::geometry::ConvGeometry;
 use super::super::simd::Simd;
 use super::clear;
 use std::ops::Range;

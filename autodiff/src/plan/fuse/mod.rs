@@ -11,6 +11,8 @@
 //!
 //! Beside passes, an arg max and the gather of the elements that it finds are one step: who finds them has them.
 
+mod again;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::graph::Graph;
@@ -74,12 +76,12 @@ impl Fusion {
         self.stored[id.index()]
     }
 
-    pub(super) fn set_stored(&mut self, id: NodeId, stored: bool) {
+    fn set_stored(&mut self, id: NodeId, stored: bool) {
         self.stored[id.index()] = stored;
     }
 
     /// Whether a pass is there for the node's sake.
-    pub(super) fn is_sink(&self, graph: &Graph<'_>, id: NodeId) -> bool {
+    fn is_sink(&self, graph: &Graph<'_>, id: NodeId) -> bool {
         self.fused_sum[id.index()] || (self.is_stored(id) && is_virtual_kind(graph.prim(id)))
     }
 
@@ -183,10 +185,9 @@ impl Fusion {
         let mut readers: FxHashMap<NodeId, Vec<Key>> = FxHashMap::default();
         let mut needed_in_memory: FxHashSet<NodeId> = FxHashSet::default();
         for id in graph.roots() {
-            for View { root, offset, len, rows, .. } in graph.operands(id) {
-                let reader = keys[id.index()];
-                let whole = offset == 0 && len == graph.shape(root).numel() && rows.is_none();
-                let same_elements = whole
+            for view in graph.operands(id) {
+                let (reader, root) = (keys[id.index()], view.root);
+                let same_elements = view.is_all_of(graph.shape(root))
                     && self.in_group(graph, id)
                     && !is_broadcast(graph.prim(id))
                     && match (reader, keys[root.index()]) {
@@ -273,7 +274,7 @@ impl Fusion {
     }
 
     /// What computing `id` touches: itself, virtual nodes, and what they read of stored ones.
-    pub(super) fn closure(&self, graph: &Graph<'_>, id: NodeId, seen: &mut FxHashSet<View>) {
+    fn closure(&self, graph: &Graph<'_>, id: NodeId, seen: &mut FxHashSet<View>) {
         let mut stack = vec![id];
         while let Some(id) = stack.pop() {
             seen.insert(graph.view(id));
@@ -292,8 +293,8 @@ fn gathers_of_maxima(graph: &Graph<'_>) -> FxHashMap<NodeId, NodeId> {
     let mut gathers: FxHashMap<NodeId, NodeId> = FxHashMap::default();
     for gather in graph.roots().filter(|&id| matches!(graph.prim(id), Prim::Gather)) {
         let [table, at] = graph.node(gather).operands[..] else { continue };
-        let View { root: arg_max, offset, len, .. } = graph.view(at);
-        let all = offset == 0 && len == graph.shape(arg_max).numel() && len == graph.shape(gather).numel();
+        let (arg_max, picked) = (graph.view(at).root, graph.shape(gather).numel());
+        let all = graph.view(at).is_all_of(graph.shape(arg_max)) && graph.shape(arg_max).numel() == picked;
         let of_table = matches!(graph.prim(arg_max), Prim::ArgMax(_))
             && graph.view(graph.node(arg_max).operands[0]) == graph.view(table);
         if all && of_table && graph.stage(arg_max) == graph.stage(gather) {
@@ -340,7 +341,7 @@ fn sum_fuses(graph: &Graph<'_>, id: NodeId) -> bool {
     }
 }
 
-pub(super) fn cost_of(prim: &Prim) -> usize {
+fn cost_of(prim: &Prim) -> usize {
     match prim {
         Prim::Unary(UnaryOp::Neg | UnaryOp::Abs) => 1,
         Prim::Unary(UnaryOp::Powi(n)) => n.unsigned_abs().ilog2_or_zero() + 1,

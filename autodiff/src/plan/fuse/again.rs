@@ -7,9 +7,9 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::fuse::{Fusion, Key, cost_of};
-use super::graph::Graph;
-use super::view::View;
+use super::super::graph::Graph;
+use super::super::view::View;
+use super::{Fusion, Key, cost_of};
 use crate::kernel::MOST_SLOTS;
 use crate::tape::NodeId;
 
