@@ -130,7 +130,7 @@ impl<T: Element> Directions<T> {
     }
 
     /// The caller's inputs, and room for the directions of a group.
-    fn args<'a>(&self, inputs: &[Arg<'a, T>]) -> SmallVec<[Arg<'a, T>; 16]> {
+    fn args<'a>(&self, inputs: &[Arg<'a, T>]) -> SmallVec<[Arg<'a, T>; 32]> {
         assert_eq!(inputs.len(), self.inputs, "as many inputs as declared");
         let mut args = SmallVec::from_slice(inputs);
         if self.together > 1 {

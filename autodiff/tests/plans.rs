@@ -430,3 +430,30 @@ fn a_stage_that_keeps_nothing_computes_the_same() {
         assert_eq!([&next[..], &product, &twice], [&whole[2][..], &whole[3], &whole[5]]);
     }
 }
+
+/// What depends on no input is computed in the first stage, whether or not that is asked for.
+#[test]
+fn constants_are_there_for_whoever_reads_them() {
+    let tape = Tape::new();
+    let x = tape.input("x", [2], Stage::POINT);
+    let f = (x * x).mean_all();
+    let plan: Plan<f64> = Plan::compile(&tape, &[f, grad(f, &[x])[0]]);
+    let (mut value, mut gradient) = ([0.0], [0.0; 2]);
+    plan.run(Stage::POINT, &mut plan.workspace(), &[[1.0, 2.0][..].into()], &mut [&mut value, &mut gradient]);
+    assert_eq!((value, gradient), ([2.5], [1.0, 2.0]));
+    let longer = Var::concat(&[x, Var::full(&tape, 3.0, [1])], 0);
+    let plan: Plan<f64> = Plan::compile(&tape, &[longer]);
+    let mut all = [0.0; 3];
+    plan.run(Stage::POINT, &mut plan.workspace(), &[[1.0, 2.0][..].into()], &mut [&mut all]);
+    assert_eq!(all, [1.0, 2.0, 3.0]);
+}
+
+#[test]
+#[should_panic(expected = "which has not run in this workspace")]
+fn a_stage_does_not_go_on_from_one_that_has_not_run() {
+    let tape = Tape::new();
+    let (x, v) = (tape.input("x", [2], Stage::POINT), tape.input("v", [2], Stage::DIRECTION));
+    let plan: Plan<f64> = Plan::compile(&tape, &[x.exp().sum_all() * v]);
+    let mut product = [0.0; 2];
+    plan.run(Stage::DIRECTION, &mut plan.workspace(), &[[0.0; 2][..].into(), [1.0; 2][..].into()], &mut [&mut product]);
+}

@@ -473,3 +473,15 @@ fn transposed_rows_need_not_be_matrices() {
         }
     }
 }
+
+#[test]
+#[should_panic(expected = "indices that a batch has with tables of its own")]
+fn a_second_batch_of_indices_with_tables_of_their_own_is_refused() {
+    let tape = Tape::new();
+    let (table, tables) = (tape.input("table", [3], Stage::POINT), tape.input("tables", [2, 3], Stage::POINT));
+    let indices = |name, shape: &[usize]| tape.indices(name, shape, 3, Stage::POINT);
+    let (rows, own, twice) = (indices("rows", &[2]), indices("own", &[2, 2]), indices("twice", &[2, 2, 2]));
+    let over = [Batched::Values(table, tables), Batched::Indices(rows, own)];
+    let once = vmap(&[table.gather(rows)], &over)[0];
+    vmap(&[once], &[Batched::Indices(own, twice)]);
+}

@@ -40,6 +40,8 @@ pub struct Program<T> {
     sizes: Sizes,
     /// Inputs that a step reads.
     inputs: Vec<usize>,
+    /// Stages of whose blocks a step reads something.
+    earlier: Vec<usize>,
     isa: Isa,
     /// Of the step that costs most, in multiply-adds × 2 of a product.
     most: usize,
@@ -51,7 +53,7 @@ impl<T: Element> Program<T> {
     /// # Panics
     /// Where a step would touch what it must not: a defect of the compiler that made it.
     pub(crate) fn new(isa: Isa, mut steps: Vec<Step<T>>, stage: Stage, sizes: Sizes) -> Self {
-        let mut inputs = Vec::new();
+        let (mut inputs, mut earlier) = (Vec::new(), Vec::new());
         for step in &mut steps {
             let Touches { reads, writes } = step.touches();
             for &(arena, place) in reads.iter().chain(&writes) {
@@ -59,8 +61,10 @@ impl<T: Element> Program<T> {
                 let len = if arena == Arena::Floats { size.floats } else { size.indices };
                 let end = place.offset.checked_add(place.len);
                 assert!(end.is_some_and(|end| end <= len), "{place:?} is out of bounds ({len}) in {step:?}");
-                if let Region::Input(i) = place.region {
-                    inputs.push(i as usize);
+                match place.region {
+                    Region::Input(i) => inputs.push(i as usize),
+                    Region::Kept(own) if own != stage.number() => earlier.push(usize::from(own)),
+                    _ => {}
                 }
             }
             for (i, &(arena, w)) in writes.iter().enumerate() {
@@ -79,10 +83,12 @@ impl<T: Element> Program<T> {
                 m.make_ready(isa);
             }
         }
-        inputs.sort_unstable();
-        inputs.dedup();
+        for of in [&mut inputs, &mut earlier] {
+            of.sort_unstable();
+            of.dedup();
+        }
         let most = steps.iter().map(Step::cost).max().unwrap_or(0);
-        Program { steps, sizes, inputs, isa, most }
+        Program { steps, sizes, inputs, earlier, isa, most }
     }
 
     pub(crate) fn steps(&self) -> &[Step<T>] {
@@ -113,6 +119,11 @@ impl<T: Element> Program<T> {
     /// Which inputs are read.
     pub(crate) fn inputs(&self) -> &[usize] {
         &self.inputs
+    }
+
+    /// Which stages have to have run.
+    pub(crate) fn earlier(&self) -> &[usize] {
+        &self.earlier
     }
 
     /// Runs every step. The caller has checked that each input that is read and each output has the length

@@ -6,14 +6,16 @@ use crate::kernel::{Arg, Program};
 use crate::tape::{Kind, Stage};
 
 impl<T: Element> Plan<T> {
-    /// Runs one stage. Earlier stages must have run with this workspace since their inputs changed.
+    /// Runs one stage. Earlier stages must have run with this workspace since their inputs changed; one that computes
+    /// constants alone runs by itself.
     ///
     /// `inputs` are all declared inputs in order; those of later stages may be empty, those of earlier stages
     /// are read again and must be as they were. `outputs` are the outputs that this stage delivers, in order;
     /// [optional](Plan::with_optional) ones may be empty, all of them.
     ///
     /// # Panics
-    /// Where a length is not the declared one, naming the input or output, or an index is not below its bound.
+    /// Where a length is not the declared one, naming the input or output, an index is not below its bound, or an earlier
+    /// stage that it goes on from has not run.
     #[track_caller]
     pub fn run(&self, stage: Stage, workspace: &mut Workspace<T>, inputs: &[Arg<'_, T>], outputs: &mut [&mut [T]]) {
         let brief = self.brief[stage.index()].as_ref().filter(|_| {
@@ -74,9 +76,30 @@ impl<T: Element> Plan<T> {
                 "run: output {i} of the {stage} stage has {len} elements, its shape is {shape}"
             );
         }
-        let Workspace { room, times } = workspace;
+        for &earlier in program.earlier() {
+            if !workspace.has_run[earlier] {
+                self.run_constants(Stage::ALL[earlier], stage, workspace, inputs);
+            }
+        }
+        let Workspace { room, has_run, times } = workspace;
         let times = times.of(stage, part);
         T::run_program(program, inputs, outputs, room, times);
+        has_run[stage.index()] = part != Part::Fleeting;
+    }
+
+    /// Runs a stage that `stage` goes on from, if nothing but constants is computed there.
+    #[cold]
+    #[track_caller]
+    fn run_constants(&self, earlier: Stage, stage: Stage, workspace: &mut Workspace<T>, inputs: &[Arg<'_, T>]) {
+        let program = &self.programs[earlier.index()];
+        let constant = program.inputs().is_empty() && program.earlier().is_empty();
+        let delivers = self.outputs.iter().any(|output| output.0 == earlier);
+        assert!(
+            constant && !delivers,
+            "run: the {stage} stage goes on from what the {earlier} stage keeps, which has not run in this workspace"
+        );
+        T::run_program(program, inputs, &mut [], &mut workspace.room, &mut []);
+        workspace.has_run[earlier.index()] = true;
     }
 
     /// Runs every stage once in a fresh workspace: for tests and small things. Float inputs only.

@@ -9,6 +9,8 @@ use crate::tape::Stage;
 #[derive(Clone, Debug)]
 pub struct Workspace<T> {
     pub(super) room: Room<T>,
+    /// By stage: whether what it keeps is there.
+    pub(super) has_run: [bool; Stage::COUNT],
     pub(super) times: timing::Times,
 }
 
@@ -28,6 +30,8 @@ impl<T: Element> Workspace<T> {
         let own = &mut self.room.kept[stage.index()];
         assert!(own.size() == block.size(), "swap: the block belongs to another plan or stage");
         std::mem::swap(own, block);
+        // Which blocks hold a point is the caller's to know.
+        self.has_run[stage.index()] = true;
     }
 }
 
@@ -47,7 +51,7 @@ impl<T: Element> Plan<T> {
         let parts = self.brief.iter().chain(&self.fleeting).flatten();
         let programs = self.programs.iter().chain(parts);
         let room = Room::new(self.kept, self.scratch, Team::of(threads), programs);
-        Workspace { room, times: timing::Times::default() }
+        Workspace { room, has_run: [false; Stage::COUNT], times: timing::Times::default() }
     }
 
     /// Another block for what `stage` keeps, to [`swap`](Workspace::swap) in.

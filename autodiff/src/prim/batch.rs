@@ -15,6 +15,9 @@ use super::{elementwise, product, structure};
 use crate::shape::{Axes, Shape};
 use crate::tape::{ConvFace, Kind, Node, NodeId, Operands, Prim, Tape};
 
+/// As many as an index tells apart.
+const MOST_INDICES: usize = u32::MAX as usize + 1;
+
 /// What an operand has become.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operand {
@@ -107,6 +110,9 @@ fn one_by_one(tape: &Tape, node: &Node, operands: &[Operand], size: usize) -> No
 /// `node` for every member of a batch of `size`; at least one operand is batched.
 #[track_caller]
 pub(crate) fn batch(tape: &Tape, node: &Node, operands: &[Operand], size: usize) -> Operand {
+    let moves_indices = matches!(node.kind, Kind::Index { .. })
+        && !matches!(node.prim, Prim::ArgMax(_) | Prim::Defer(_) | Prim::StopGradient);
+    assert!(!moves_indices, "vmap: indices that a batch has with tables of its own have no batch of their own");
     let shape = longer(size, &node.shape);
     let first = operands[0].id;
     let same = |prim: Prim| {
@@ -186,6 +192,7 @@ pub(crate) fn batch(tape: &Tape, node: &Node, operands: &[Operand], size: usize)
         Prim::ArgMax(windows) => {
             let mut through = windows.clone();
             let Kind::Index { bound } = node.kind else { unreachable!("arg max gives indices") };
+            assert!(size.saturating_mul(bound) <= MOST_INDICES, "vmap: a batch has a maximum of more than 2³² numbers");
             through.outer.insert(0, size);
             through.outer_strides.insert(0, bound);
             let kind = Kind::Index { bound: size * bound };

@@ -91,6 +91,7 @@ impl<'t> Var<'t> {
         let (tape, id, node) = self.parts().expect("tensors are recorded");
         let shape: Shape = windows.outer.iter().copied().collect();
         let bound = node.shape.numel();
+        assert!(u32::try_from(bound - 1).is_ok(), "a maximum of more than 2³² numbers, of shape {}", node.shape);
         let arg_max = tape.intern(Node {
             prim: Prim::ArgMax(windows),
             operands: smallvec![id],

@@ -106,11 +106,12 @@ impl<'t> Var<'t> {
     /// The same elements in row-major order under another shape.
     ///
     /// # Panics
-    /// Where the number of elements differs.
+    /// Where the number of elements differs, or a literal would get axes: that takes a tape, see [`Var::full`].
     #[track_caller]
     pub fn reshape(self, shape: impl Into<Shape>) -> Var<'t> {
         let (own, shape) = (self.shape(), shape.into());
         assert_eq!(own.numel(), shape.numel(), "reshape: {own} has not as many elements as {shape}");
+        assert!(self.tape().is_some() || shape.rank() == 0, "reshape: a literal has no tape, use Var::full");
         self.mapped(|tape, id| reshape(tape, id, shape))
     }
 

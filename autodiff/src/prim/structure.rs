@@ -5,6 +5,7 @@
 //! broadcast ↔ sum        slice ↔ assemble (pad, concat)        reshape, permute ↔ their inverses
 //! ```
 
+use rustc_hash::FxHashMap;
 use smallvec::{SmallVec, smallvec};
 
 use super::Cotangents;
@@ -119,46 +120,76 @@ fn is_summed(tape: &Tape, id: NodeId, axes: &[usize]) -> bool {
 /// as that of a mean is by the function itself, is taken as it is: a ± b is not summed once more apart. It is applied to
 /// derivatives only: taking out a factor can meet an overflow, or miss a NaN, that adding one by one would not.
 fn sum<'t>(tape: &'t Tape, id: NodeId, axes: &[usize]) -> Var<'t> {
-    if axes.is_empty() {
-        return Var::node(tape, id);
+    Sums { tape, known: FxHashMap::default() }.of(id, axes, 0)
+}
+
+/// [`sum`] of many nodes that share what they are made of.
+struct Sums<'t> {
+    tape: &'t Tape,
+    known: FxHashMap<(NodeId, Axes), Var<'t>>,
+}
+
+impl<'t> Sums<'t> {
+    /// The levels that factors are looked for on: more would take more than a thread's stack.
+    const DEEPEST: usize = 200;
+
+    fn of(&mut self, id: NodeId, axes: &[usize], depth: usize) -> Var<'t> {
+        if axes.is_empty() {
+            return Var::node(self.tape, id);
+        }
+        if depth == Self::DEEPEST {
+            return plain_sum(self.tape, id, axes);
+        }
+        let key = (id, Axes::from_slice(axes));
+        if let Some(&known) = self.known.get(&key) {
+            return known;
+        }
+        let sum = self.taken_apart(id, axes, depth + 1).unwrap_or_else(|| plain_sum(self.tape, id, axes));
+        self.known.insert(key, sum);
+        sum
     }
-    let node = tape.get(id);
-    let constant = |id| {
-        let own = constant_axes(tape, id);
-        axes.iter().all(|a| own.contains(a))
-    };
-    let reduced = |id| Var::node(tape, without_constant_axes(tape, id, axes));
-    let operands = &node.operands;
-    match &node.prim {
-        Prim::Unary(UnaryOp::Neg) => return -sum(tape, operands[0], axes),
-        Prim::Binary(BinaryOp::Mul) if constant(operands[0]) => {
-            return reduced(operands[0]) * sum(tape, operands[1], axes);
-        }
-        Prim::Binary(BinaryOp::Mul) if constant(operands[1]) => {
-            return sum(tape, operands[0], axes) * reduced(operands[1]);
-        }
-        Prim::Binary(BinaryOp::Div) if constant(operands[1]) => {
-            return sum(tape, operands[0], axes) / reduced(operands[1]);
-        }
-        Prim::Binary(op @ (BinaryOp::Add | BinaryOp::Sub))
-            if operands.iter().any(|&o| has_constant_factor(tape, o, axes)) && !is_summed(tape, id, axes) =>
-        {
-            let (a, b) = (sum(tape, operands[0], axes), sum(tape, operands[1], axes));
-            return if *op == BinaryOp::Add { a + b } else { a - b };
-        }
-        Prim::Broadcast(own) => {
-            let shared: Axes = axes.iter().copied().filter(|a| own.contains(a)).collect();
-            if !shared.is_empty() {
+
+    /// By the formulas of [`sum`], if one of them applies.
+    fn taken_apart(&mut self, id: NodeId, axes: &[usize], depth: usize) -> Option<Var<'t>> {
+        let tape = self.tape;
+        let node = tape.get(id);
+        let constant = |id| {
+            let own = constant_axes(tape, id);
+            axes.iter().all(|a| own.contains(a))
+        };
+        let reduced = |id| Var::node(tape, without_constant_axes(tape, id, axes));
+        let operands = &node.operands;
+        Some(match &node.prim {
+            Prim::Unary(UnaryOp::Neg) => -self.of(operands[0], axes, depth),
+            Prim::Binary(BinaryOp::Mul) if constant(operands[0]) => {
+                reduced(operands[0]) * self.of(operands[1], axes, depth)
+            }
+            Prim::Binary(BinaryOp::Mul) if constant(operands[1]) => {
+                self.of(operands[0], axes, depth) * reduced(operands[1])
+            }
+            Prim::Binary(BinaryOp::Div) if constant(operands[1]) => {
+                self.of(operands[0], axes, depth) / reduced(operands[1])
+            }
+            Prim::Binary(op @ (BinaryOp::Add | BinaryOp::Sub))
+                if operands.iter().any(|&o| has_constant_factor(tape, o, axes)) && !is_summed(tape, id, axes) =>
+            {
+                let (a, b) = (self.of(operands[0], axes, depth), self.of(operands[1], axes, depth));
+                if *op == BinaryOp::Add { a + b } else { a - b }
+            }
+            Prim::Broadcast(own) => {
+                let shared: Axes = axes.iter().copied().filter(|a| own.contains(a)).collect();
+                if shared.is_empty() {
+                    return None;
+                }
                 let count: usize = shared.iter().map(|&a| node.shape[a]).product();
                 let inner = without_constant_axes(tape, id, &shared);
                 let renumber = |axis: usize| axis - shared.iter().filter(|&&a| a < axis).count();
                 let rest: Axes = axes.iter().filter(|a| !own.contains(a)).map(|&a| renumber(a)).collect();
-                return sum(tape, inner, &rest) * count as f64;
+                self.of(inner, &rest, depth) * count as f64
             }
-        }
-        _ => {}
+            _ => return None,
+        })
     }
-    plain_sum(tape, id, axes)
 }
 
 /// Σ over `axes` in each lane, in the order in which one lane alone is summed.

@@ -229,7 +229,7 @@ impl Unary for Powi {
     fn df<S: Real>(self, x: S, _y: S) -> S {
         match self.0 {
             0 => S::zero(),
-            n => x.powi(n - 1) * S::lit(f64::from(n)),
+            n => x.powi(n.saturating_sub(1)) * S::lit(f64::from(n)),
         }
     }
 }

@@ -13,7 +13,8 @@ use crate::tape::{Node, NodeId, Prim, Tape, Var};
 #[track_caller]
 pub fn jvp<'t>(outputs: &[Var<'t>], along: &[(Var<'t>, Var<'t>)]) -> Vec<Var<'t>> {
     let tangents = jvp_structural(outputs, along);
-    outputs.iter().zip(tangents).map(|(y, t)| t.unwrap_or_else(|| zeros(*y, along[0].0))).collect()
+    let other = |y: &Var<'t>| along.first().map_or(*y, |&(x, _)| x);
+    outputs.iter().zip(tangents).map(|(y, t)| t.unwrap_or_else(|| zeros(*y, other(y)))).collect()
 }
 
 /// [`jvp`] that tells structural zeros: `None` where an output does not depend on the variables at all.

@@ -48,41 +48,66 @@ struct Rewriting<'t> {
 impl Rewriting<'_> {
     /// A node of a later stage, made of what it now reads; any other as it is.
     fn later(&mut self, id: NodeId) -> NodeId {
-        let own = self.stages[id.index()];
-        if own <= self.stage {
-            return id;
+        // Programs are deeper than a thread's stack.
+        let mut open = vec![id];
+        while let Some(&id) = open.last() {
+            let own = self.stages[id.index()];
+            if own <= self.stage || self.later.contains_key(&id) {
+                open.pop();
+                continue;
+            }
+            let node = self.tape.get(id);
+            let is_open = |o: &&NodeId| self.stages[o.index()] > self.stage && !self.later.contains_key(o);
+            let before = open.len();
+            open.extend(node.operands.iter().rev().filter(is_open));
+            if open.len() > before {
+                continue;
+            }
+            let operand = |o: &NodeId| match self.later.get(o) {
+                Some(&made) => made,
+                None => self.again(*o, own),
+            };
+            let operands: Operands = node.operands.iter().map(operand).collect();
+            let made = if operands == node.operands { id } else { self.tape.intern(Node { operands, ..node }) };
+            self.later.insert(id, made);
         }
-        if let Some(&known) = self.later.get(&id) {
-            return known;
-        }
-        let node = self.tape.get(id);
-        let operand =
-            |o: &NodeId| if self.stages[o.index()] <= self.stage { self.again(*o, own) } else { self.later(*o) };
-        let operands: Operands = node.operands.iter().map(operand).collect();
-        let made = if operands == node.operands { id } else { self.tape.intern(Node { operands, ..node }) };
-        self.later.insert(id, made);
-        made
+        self.later.get(&id).copied().unwrap_or(id)
     }
 
     /// A node of the stage or an earlier one, for a reader in a later stage.
     fn again(&mut self, id: NodeId, reader: Stage) -> NodeId {
-        if self.stages[id.index()] < self.stage {
-            return id;
+        let mut open = vec![id];
+        while let Some(&id) = open.last() {
+            if self.known(id, reader).is_some() {
+                open.pop();
+                continue;
+            }
+            let node = self.tape.get(id);
+            let looks_through = matches!(node.prim, Prim::Cut(_)) || is_cheap(&node.prim);
+            let before = open.len();
+            if looks_through {
+                open.extend(node.operands.iter().rev().filter(|&&o| self.known(o, reader).is_none()));
+            }
+            if open.len() > before {
+                continue;
+            }
+            let known = |o: &NodeId| self.known(*o, reader).expect("operands come first");
+            let made = if let Prim::Cut(_) = node.prim {
+                known(&node.operands[0])
+            } else if looks_through {
+                let operands = node.operands.iter().map(known).collect();
+                self.tape.intern(Node { operands, ..node })
+            } else {
+                self.tape.defer(id, reader)
+            };
+            self.again.insert((id, reader), made);
         }
-        if let Some(&known) = self.again.get(&(id, reader)) {
-            return known;
-        }
-        let node = self.tape.get(id);
-        let made = if let Prim::Cut(_) = node.prim {
-            self.again(node.operands[0], reader)
-        } else if is_cheap(&node.prim) {
-            let operands = node.operands.iter().map(|&o| self.again(o, reader)).collect();
-            self.tape.intern(Node { operands, ..node })
-        } else {
-            self.tape.defer(id, reader)
-        };
-        self.again.insert((id, reader), made);
-        made
+        self.known(id, reader).expect("it was made")
+    }
+
+    /// What a reader in a later stage reads for a node of the stage or an earlier one, if that is known.
+    fn known(&self, id: NodeId, reader: Stage) -> Option<NodeId> {
+        if self.stages[id.index()] < self.stage { Some(id) } else { self.again.get(&(id, reader)).copied() }
     }
 }
 

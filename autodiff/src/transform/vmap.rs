@@ -28,7 +28,8 @@ pub enum Batched<'t> {
 /// bits are the same. It comes after derivatives: `vmap` of a gradient is a batch of gradients.
 ///
 /// # Panics
-/// Where a batch has not the shape [b, S] of its variable's shape S, or that is neither an input nor a [`Var::cut`].
+/// Where a batch has not the shape [b, S] of its variable's shape S, that is neither an input nor a [`Var::cut`], a value
+/// would have more than 12 axes, or indices with tables of their own get a second batch.
 ///
 /// # Example
 /// ```
