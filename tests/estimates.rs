@@ -202,7 +202,7 @@ fn the_error_is_that_to_the_minimum_downhill() {
 
     let estimator = Estimator::<f64>::new(&Wells, Box::new(Cg::tolerance(0.03, 60)));
     let solution = answer.map(|g| g / lambda);
-    let answer = Answer { phi: &phi, solution: &solution, gradient: &answer };
+    let answer = Answer { phi: &phi, step: 0, solution: &solution, gradient: &answer };
     let hyper = Hyper { lambda, rate: 0.0 };
     let estimate = estimator.estimate(&mut estimator.space(1), &theta, hyper, &[], answer);
     let ratio = estimate.error / distance(answer.gradient, &exact);

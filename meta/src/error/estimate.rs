@@ -94,6 +94,8 @@ pub struct EstimatorSpace<T> {
 pub struct Answer<'a, T> {
     /// φ
     pub phi: &'a [T],
+    /// The step whose rows G was of at φ, where steps see minibatches.
+    pub step: usize,
     /// x̂; for G with a prox term and nothing else in θ it is ĝ/λ.
     pub solution: &'a [T],
     /// ĝ
@@ -179,6 +181,7 @@ impl<T: Element> Estimator<T> {
         let mut estimate = ErrorEstimate::default();
 
         run.start(inner, theta, hyper, data);
+        run.at_step(inner, answer.step);
         run.state[..dim].copy_from_slice(answer.phi);
         let mut task = InnerTask::new(inner, run, theta, data);
         estimate.inner_gradient = task.look().gradient_norm;

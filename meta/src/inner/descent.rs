@@ -65,8 +65,14 @@ impl<T: Element> InnerSolver<T> for Descent {
             return self.solve_safely(task, space);
         }
         let mut solved = Solved::started(task.look());
+        // What is stationary for one minibatch need not be for the next.
+        let changes = task.plan.has_minibatches();
+        let goes_on = |solved: &Solved| {
+            let steps = matches!(self.stop, InnerStop::Steps(steps) if solved.steps < steps);
+            steps && changes && solved.last.gradient_norm == 0.0
+        };
         // The point is kept by looking at it: the last look serves every product that follows.
-        while !solved.ended(self.stop) {
+        while goes_on(&solved) || !solved.ended(self.stop) {
             task.run.accept();
             solved.steps += 1;
             task.run.at_step(task.plan, solved.steps);

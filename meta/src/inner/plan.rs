@@ -111,6 +111,11 @@ impl<T: Element> InnerPlan<T> {
         }
     }
 
+    /// Whether steps see minibatches, each its own.
+    pub fn has_minibatches(&self) -> bool {
+        self.varying.minibatch.is_some()
+    }
+
     /// Room for what varies from step to step.
     pub fn step_inputs(&self) -> StepInputs<T> {
         StepInputs::new(&self.varying)

@@ -14,6 +14,8 @@ pub struct Run<T> {
     pub next: Aligned<T>,
     hyper: [T; 2],
     step: StepInputs<T>,
+    /// The step that what is done is done as.
+    at: usize,
     /// What was measured at the last point looked at, of each task.
     pub measured: Vec<Measured>,
     /// What is remembered of the points looked at, where something is.
@@ -30,6 +32,7 @@ impl<T: Element> Run<T> {
             next: zeros(),
             hyper: [T::zero(); 2],
             step: plan.step_inputs(),
+            at: 0,
             measured: vec![Measured::default(); plan.lanes()],
             watch: None,
         }
@@ -64,7 +67,13 @@ impl<T: Element> Run<T> {
 
     /// What is done next is done as in step k.
     pub fn at_step(&mut self, plan: &InnerPlan<T>, k: usize) {
+        self.at = k;
         plan.set_step(&mut self.step, k);
+    }
+
+    /// The step as which was done what was done last.
+    pub fn step(&self) -> usize {
+        self.at
     }
 
     /// λ and the step size.

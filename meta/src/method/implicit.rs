@@ -49,8 +49,9 @@ impl<T: Element> Implicit<T> {
 
     /// With another inner solver.
     ///
-    /// Where steps see minibatches, what is differentiated at φ_K is G of the rows that a step K would see: of none that was
-    /// minimised, and so an approximation of the implicit gradient.
+    /// Where steps see minibatches, what is differentiated at φ_K after a fixed number of steps is G of the rows that a step K
+    /// would see: of none that was minimised, and so an approximation of the implicit gradient. Solvers that decide as they go
+    /// see the rows of step 0 throughout.
     pub fn with_solver(
         problem: &dyn Problem,
         solver: Box<dyn InnerSolver<T>>,
@@ -195,8 +196,6 @@ struct AtSolution<'t, 'a, T> {
     task: &'t mut InnerTask<'a, T>,
     gauss_newton: Option<InnerTask<'t, T>>,
     hyper: Hyper,
-    /// Inner steps taken: their number says what varies with it.
-    steps: usize,
     evaluations: usize,
 }
 
@@ -225,7 +224,7 @@ impl<T: Element> LinearOperator<T> for AtSolution<'_, '_, T> {
         let other = self.gauss_newton.as_mut()?;
         let dim = other.plan.dim();
         other.run.start(other.plan, other.theta, self.hyper, other.data);
-        other.run.at_step(other.plan, self.steps);
+        other.run.at_step(other.plan, self.task.run.step());
         other.run.state[..dim].copy_from_slice(&self.task.run.state[..dim]);
         other.look();
         self.evaluations += 1;
@@ -251,9 +250,10 @@ impl<T: Element> Worker<T> for ImplicitWorker<'_, T> {
         }
         let gauss_newton = self.method.gauss_newton.as_ref().zip(self.gauss_newton.as_mut());
         let gauss_newton = gauss_newton.map(|(plan, run)| InnerTask::new(plan, run, theta, data));
-        let mut operator = AtSolution { task: &mut task, gauss_newton, hyper, steps: solved.steps, evaluations: 0 };
+        let mut operator = AtSolution { task: &mut task, gauss_newton, hyper, evaluations: 0 };
         let solution = linear.solve(&mut operator, &self.v, &mut self.space);
         let evaluations = solved.evaluations + operator.evaluations;
+        let step = self.run.step();
         let (workspace, state, _, inputs) = self.run.parts(theta, data);
         inner.mixed(workspace, &inputs, state, solution.value, gradient);
         let isa = inner.plan().isa();
@@ -264,7 +264,7 @@ impl<T: Element> Worker<T> for ImplicitWorker<'_, T> {
             inner.add_scaled_start_cotangent(solution.stats.shift, solution.value, gradient);
         }
         let estimate = estimator.as_ref().zip(self.estimating.as_mut()).map(|(estimator, space)| {
-            let answer = Answer { phi: &state[..inner.dim()], solution: solution.value, gradient };
+            let answer = Answer { phi: &state[..inner.dim()], step, solution: solution.value, gradient };
             estimator.estimate(space, theta, hyper, data, answer)
         });
         Report {
