@@ -5,7 +5,7 @@ use std::sync::Arc;
 use autodiff::Arg;
 use integration::{Numbers, Quadratic, dense_solve, relative_error, symmetric};
 use meta::inner::{Derivative, Descent, Hyper};
-use meta::linear::{Cg, LinearSolver, Minres, Nystrom, Policy, Secant, SecantPairs, Status};
+use meta::linear::{Cg, Dense, LinearSolver, Minres, Nystrom, Policy, Secant, SecantPairs, Status};
 use meta::method::{Implicit, InnerStop, Method, WarmStart};
 use meta::problem::FewShot;
 use meta::tasks::{CharacterSplit, Glyphs, Omniglot, OmniglotTasks, Rotations, Sinusoid, Split, TaskStream};
@@ -214,6 +214,53 @@ fn neighbours_are_pairs_of_task_numbers() {
             assert_eq!(g, mean, "{threads} threads");
         }
     }
+}
+
+/// Makes one task panic, once.
+struct PanicsOnce<'a, S>(&'a S, std::sync::atomic::AtomicBool);
+
+impl<S: TaskSource<f32>> TaskSource<f32> for PanicsOnce<'_, S> {
+    type Local = S::Local;
+    fn local(&self) -> S::Local {
+        self.0.local()
+    }
+    fn with_task<R>(&self, i: usize, local: &mut S::Local, f: impl FnOnce(&[Arg<'_, f32>]) -> R) -> R {
+        assert!(i != 1 || self.1.swap(true, std::sync::atomic::Ordering::Relaxed), "the first time");
+        self.0.with_task(i, local, f)
+    }
+}
+
+#[test]
+fn a_panic_leaves_no_start_behind() {
+    let (problem, stream, theta) = glyphs();
+    let hyper = Hyper { lambda: 0.5, rate: 0.1 };
+    let method = Implicit::<f32>::new(&problem, InnerStop::Steps(2), Box::new(Cg::iterations(2)))
+        .warm_started(WarmStart::Neighbour);
+    let source = EpisodeTasks::new(&stream, Split::Train, 0);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let [mut expected, mut g] = [0; 2].map(|_| vec![0.0; theta.len()]);
+    MetaBatch::new(&method, &pool, theta.len(), 3).gradient(&source, 3, &theta, hyper, &mut expected);
+    let mut batch = MetaBatch::new(&method, &pool, theta.len(), 3);
+    let source = PanicsOnce(&source, std::sync::atomic::AtomicBool::new(false));
+    let mut run = || {
+        batch.gradient(&source, 3, &theta, hyper, &mut g);
+    };
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(&mut run)).is_err());
+    run();
+    assert_eq!(g, expected);
+}
+
+/// A factorisation is of the unknowns: rows of padding and of frozen parameters would make it singular.
+#[test]
+fn a_dense_solve_is_of_the_unknowns() {
+    let problem = FewShot::new("mlp:1-1".parse().unwrap(), 3, 3, false);
+    let method = Implicit::<f64>::new(&problem, InnerStop::Steps(5), Box::new(Dense));
+    let (x, y) = ([0.0, 1.0, 2.0], [1.0; 3]);
+    let data = [&x, &y, &x, &y].map(|values| Arg::Floats(values));
+    let mut g = vec![0.0; 32];
+    let report = method.worker().gradient(&[0.0; 32], Hyper { lambda: 0.0, rate: 0.1 }, &data, &mut g);
+    assert_eq!((report.status, report.negative_curvature), (Some(Status::Converged), 0));
+    assert_eq!(report.products, 2 + 1);
 }
 
 /// What warm starts save; see [`WarmStart`].

@@ -1,7 +1,10 @@
 //! Linear solvers against dense solves, the cases that break others included.
 
+use std::sync::Arc;
+
 use autodiff::{Element, Isa};
 use integration::{Numbers, dense_solve, relative_error, symmetric};
+use meta::error::{Tolerance, TolerantCg};
 use meta::linear::{
     Cg, Dense, Fallback, Gmres, LinearOperator, LinearSolver, Minres, Neumann, Nystrom, OnNegativeCurvature, Policy,
     Secant, SecantPairs, Solution, SolverSpace, Stats, Status,
@@ -626,8 +629,9 @@ fn what_is_left_of_a_solved_system_has_no_curvature() {
         let mut a = vec![0.0_f32; n * n];
         (0..n).for_each(|i| a[i * n + i] = (lambda + most * random.next().abs()) as f32);
         let b: Vec<f32> = random.vec(n).into_iter().map(|v| v as f32).collect();
-        let solvers: [Solver<f32>; 3] = [
+        let solvers: [Solver<f32>; 4] = [
             Box::new(Cg::iterations(100)),
+            Box::new(TolerantCg::new(Arc::new(Tolerance::default()), 100)),
             Box::new(Cg::iterations(100).or(Policy::Damp)),
             Box::new(Neumann::iterations(100)),
         ];

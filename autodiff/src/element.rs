@@ -12,6 +12,8 @@ pub trait Element:
     const NAME: &'static str;
     /// The distance from 1 to the next larger number.
     const EPSILON: f64;
+    /// The largest finite number.
+    const MAX: Self;
     /// Exact.
     fn to_f64(self) -> f64;
     /// Rounded to nearest.
@@ -32,6 +34,7 @@ macro_rules! element {
         impl Element for $float {
             const NAME: &'static str = stringify!($float);
             const EPSILON: f64 = $float::EPSILON as f64;
+            const MAX: Self = $float::MAX;
             #[inline(always)]
             fn to_f64(self) -> f64 {
                 self.into()

@@ -94,7 +94,9 @@ pub(super) fn solve<'s, T: Element>(
     let status = loop {
         let target = match until {
             Until::Iterations(_) => vanishing::<T>() * b_norm,
-            Until::Tolerance { relative, .. } | Until::Recurrence { relative, .. } => relative * b_norm,
+            Until::Tolerance { relative, .. } | Until::Recurrence { relative, .. } => {
+                relative.max(vanishing::<T>()) * b_norm
+            }
         };
         let (x, r) = (&mut x[..], &mut r[..]);
         let cap = until.cap();

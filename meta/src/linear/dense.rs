@@ -4,6 +4,8 @@
 //! A = LLᵀ where A is positive definite, A = QΛQᵀ elsewhere        16 n² bytes and n³/3 multiply-adds (QΛQᵀ: some 9n³)
 //! ```
 //!
+//! n are the [unknowns](LinearOperator::unknowns).
+//!
 //! Both are nalgebra's, which has no pivoted LDLᵀ. Eigenvalues take more work than one, and say more: how many are
 //! negative, which is least, and whether A is singular as far as its precision can tell.
 //!
@@ -23,7 +25,6 @@ pub struct Dense;
 
 impl Dense {
     fn cycle<T: Element>(a: &mut dyn LinearOperator<T>, mut run: Cycle<'_, T>) -> Option<Status> {
-        let n = run.x.len();
         if run.stats.iterations > 0 {
             // Nearly singular: a second time changes nothing.
             return Some(Status::Stagnated);
@@ -33,20 +34,27 @@ impl Dense {
             return None;
         }
         let [column, unit, ..] = &mut std::mem::take(&mut run.vectors)[..] else { unreachable!("the room asked for") };
+        // Of what is no unknown, A has nothing but its diagonal, and b is 0.
+        let all = 0..run.x.len();
+        let unknowns: Vec<usize> = match a.unknowns() {
+            Some(is_one) => all.filter(|&i| is_one[i]).collect(),
+            None => all.collect(),
+        };
+        let n = unknowns.len();
         let mut matrix = DMatrix::<f64>::zeros(n, n);
         unit.fill(T::zero());
-        for j in 0..n {
-            unit[j] = T::one();
+        for (j, &unknown) in unknowns.iter().enumerate() {
+            unit[unknown] = T::one();
             run.apply(a, unit, column);
-            unit[j] = T::zero();
-            matrix.column_mut(j).iter_mut().zip(&*column).for_each(|(m, c)| *m = c.to_f64());
+            unit[unknown] = T::zero();
+            matrix.column_mut(j).iter_mut().zip(&unknowns).for_each(|(m, &i)| *m = column[i].to_f64());
         }
         run.stats.iterations = 1;
         if matrix.iter().any(|m| !m.is_finite()) {
             return Some(Status::NotFinite);
         }
         matrix = (&matrix + matrix.transpose()) * 0.5;
-        let right = DVector::from_iterator(n, run.r.iter().map(|r| r.to_f64()));
+        let right = DVector::from_iterator(n, unknowns.iter().map(|&i| run.r[i].to_f64()));
         // With the size of what of b there is no x for, where A is singular.
         let (solution, left) = match definite::<T>(&matrix, &right) {
             Some(solution) => (solution, None),
@@ -68,7 +76,7 @@ impl Dense {
                 (&eigenvectors * along, left)
             }
         };
-        run.x.iter_mut().zip(solution.iter()).for_each(|(x, &s)| *x = T::from_f64(s));
+        unknowns.iter().zip(solution.iter()).for_each(|(&i, &s)| run.x[i] = T::from_f64(s));
         left.map(|left| {
             run.is_done(left);
             Status::Singular

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The basis is orthogonalised twice against all of itself, which makes it the most stable of the iterations, and the
-//! one that takes the most memory: m + 1 vectors.
+//! one that takes the most memory: m + 3 vectors.
 
 use autodiff::Element;
 
@@ -30,7 +30,7 @@ impl Gmres {
         Gmres { until: Until::Tolerance { relative, cap }, restart: 30 }
     }
 
-    /// The same with a restart every `m` iterations: m + 1 vectors of memory.
+    /// The same with a restart every `m` iterations: m + 3 vectors of memory.
     ///
     /// # Panics
     /// Where m is 0.

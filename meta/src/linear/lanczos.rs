@@ -24,7 +24,7 @@ pub(crate) struct Ritz<'s> {
     diagonal: &'s [f64],
     /// γ below each δ; the last is that of the vector that would follow.
     below: &'s [f64],
-    /// A bound on ‖T‖: Gershgorin's circles.
+    /// ‖T‖ to a factor of 2: the largest |δ| + γ.
     norm: f64,
 }
 
@@ -111,7 +111,7 @@ impl<'s> Ritz<'s> {
         self.below.last().map_or(0.0, |gamma| high + gamma / square.sqrt())
     }
 
-    /// At least ‖T‖ and, in rounding, at most twice it.
+    /// ‖T‖ to a factor of 2.
     pub fn norm(&self) -> f64 {
         self.norm
     }

@@ -103,7 +103,7 @@ pub struct Solution<'s, T> {
 /// How a solve ended; its text says what to do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Status {
-    /// The true residual meets the tolerance, or is zero.
+    /// The true residual meets the tolerance, or that of the iteration itself has vanished.
     #[default]
     Converged,
     /// As many iterations as were asked for.

@@ -240,6 +240,10 @@ impl<T: Element> Thread<'_, T> {
         S::Local: 'static,
     {
         let Thread { worker, abreast, pairs, local } = self;
+        if *pairs {
+            // A panic may have left the start of another task.
+            worker.start_from_zero();
+        }
         let local = local.as_mut().and_then(|l| l.downcast_mut::<S::Local>()).expect("made before");
         let dim = group.gradients.len() / group.tasks.len();
         let gradients = &mut group.gradients[..tasks.len() * dim];

@@ -61,6 +61,8 @@ impl<T: Element> Optimiser<T> for Sgd {
 /// ```text
 /// m ← β₁ m + (1 − β₁) g    v ← β₂ v + (1 − β₂) g²    θ ← θ − α (m / (1 − β₁ᵗ)) / (√(v / (1 − β₂ᵗ)) + ε)
 /// ```
+///
+/// Where g² overflows, v is the largest number that is still one after its division.
 #[derive(Clone, Debug)]
 pub struct Adam<T = f32> {
     rate: f64,
@@ -72,7 +74,7 @@ pub struct Adam<T = f32> {
     v: Vec<T>,
 }
 
-/// One step: `rate` is α/(1 − β₁ᵗ), `root` 1/(1 − β₂ᵗ).
+/// One step: `rate` is α/(1 − β₁ᵗ), `root` 1/(1 − β₂ᵗ), `most` what v is at most.
 struct Step<'a, T> {
     theta: &'a mut [T],
     gradient: &'a [T],
@@ -82,6 +84,7 @@ struct Step<'a, T> {
     b2: T,
     rate: T,
     root: T,
+    most: T,
     epsilon: T,
 }
 
@@ -90,10 +93,10 @@ impl<T: Element> Task for Step<'_, T> {
 
     #[inline(always)]
     fn run(self) {
-        let Step { theta, gradient, m, v, b1, b2, rate, root, epsilon } = self;
+        let Step { theta, gradient, m, v, b1, b2, rate, root, most, epsilon } = self;
         for ((t, &g), (m, v)) in theta.iter_mut().zip(gradient).zip(m.iter_mut().zip(v)) {
             *m = b1 * *m + (T::one() - b1) * g;
-            *v = b2 * *v + (T::one() - b2) * g * g;
+            *v = (b2 * *v + (T::one() - b2) * g * g).min(most);
             *t = *t - rate * *m / ((*v * root).sqrt() + epsilon);
         }
     }
@@ -119,8 +122,9 @@ impl<T: Element> Optimiser<T> for Adam<T> {
         let power = |b: f64| 1.0 - b.powf(self.steps as f64);
         let (rate, root) = (T::from_f64(self.rate / power(b1)), T::from_f64(1.0 / power(b2)));
         let [epsilon, b1, b2] = [self.epsilon, b1, b2].map(T::from_f64);
+        let most = (T::one() - b2) * T::MAX;
         let Adam { isa, m, v, .. } = self;
-        isa.run(Step { theta, gradient, m, v, b1, b2, rate, root, epsilon });
+        isa.run(Step { theta, gradient, m, v, b1, b2, rate, root, most, epsilon });
     }
 
     fn state(&self) -> Vec<(&'static str, &[T])> {
@@ -159,5 +163,15 @@ mod tests {
         let m = (0.9 * 0.05 + 0.1 * -0.25) / (1.0 - 0.81);
         let v: f64 = (0.999 * 0.001 * 0.25 + 0.001 * 0.0625) / (1.0 - 0.999 * 0.999);
         assert!((f64::from(theta[0]) - (0.9 - 0.1 * m / v.sqrt())).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_gradient_whose_square_overflows_does_not_end_adam() {
+        let (mut theta, mut adam) = ([1.0_f32], Adam::new(1, 0.1, 1e-8));
+        adam.step(&mut theta, &[1e21]);
+        assert!(theta[0].is_finite() && adam.state().iter().all(|(_, x)| x[0].is_finite()));
+        let before = theta[0];
+        (0..100).for_each(|_| adam.step(&mut theta, &[1.0]));
+        assert!(theta[0] < before);
     }
 }

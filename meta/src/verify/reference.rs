@@ -26,10 +26,12 @@ impl Reference {
     /// Of a problem: its network, rows and frozen parameters. Whether it has a prox term does not matter.
     ///
     /// # Panics
-    /// Where more than an initialisation is learned: the formulas above are for one λ and one α.
+    /// Where more than an initialisation is learned, or steps see minibatches: the formulas above are for one λ, one α and
+    /// one L.
     #[track_caller]
     pub fn new(problem: &FewShot) -> Self {
         assert!(problem.behind().is_empty(), "a Reference is of a problem that learns nothing but an initialisation");
+        assert!(problem.minibatch().is_none(), "a Reference is of a problem whose steps all see the same rows");
         let adapts = problem.adapts();
         let plain = problem.clone().freezing(|_| false);
         let compile = |query: bool| {
