@@ -1,4 +1,4 @@
-//! Standard output that may be closed early: `imaml train | head` ends quietly instead of with a panic.
+//! Standard output and error that may be closed early: `imaml train | head` ends quietly instead of with a panic.
 
 use std::io::{ErrorKind, Write};
 use std::sync::OnceLock;
@@ -16,6 +16,11 @@ pub fn say(line: impl std::fmt::Display) {
     {
         LOST.get_or_init(|| e.to_string());
     }
+}
+
+/// Prints one line on standard error, beside whatever the command does; that nobody can read it changes nothing of that.
+pub fn note(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "imaml: {line}");
 }
 
 /// Whether everything said was written.

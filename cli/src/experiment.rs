@@ -69,7 +69,7 @@ impl Experiment {
     /// Where the memory that training will take is not there, or not allowed.
     pub fn method(&self, config: &Config) -> Result<Box<dyn Method<f32>>, Failure> {
         if let Some(linear) = config.linear() {
-            linear.check_size(self.problem.dim())?;
+            linear.check_size(unknowns(&self.problem))?;
         }
         let (steps, keep) = (config.inner_steps, config.keep());
         let keep = keep_within::<f32>(config.method, &self.problem, (&self.inner, steps), keep, config.memory)?;
@@ -228,11 +228,14 @@ pub fn unrolled<T: Element>(problem: &FewShot, (inner, steps): (&Inner, usize), 
     }
 }
 
+/// How many coordinates of φ adapt.
+pub fn unknowns(problem: &FewShot) -> usize {
+    problem.adapts().into_iter().filter(|&adapts| adapts).count()
+}
+
 /// Which coordinates of θ are parameters, and not padding between them.
 fn parameters(problem: &FewShot) -> Vec<bool> {
-    let mut parameters = problem.model().layout().is_parameter();
-    parameters.resize(problem.theta_dim(), true);
-    parameters
+    problem.layout().is_parameter()
 }
 
 /// What MAML keeps within the memory allowed, where it is to go back through all steps.

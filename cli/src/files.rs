@@ -43,6 +43,16 @@ pub fn write_through(temporary: &Path, path: &Path, bytes: &[u8]) -> Result<(), 
     })
 }
 
+/// Whether files can be written into a folder, before the work that one is to be of.
+///
+/// # Errors
+/// Where they cannot.
+pub fn check_writable(folder: &Path) -> Result<(), Failure> {
+    let probe = folder.join(".imaml.partial");
+    std::fs::File::create(&probe).map_err(|e| Failure::io("write", &probe, &e))?;
+    remove(&probe)
+}
+
 /// Removes a file where it is there.
 ///
 /// # Errors

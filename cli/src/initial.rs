@@ -9,6 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::config::Config;
+use crate::console::note;
 use crate::failure::Failure;
 use crate::tensors::{Tensors, is_buffer};
 
@@ -54,9 +55,9 @@ pub fn from_file<T: Element>(path: &Path, model: &Model) -> Result<Vec<T>, Failu
     // Of an episode file the parameters are read and the tasks are not.
     for name in names.iter().filter_map(|name| name.strip_prefix(prefix)) {
         if is_buffer(name) {
-            eprintln!("imaml: {}: ignoring the buffer {name}", path.display());
+            note(format_args!("{}: ignoring the buffer {name}", path.display()));
         } else if Learned::names(name) {
-            eprintln!("imaml: {}: ignoring {name}, which was learned beside the parameters", path.display());
+            note(format_args!("{}: ignoring {name}, which was learned beside the parameters", path.display()));
         } else if !model.layout().entries().iter().any(|e| e.name() == name) {
             return Err(located(format!("{name} is no parameter of {}", model.spec())));
         }

@@ -8,6 +8,7 @@ use meta::linear::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::console::note;
 use crate::failure::Failure;
 use crate::memory;
 
@@ -169,15 +170,15 @@ impl Linear {
     ///
     /// # Errors
     /// Where a dense solver would not fit.
-    pub fn check_size(&self, dim: usize) -> Result<(), Failure> {
+    pub fn check_size(&self, unknowns: usize) -> Result<(), Failure> {
         if self.solver != SolverName::Dense {
             return Ok(());
         }
         // The matrix, and its eigenvectors.
-        let bytes = 16 * (dim as u64).saturating_mul(dim as u64);
+        let bytes = 16 * (unknowns as u64).saturating_mul(unknowns as u64);
         memory::check("the solver dense", bytes, "choose another --solver, or a smaller network")?;
-        if let Some(warning) = slow(dim) {
-            eprintln!("imaml: {warning}");
+        if let Some(warning) = slow(unknowns) {
+            note(warning);
         }
         Ok(())
     }

@@ -93,7 +93,7 @@ fn main() -> ExitCode {
         Err(e) => Err(usage(&e)),
     };
     done.and_then(|code| console::heard().map(|()| code)).unwrap_or_else(|failure| {
-        eprintln!("imaml: {failure}");
+        console::note(failure);
         ExitCode::from(2)
     })
 }

@@ -53,7 +53,7 @@ pub struct RunFolder {
     claim: Option<Claim>,
     /// What is there of an earlier run, or an earlier end of this one, until the first save.
     stale: AtomicBool,
-    /// A run from the beginning: an earlier run's checkpoint is none of this one.
+    /// A run from the beginning: an earlier run's checkpoint and model are none of this one.
     from_the_beginning: bool,
 }
 
@@ -252,6 +252,7 @@ impl RunFolder {
             remove(&self.file(REPORT))?;
             if self.from_the_beginning {
                 remove(&self.file(CHECKPOINT))?;
+                remove(&self.file(MODEL))?;
             }
         }
         let mut vectors = vec![("theta.".to_owned(), *theta)];

@@ -60,10 +60,14 @@ fn activation(name: &str) -> Result<Activation, SpecError> {
     }
 }
 
+/// The largest extent, and the most numbers of a weight or of what a layer gives for one example.
+const MOST: usize = 1 << 20;
+const MOST_NUMBERS: usize = 1 << 40;
+
 fn number(what: &str, text: &str) -> Result<usize, SpecError> {
     match text.parse() {
-        Ok(n) if (1..=1 << 20).contains(&n) => Ok(n),
-        _ => error(format!("{what} is {text:?}: expected a whole number of at least 1")),
+        Ok(n) if (1..=MOST).contains(&n) => Ok(n),
+        _ => error(format!("{what} is {text:?}: expected a whole number from 1 to {MOST}")),
     }
 }
 
@@ -74,13 +78,15 @@ fn mlp(spec: &str, rest: &str) -> Result<Model, SpecError> {
     if widths.len() < 2 {
         return error(format!("{spec:?} has no layer: expected at least two widths, such as mlp:1-40-40-1"));
     }
-    let mut act = Activation::default();
+    let mut act = None;
     for part in parts {
         match part.split_once('=') {
-            Some(("act", name)) => act = activation(name)?,
+            Some(("act", _)) if act.is_some() => return error(format!("{spec:?} has two options act")),
+            Some(("act", name)) => act = Some(activation(name)?),
             _ => return error(format!("unknown option {part:?} of an mlp: expected act=…")),
         }
     }
+    let act = act.unwrap_or_default();
     let mut layout = Layout::default();
     let mut layers = Vec::new();
     for (i, pair) in widths.windows(2).enumerate() {
@@ -103,7 +109,13 @@ fn mlp(spec: &str, rest: &str) -> Result<Model, SpecError> {
 fn conv4(spec: &str, rest: &str) -> Result<Model, SpecError> {
     let (mut channels, mut ways, mut stride, mut pool, mut image) = (None, None, None, false, None);
     let mut act = Activation::default();
+    let mut seen = Vec::new();
     for part in rest.split(',') {
+        let key = part.split('=').next();
+        if seen.contains(&key) {
+            return error(format!("{spec:?} has two options {}", key.unwrap_or_default()));
+        }
+        seen.push(key);
         match part.split_once('=') {
             Some(("channels", n)) => channels = Some(number("channels", n)?),
             Some(("ways", n)) => ways = Some(number("ways", n)?),
@@ -127,6 +139,10 @@ fn conv4(spec: &str, rest: &str) -> Result<Model, SpecError> {
         (Some(_), true) => return error("a conv4 has stride=… or pool, not both"),
         (None, false) => return error("a conv4 needs stride=… or pool"),
     };
+    let of = |extents: &[usize]| extents.iter().try_fold(1_usize, |numbers, &n| numbers.checked_mul(n));
+    if [&[c, h, w][..], &[channels, h, w, ways]].map(of).iter().any(|n| n.is_none_or(|n| n > MOST_NUMBERS)) {
+        return error(format!("{spec:?} is too large: expected layers and images of at most {MOST_NUMBERS} numbers"));
+    }
     let mut layout = Layout::default();
     let mut layers = Vec::new();
     let (mut inputs, mut height, mut width) = (c, h, w);
@@ -192,7 +208,11 @@ mod tests {
             "mlp:1-x-1",
             "mlp:1-0-1",
             "mlp:1-2,depth=3",
+            "mlp:1-2,act=relu,act=tanh",
+            "mlp:1-2000000-1",
             "conv4:channels=8",
+            "conv4:channels=8,ways=3,image=1x28x28,pool,channels=8",
+            "conv4:channels=16,stride=1,ways=1048576,image=1x1048576x1048576",
             "conv4:channels=8,ways=3,image=28x28,pool",
             "conv4:channels=8,ways=3,image=1x8x8,pool",
             "conv4:channels=8,ways=3,image=1x28x28,pool,stride=2",

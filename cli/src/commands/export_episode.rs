@@ -102,9 +102,10 @@ fn export_in<T: Element>(args: &ExportArgs) -> Result<(), Failure> {
     // As sampled, in the file's order of axes, as bytes, and with what is around them.
     let (shape, copies) = (stream.shape(), 4);
     let rows = (shape.support + shape.query) as u64 * shape.x.iter().product::<usize>() as u64;
-    let about = args.tasks.saturating_mul(rows * copies * size_of::<T>() as u64);
-    memory::check("this", about, "take fewer --tasks")?;
     let layout = model.layout();
+    let vectors = (args.vectors as u64).saturating_mul(layout.len() as u64);
+    let about = args.tasks.saturating_mul(rows).saturating_add(vectors).saturating_mul(copies * size_of::<T>() as u64);
+    memory::check("this", about, "take fewer --tasks or --vectors")?;
     let parameters: Vec<T> = match &args.init {
         Some(path) => initial::from_file(path, &model)?,
         None => initial::parameters(&model, config.seed),

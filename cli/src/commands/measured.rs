@@ -34,7 +34,9 @@ pub struct Measured {
 pub struct Run {
     /// Where it is.
     pub folder: RunFolder,
-    /// How it was made, and what was changed for measuring.
+    /// How it was made.
+    pub made: Config,
+    /// The same, and what was changed for measuring.
     pub config: Config,
     /// Its tasks and network.
     pub experiment: Experiment,
@@ -61,9 +63,10 @@ impl Measured {
     pub fn open(&self, run: &Path, changed: Settings) -> Result<Run, Failure> {
         let folder = RunFolder::open(run)?;
         let asked = Settings { data: self.data.clone(), seed: self.seed, ..Settings::default() };
+        let made = Config::new(folder.settings()?)?;
         let config = Config::new(changed.or(asked).or(folder.settings()?))?;
         let experiment = Experiment::new(&config, experiment::pool(self.threads)?)?;
         let theta = folder.parameters(experiment.problem.layout())?;
-        Ok(Run { folder, config, experiment, theta })
+        Ok(Run { folder, made, config, experiment, theta })
     }
 }

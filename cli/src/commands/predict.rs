@@ -101,7 +101,9 @@ fn predict_in<T: Element>(args: &PredictArgs, opened: &Opened) -> Result<(), Fai
     let measured = measured.iter().map(|m| m / tasks.count as f64).sum::<f64>();
     if let Some(i) = outputs.iter().position(|v| !v.to_f64().is_finite()) {
         let task = i / width;
-        return Err(format!("the outputs of task {task} are not finite: lower --inner-lr").into());
+        let slower = args.inner_steps > 0 && args.inner()?.given_rate().is_some();
+        let advice = if slower { "lower --inner-lr" } else { "look at the parameters and the data" };
+        return Err(format!("the outputs of task {task} are not finite: {advice}").into());
     }
     if let Some(out) = &args.out {
         let mut file = OutputFile::default();

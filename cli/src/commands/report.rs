@@ -41,7 +41,7 @@ pub fn report(args: &ReportArgs) -> Result<ExitCode, Failure> {
 }
 
 fn one(args: &ReportArgs, run: &Path) -> Result<ExitCode, Failure> {
-    let Run { mut folder, config, experiment, theta } = args.measured.open(run, Settings::default())?;
+    let Run { mut folder, made, config, experiment, theta } = args.measured.open(run, Settings::default())?;
     // The page shows it.
     config.check_writable()?;
     if args.out.is_none() {
@@ -49,6 +49,7 @@ fn one(args: &ReportArgs, run: &Path) -> Result<ExitCode, Failure> {
     }
     let metrics = folder.metrics()?;
     let subject = Subject {
+        made: &made,
         config: &config,
         experiment: &experiment,
         theta: &theta,
@@ -80,7 +81,7 @@ fn several(args: &ReportArgs, runs: &[PathBuf]) -> Result<ExitCode, Failure> {
         opened.push(next);
     }
     let mut contenders = Vec::new();
-    for (Run { folder, config, experiment, theta }, run) in opened.iter().zip(runs) {
+    for (Run { folder, config, experiment, theta, .. }, run) in opened.iter().zip(runs) {
         // The last number of steps is the one that runs are compared at.
         let mut steps: Vec<usize> = (0..=4).map(|i| i * config.inner_steps / 4).collect();
         steps.dedup();

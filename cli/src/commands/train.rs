@@ -148,7 +148,7 @@ pub fn write_report(
     if outcome.ending == Ending::Complete {
         let metrics = folder.metrics()?;
         let (theta, split, tasks) = (&outcome.theta[..], Split::Validation, config.eval_tasks);
-        let subject = Subject { config, experiment, theta, metrics: &metrics, split, tasks };
+        let subject = Subject { made: config, config, experiment, theta, metrics: &metrics, split, tasks };
         match report::of_run(&subject) {
             Ok(html) => drop(folder.write_report(&html)?),
             // What was trained is saved, whatever can be shown of it.

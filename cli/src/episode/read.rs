@@ -6,6 +6,7 @@ use autodiff::Element;
 use nn::Model;
 
 use super::{EpisodeFile, Set, Targets, Tasks, axes};
+use crate::console::note;
 use crate::tensors::{Tensors, expect_shape, is_buffer};
 
 /// What a command needs of a file beyond parameters and support sets.
@@ -44,7 +45,7 @@ fn check_names(path: &Path, file: &Tensors<'_>, model: &Model) -> Result<(), Str
         };
         match kind {
             "param" if is_buffer(rest) => {
-                eprintln!("imaml: {}: ignoring the buffer {name}", path.display());
+                note(format_args!("{}: ignoring the buffer {name}", path.display()));
             }
             "param" | "vector" if known(rest) => {}
             "support" | "query" if rest == "x" || rest == "y" => {}

@@ -14,9 +14,9 @@
 //! | `meta_gradient` | norm of the mean meta-gradient |
 //! | `outer_lr` | outer learning rate |
 //! | `delta`, `delta_relative` | mean ‖∇G‖ at the end of adaptation, and its mean relative to that at the start |
-//! | `delta_prime` | mean ‖b − A x‖/‖b‖ of the linear solves (imaml) |
-//! | `negative_curvature` | tasks on which the linear solver met it (imaml) |
-//! | `policy_acted` | tasks on which `--on-negative-curvature` changed what was computed (imaml) |
+//! | `delta_prime` | mean ‖b − A x‖/‖b‖ of the linear solves (imaml, auto) |
+//! | `negative_curvature` | tasks on which the linear solver met it (imaml, auto) |
+//! | `policy_acted` | tasks on which `--on-negative-curvature` changed what was computed (imaml, auto) |
 //! | `products`, `evaluations` | Hessian-vector products and evaluations of ∇G done |
 //! | `sampling_error` | standard error of the mean meta-gradient over the tasks |
 //! | `error_estimate` | the last estimate of one task's error (imaml with --tol auto) |

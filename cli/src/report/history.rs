@@ -7,6 +7,8 @@ use crate::metrics::{self, QUANTITIES, Row};
 
 /// Most points of a drawn line: longer histories are averaged.
 const MOST_POINTS: usize = 120;
+/// Lines of a stretch from which on its interval says something: of two it is six times as wide as of many.
+const FEWEST: usize = 5;
 
 /// A run's history.
 #[derive(Clone, Debug, Default)]
@@ -34,12 +36,13 @@ impl History {
         self.0.iter().filter_map(move |row| Some((row.iteration as f64, row.logged[column?].as_ref()?.as_f64()?)))
     }
 
-    /// A quantity over iterations: means of stretches of the history, with 95 % intervals of those means where a stretch
-    /// has several lines.
+    /// A quantity over iterations: means of stretches of the history, with 95 % intervals of those means where each stretch
+    /// has lines enough for them to say something.
     pub fn series(&self, name: &str, key: &str) -> Option<Series> {
         let all: Vec<(f64, f64)> = self.values(key).collect();
-        let stretch = all.len().div_ceil(MOST_POINTS).max(1);
-        let means = all.chunks(stretch).map(|part| {
+        let parts = all.len().min(MOST_POINTS);
+        let means = (0..parts).map(|i| {
+            let part = &all[i * all.len() / parts..(i + 1) * all.len() / parts];
             let (x, y): (Vec<f64>, Vec<f64>) = part.iter().copied().unzip();
             (x.iter().sum::<f64>() / x.len() as f64, Interval::of(&y))
         });
@@ -49,7 +52,7 @@ impl History {
         }
         let line = Series::new(name, means.iter().map(|(x, i)| (*x, i.mean)));
         let band = means.iter().map(|(_, i)| (i.mean - i.half_width, i.mean + i.half_width));
-        Some(if stretch > 1 { line.with_band(band) } else { line })
+        Some(if all.len() >= FEWEST * parts { line.with_band(band) } else { line })
     }
 
     /// The validations over what `at` takes from a row: one line for each way to normalise the query set, named after
@@ -100,6 +103,11 @@ mod tests {
         // Eight lines a stretch, of which four are 1.
         assert!(line.points().iter().all(|&(_, y)| y == 0.5), "{:?}", line.points());
         assert!(history.series("nothing", "no such key").is_none());
+        // Two lines a stretch have no interval to speak of.
+        let few: String =
+            (1..=241).map(|i| format!("{{\"iteration\": {i}, \"seconds\": 1, \"query_loss\": 1}}\n")).collect();
+        let line = History::parse(&few).series("loss", "query_loss").unwrap();
+        assert!(line.points().len() == MOST_POINTS && line.band().is_empty());
         let lines = history.validations(|row| row.iteration as f64, |alone| alone.to_string());
         assert_eq!((lines.len(), lines[1].name()), (2, "true"));
         assert_eq!(lines[0].points(), &[(960.0, 0.5)][..]);

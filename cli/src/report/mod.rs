@@ -34,7 +34,9 @@ use history::with_intervals;
 
 /// What a page is made of.
 pub struct Subject<'a> {
-    /// The run's configuration.
+    /// How the run was made.
+    pub made: &'a Config,
+    /// The same, with the seed and the data that it is measured with.
     pub config: &'a Config,
     /// Its tasks and network.
     pub experiment: &'a Experiment,
@@ -199,7 +201,7 @@ fn cost(subject: &Subject<'_>, history: &History) -> String {
 }
 
 fn protocol(subject: &Subject<'_>, results: &[Evaluation]) -> String {
-    let Subject { config, experiment, split, tasks, .. } = subject;
+    let Subject { made, config, experiment, split, tasks, .. } = subject;
     let mut rows = vec![
         vec!["tasks".into(), config.tasks()],
         vec!["measured on".into(), format!("{tasks} tasks of the {} split, seed {}", split.name(), config.seed)],
@@ -224,7 +226,7 @@ fn protocol(subject: &Subject<'_>, results: &[Evaluation]) -> String {
     if results.len() > 1 {
         rows.push(vec!["batch norm".into(), "batch statistics: transductive and inductive as said".into()]);
     }
-    let file = config.to_toml();
+    let file = made.to_toml();
     let settings = file.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(" = "));
     rows.extend(settings.map(|(key, value)| vec![key.into(), value.trim_matches('"').into()]));
     page::table(&rows, false)

@@ -72,6 +72,9 @@ fn wrong_options_are_refused() {
         (&["train", "daml", "--gap=2"], &["--gap is 2", "0 to 1"]),
         (&["train", "daml", "--iterations=0"], &["--iterations is 0", "1 to"]),
         (&["train", "daml", "--inner-lr=-1"], &["--inner-lr is -1", "above 0"]),
+        (&["train", "daml", "--inner-lr=1e-50"], &["--inner-lr is 1e-50", "f32"]),
+        (&["train", "daml", "--outer-lr=1e39"], &["--outer-lr is 1e39", "f32"]),
+        (&["train", "daml", "--iterations=1", "--outer-lr=1e38", "--methods=none"], &["not finite", "--outer-lr"]),
         (&["train", "daml", "--methods=maml"], &["maml", "temporal"]),
         (&["eval", "none"], &["none", "imaml train"]),
         (&["eval", "none", "--tasks=1"], &["--tasks is 1"]),
@@ -200,6 +203,9 @@ fn what_nobody_can_read_is_said() {
     let output = super::imaml(path, &["--version"]).stdout(full).output().unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.code() == Some(2) && error.contains("standard output"), "{error}");
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = super::imaml(path, &["eval", "none"]).stderr(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
     // A name that a config cannot hold.
     let name = std::ffi::OsStr::from_bytes(b"w\xff.safetensors");
     std::fs::write(path.join(name), "").unwrap();
@@ -207,6 +213,18 @@ fn what_nobody_can_read_is_said() {
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.code() == Some(2) && error.contains("rename it") && error.lines().count() == 1, "{error}");
     assert!(!path.join("run").exists());
+}
+
+/// The first save replaces an earlier run's files one by one: whatever stops it, no model stands beside another's settings.
+#[test]
+fn a_run_that_is_replaced_leaves_no_model() {
+    let folder = folder();
+    let path = folder.path();
+    succeed(path, &["train", "sinusoid", "--iterations=2", "--out=old"]);
+    std::fs::remove_file(path.join("old/config.toml")).unwrap();
+    std::fs::create_dir(path.join("old/config.toml")).unwrap();
+    refuses(path, &["train", "sinusoid", "--iterations=2", "--out=old", "--force"], &["cannot write", "config.toml"]);
+    assert!(!path.join("old/model.safetensors").exists());
 }
 
 #[test]

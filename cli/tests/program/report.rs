@@ -48,6 +48,10 @@ fn a_page_tells_of_the_whole_run_and_an_unfinished_one_has_none() {
     succeed(path, &[&short[..], &["--iterations=9"]].concat());
     // Logged are the first iteration, every hundredth and the last.
     assert!(page(path, "run/report.html").contains("9 iterations, 27 tasks"));
+    // Measured with another seed it is the same run.
+    succeed(path, &["report", "run", "--seed=5", "--tasks=2", "--out=other.html"]);
+    let other = page(path, "other.html");
+    assert!(other.contains("seed 5") && other.contains("<th>seed</th><td>0</td>"));
     // A run in its place that is not complete has no page, and nothing else of the other's.
     let wild = ["--force", "--iterations=300", "--outer-lr=1e30", "--method=maml"];
     let output = run(path, &[&short[..], &wild].concat());

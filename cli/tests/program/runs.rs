@@ -3,7 +3,7 @@
 use super::{TINY, bytes, folder, succeed};
 
 /// The methods, with an outer optimiser each that needs other state.
-const METHODS: [&[&str]; 18] = [
+const METHODS: [&[&str]; 19] = [
     &["--method=imaml", "--cg-steps=2"],
     &["--method=imaml", "--cg-steps=2", "--warm-start"],
     &["--method=imaml", "--cg-steps=2", "--warm-start=neighbour"],
@@ -18,6 +18,7 @@ const METHODS: [&[&str]; 18] = [
     &["--method=reptile"],
     &["--method=darts"],
     &["--method=es", "--es-pairs=2"],
+    &["--method=es", "--es-pairs=2", "--learn=rate"],
     &["--method=imaml", "--inner-solver=lbfgs", "--inner-tol=0.05"],
     &["--method=imaml", "--inner-solver=hessian-free", "--warm-start"],
     &["--method=imaml", "--inner-lr=auto", "--preconditioner=lbfgs"],

@@ -12,10 +12,12 @@ use meta::daml::{Experiment, Learner, Training, World};
 use meta::tasks::Split;
 use rayon::ThreadPool;
 
+use crate::checks;
+use crate::claim::Claim;
 use crate::console::say;
 use crate::experiment;
 use crate::failure::Failure;
-use crate::files::write_whole;
+use crate::files::{check_writable, write_whole};
 use crate::format::count;
 use crate::progress::{Progress, View};
 use results::{Row, conclusions, csv, table};
@@ -61,11 +63,7 @@ pub struct DamlArgs {
 /// # Errors
 /// One line on what is wrong with the options or the folder, or where training left the finite numbers.
 pub fn daml(args: &DamlArgs) -> Result<ExitCode, Failure> {
-    for (value, flag) in [(args.inner_lr, "--inner-lr"), (args.outer_lr, "--outer-lr")] {
-        if let Some(v) = value.filter(|v| !(v.is_finite() && *v > 0.0)) {
-            return Err(format!("{flag} is {v}: expected a number above 0").into());
-        }
-    }
+    checks::positive::<f32>(&[("--inner-lr", args.inner_lr), ("--outer-lr", args.outer_lr)])?;
     for (value, flag) in [(args.iterations, "--iterations"), (Some(args.tasks), "--tasks")] {
         if let Some(n) = value.filter(|n| !(1..=MOST).contains(n)) {
             return Err(format!("{flag} is {n}: expected 1 to {MOST}").into());
@@ -78,14 +76,13 @@ pub fn daml(args: &DamlArgs) -> Result<ExitCode, Failure> {
     autodiff::Isa::detect()?;
     let pool = experiment::pool(args.threads)?;
     // Before the minutes of training: a folder that cannot be written is known at once.
-    std::fs::create_dir_all(&args.out).map_err(|e| Failure::io("create", &args.out, &e))?;
+    let _claim = Claim::of(&args.out)?;
+    check_writable(&args.out)?;
 
     let asked = |learner: &Learner| args.methods.is_empty() || args.methods.iter().any(|m| m == learner.name());
     let mut rows = Vec::new();
     for learner in Learner::ALL.into_iter().filter(asked) {
-        // Where nothing is done the folder goes again, if it is empty.
-        let row = one(args, world, learner, &pool).inspect_err(|_| drop(std::fs::remove_dir(&args.out)))?;
-        rows.push(row);
+        rows.push(one(args, world, learner, &pool)?);
         // After each, so that what is done is not lost.
         write_whole(&args.out.join("results.csv"), csv(&rows).as_bytes())?;
     }
@@ -127,6 +124,9 @@ fn one(args: &DamlArgs, world: World, learner: Learner, pool: &ThreadPool) -> Re
     });
     progress.end();
     let theta = theta.map_err(|error| Failure::not_finite(error, "lower --inner-lr or --outer-lr"))?;
+    if theta.iter().any(|t| !t.is_finite()) {
+        return Err("the parameters are not finite after the last iteration: lower --outer-lr".into());
+    }
     let rates = experiment.measure(pool, Split::Test, args.tasks as usize, &theta);
     let row = Row { learner, gap: args.gap, training, rates };
     say(format_args!("  {}", row.success()));

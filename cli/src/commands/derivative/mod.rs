@@ -15,7 +15,7 @@ use meta::error::Estimator;
 use meta::inner::Hyper;
 use meta::linear::Cg;
 use meta::method::{Decision, ForwardMode, Hyperparameter, Implicit, Keep, Method};
-use meta::problem::{FewShot, Problem};
+use meta::problem::FewShot;
 use meta::train::{BatchReport, MetaBatch};
 use rayon::ThreadPool;
 
@@ -147,7 +147,13 @@ fn run_in<T: Element>(common: &Common, task: &Task<'_>, opened: &Opened) -> Resu
     let threads = pool.current_num_threads();
     let workers = threads.min(tasks.count);
     let bytes = method.bytes() * workers + width * size_of::<T>() * (tasks.count + 1);
-    memory::check("this", bytes as u64, "lower --inner-steps or --threads, or take fewer tasks or directions")?;
+    let (fewer, slower) = match task {
+        Task::Metagrad(a) => {
+            ("lower --inner-steps or --threads, or take fewer tasks", a.inner()?.given_rate().is_some())
+        }
+        _ => ("lower --threads, or take fewer tasks or directions", false),
+    };
+    memory::check("this", bytes as u64, fewer)?;
     let mut batch = MetaBatch::new(method.as_ref(), &pool, width, tasks.count);
     let mut result = vec![T::zero(); width];
     let mut seconds = Vec::new();
@@ -162,7 +168,7 @@ fn run_in<T: Element>(common: &Common, task: &Task<'_>, opened: &Opened) -> Resu
         mean
     });
     let reports = batch.reports(tasks.count);
-    check_finite(&mean, common.on_not_finite, "result")?;
+    check_finite(&mean, common.on_not_finite, "result", slower)?;
     let hypergradients = match task {
         Task::Metagrad(a) if a.hypergradients => hypergradients(a, &problem, &pool, (&parameters, hyper), &tasks)?,
         _ => Vec::new(),
@@ -200,15 +206,14 @@ fn run_in<T: Element>(common: &Common, task: &Task<'_>, opened: &Opened) -> Resu
 }
 
 /// Refuses results that are not finite, where such tasks are not to be left out or there are no others.
-fn check_finite(mean: &BatchReport, policy: NotFinitePolicy, what: &str) -> Result<(), Failure> {
+fn check_finite(mean: &BatchReport, policy: NotFinitePolicy, what: &str, has_rate: bool) -> Result<(), Failure> {
     if mean.not_finite.is_empty() || (mean.kept > 0 && policy == NotFinitePolicy::Skip) {
         return Ok(());
     }
     let named = mean.not_finite.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+    let slower = if has_rate { ", or lower --inner-lr" } else { "" };
     let hint = if mean.kept == 0 { "" } else { ", or leave such tasks out with --on-not-finite skip" };
-    Err(Failure::new(format_args!(
-        "the {what} of task {named} is not finite: look at the data, or lower --inner-lr{hint}"
-    )))
+    Err(Failure::new(format_args!("the {what} of task {named} is not finite: look at the data{slower}{hint}")))
 }
 
 /// The derivatives of the mean query loss with respect to the step size and, with a prox term, λ.
@@ -225,7 +230,7 @@ fn hypergradients<T: Element>(
     let mut values = vec![T::zero(); along.len()];
     let mut batch = MetaBatch::new(&forward, pool, along.len(), tasks.count);
     let mean = batch.gradient(tasks, tasks.count, theta, hyper, &mut values);
-    check_finite(&mean, args.common.on_not_finite, "hypergradient")?;
+    check_finite(&mean, args.common.on_not_finite, "hypergradient", true)?;
     Ok(values.iter().map(|v| v.to_f64()).collect())
 }
 
@@ -242,7 +247,7 @@ fn meta_method<T: Element>(
 ) -> Result<Settlement<T>, Failure> {
     let (linear, inner) = (args.linear()?, args.inner()?);
     let steps = (&inner, args.inner_steps);
-    linear.check_size(problem.dim())?;
+    linear.check_size(experiment::unknowns(problem))?;
     let keep = match (args.checkpoints, args.truncate) {
         (Some(count), _) => Keep::Checkpoints(count),
         (None, Some(m)) => Keep::Last(m),
