@@ -6,7 +6,8 @@ use crate::tasks::{Batch, Episode, Split, Targets, TaskStream};
 
 /// Numbered tasks.
 pub trait TaskSource<T>: Sync {
-    /// What a thread needs to hold a task; made once and reused.
+    /// What a thread needs to hold a task; made once and reused, by any source of this type of room: it must fit the tasks of
+    /// all that one [`MetaBatch`](super::MetaBatch) is given.
     type Local: Send;
 
     /// Room for one task.
