@@ -141,7 +141,7 @@ impl<T: Element> Directions<T> {
 }
 
 /// The plan of `alone` with one output and one input more: the product with each of a group of directions. None where a
-/// group would read what is computed for each direction alone.
+/// group, which runs without the directions' stage, would read what that stage computes.
 #[track_caller]
 fn with_group<'t, T: Element>(
     tape: &'t Tape,

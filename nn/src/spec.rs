@@ -71,6 +71,18 @@ fn number(what: &str, text: &str) -> Result<usize, SpecError> {
     }
 }
 
+/// The options of a spec, each of which is there once.
+fn distinct<'s>(spec: &str, options: impl Iterator<Item = &'s str>) -> Result<Vec<&'s str>, SpecError> {
+    let options: Vec<&str> = options.collect();
+    let key = |option: &'s str| option.split('=').next();
+    for (i, option) in options.iter().enumerate() {
+        if options[..i].iter().any(|before| key(before) == key(option)) {
+            return error(format!("{spec:?} has two options {}", key(option).unwrap_or_default()));
+        }
+    }
+    Ok(options)
+}
+
 fn mlp(spec: &str, rest: &str) -> Result<Model, SpecError> {
     let mut parts = rest.split(',');
     let widths: Vec<usize> =
@@ -78,15 +90,13 @@ fn mlp(spec: &str, rest: &str) -> Result<Model, SpecError> {
     if widths.len() < 2 {
         return error(format!("{spec:?} has no layer: expected at least two widths, such as mlp:1-40-40-1"));
     }
-    let mut act = None;
-    for part in parts {
+    let mut act = Activation::default();
+    for part in distinct(spec, parts)? {
         match part.split_once('=') {
-            Some(("act", _)) if act.is_some() => return error(format!("{spec:?} has two options act")),
-            Some(("act", name)) => act = Some(activation(name)?),
+            Some(("act", name)) => act = activation(name)?,
             _ => return error(format!("unknown option {part:?} of an mlp: expected act=…")),
         }
     }
-    let act = act.unwrap_or_default();
     let mut layout = Layout::default();
     let mut layers = Vec::new();
     for (i, pair) in widths.windows(2).enumerate() {
@@ -109,13 +119,7 @@ fn mlp(spec: &str, rest: &str) -> Result<Model, SpecError> {
 fn conv4(spec: &str, rest: &str) -> Result<Model, SpecError> {
     let (mut channels, mut ways, mut stride, mut pool, mut image) = (None, None, None, false, None);
     let mut act = Activation::default();
-    let mut seen = Vec::new();
-    for part in rest.split(',') {
-        let key = part.split('=').next();
-        if seen.contains(&key) {
-            return error(format!("{spec:?} has two options {}", key.unwrap_or_default()));
-        }
-        seen.push(key);
+    for part in distinct(spec, rest.split(','))? {
         match part.split_once('=') {
             Some(("channels", n)) => channels = Some(number("channels", n)?),
             Some(("ways", n)) => ways = Some(number("ways", n)?),
