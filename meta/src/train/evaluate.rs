@@ -3,54 +3,11 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{EpisodeTasks, TaskSource};
+use super::{EpisodeTasks, Interval, TaskSource};
 use crate::inner::{Adaptation, Hyper};
 use crate::predict::{Measure, Predictor};
 use crate::problem::{FewShot, QueryStatistics};
 use crate::tasks::{Split, TaskStream};
-
-/// A mean with its 95 % confidence interval, mean ± t s/√n over n tasks: t = 1.96 for many, more for few (Student 1908).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Interval {
-    /// The mean.
-    pub mean: f64,
-    /// Half the width.
-    pub half_width: f64,
-}
-
-impl Interval {
-    /// Of independent values; one alone says nothing of how far off it is: its interval is infinite.
-    pub fn of(values: &[f64]) -> Self {
-        let n = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / n;
-        if values.len() < 2 {
-            return Interval { mean, half_width: f64::INFINITY };
-        }
-        let variance = values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / (n - 1.0);
-        Interval { mean, half_width: student(values.len() - 1) * (variance / n).sqrt() }
-    }
-}
-
-/// What Student's t of so many degrees of freedom exceeds in absolute value one time in twenty, to some thousandth of it:
-/// exact for 1 and 2, and for more the expansion around the normal distribution's (Abramowitz & Stegun 26.7.5).
-fn student(degrees: usize) -> f64 {
-    /// The normal distribution's.
-    const Z: f64 = 1.959_963_984_540_054;
-    match degrees {
-        1 => 12.706_204_736_174_7,
-        2 => 4.302_652_729_749_46,
-        _ => {
-            let (n, z) = (degrees as f64, Z * Z);
-            let terms = [
-                (z + 1.0) / 4.0,
-                ((5.0 * z + 16.0) * z + 3.0) / 96.0,
-                (((3.0 * z + 19.0) * z + 17.0) * z - 15.0) / 384.0,
-                ((((79.0 * z + 776.0) * z + 1482.0) * z - 1920.0) * z - 945.0) / 92160.0,
-            ];
-            Z * (1.0 + terms.iter().rev().fold(0.0, |sum, term| (sum + term) / n))
-        }
-    }
-}
 
 /// The outcome for one way to normalise the query set.
 #[derive(Clone, Debug)]
@@ -148,22 +105,5 @@ impl Evaluator {
                 }
             })
             .collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn intervals_of_few_values_are_wider() {
-        // Quantiles of 0.975 from a table of three decimals.
-        for (degrees, t) in [(1, 12.706), (2, 4.303), (3, 3.182), (4, 2.776), (9, 2.262), (30, 2.042), (120, 1.980)] {
-            assert!((student(degrees) / t - 1.0).abs() < 0.0015, "{degrees}: {} for {t}", student(degrees));
-        }
-        assert!((student(1_000_000) - 1.96).abs() < 1e-4);
-        assert_eq!(Interval::of(&[0.7]), Interval { mean: 0.7, half_width: f64::INFINITY });
-        let two = Interval::of(&[1.0, 3.0]);
-        assert!(two.mean == 2.0 && (two.half_width - 12.706).abs() < 1e-3);
     }
 }

@@ -5,12 +5,14 @@ mod batch;
 mod evaluate;
 mod gathering;
 mod group;
+mod interval;
 mod optimiser;
 mod source;
 
 pub use auto::Auto;
 pub use batch::{BatchReport, MetaBatch};
-pub use evaluate::{Evaluation, Evaluator, Interval};
+pub use evaluate::{Evaluation, Evaluator};
+pub use interval::Interval;
 pub use optimiser::{Adam, Optimiser, Sgd};
 pub use source::{EpisodeTasks, TaskSource};
 
